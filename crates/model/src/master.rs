@@ -1,0 +1,177 @@
+//! The master parameters of a run with everything that an optimizer step changes.
+//!
+//! Plain arithmetic over slices: the server and the simulation both drive it, so both get the same bits.
+
+use std::sync::Arc;
+
+use crate::digest::Digest;
+use crate::fixed_point;
+use crate::init::initial_params;
+use crate::layout::Layout;
+use crate::optim::{Optimizer, clip_global_norm, global_norm};
+use crate::run_file::Run;
+
+/// Master parameters, optimizer state and the accumulator of the step in progress.
+#[derive(Debug, Clone)]
+pub struct Master {
+    layout: Layout,
+    params: Arc<[f32]>,
+    optimizer: Optimizer,
+    learning_rate: f32,
+    clip_norm: Option<f32>,
+    sums: Vec<i64>,
+    gradient: Vec<f32>,
+}
+
+/// What a step needs besides the accumulated gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepInput<'a> {
+    /// Fixed-point exponents, one per tensor.
+    pub exponents: &'a [i8],
+    /// Samples of the step.
+    pub samples: u64,
+    /// The schedule's factor of the learning rate.
+    pub rate_factor: f64,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// Digest of the new parameters.
+    pub digest: Digest,
+    /// Largest absolute accumulated value of each tensor, in fixed point.
+    pub max_abs_sums: Vec<u64>,
+    /// Norm of the mean gradient before clipping.
+    pub gradient_norm: f64,
+}
+
+/// The new parameters would not be finite; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the step would make parameter {parameter_idx} infinite or not a number: lower the learning rate or set train.clip_norm")]
+pub struct Diverged {
+    /// Index in the flat vector.
+    pub parameter_idx: usize,
+}
+
+impl Master {
+    /// Version 0 of a run.
+    pub fn new(run: &Run) -> Self {
+        let layout = run.graph().layout;
+        let params = initial_params(&layout, run.seed);
+        let optimizer = Optimizer::new(run.optimizer, params.len());
+        Self::restore(run, params, optimizer)
+    }
+
+    /// A later version; `params` and `optimizer` have the model's length.
+    pub fn restore(run: &Run, params: Vec<f32>, optimizer: Optimizer) -> Self {
+        let layout = run.graph().layout;
+        let len = layout.len();
+        assert_eq!(params.len(), len, "the caller has checked the length");
+        Self {
+            layout,
+            params: params.into(),
+            optimizer,
+            learning_rate: run.optimizer.learning_rate,
+            clip_norm: run.clip_norm,
+            sums: vec![0; len],
+            gradient: vec![0.0; len],
+        }
+    }
+
+    /// The parameters of the current version.
+    pub fn params(&self) -> &Arc<[f32]> {
+        &self.params
+    }
+
+    /// The optimizer, for snapshots.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// The layout of the parameters.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Forgets what was accumulated.
+    pub fn reset(&mut self) {
+        self.sums.fill(0);
+    }
+
+    /// Adds the fixed-point sums of an update.
+    pub fn accumulate(&mut self, update: &[i32]) {
+        debug_assert_eq!(update.len(), self.sums.len(), "decoders check the length");
+        for (sum, &value) in self.sums.iter_mut().zip(update) {
+            *sum += i64::from(value);
+        }
+    }
+
+    /// Applies the accumulated fixed-point gradient and empties the accumulator.
+    ///
+    /// # Errors
+    /// [`Diverged`]; the parameters, the optimizer and the accumulator are as before.
+    pub fn apply_exact(&mut self, input: &StepInput<'_>) -> Result<StepReport, Diverged> {
+        let max_abs_sums: Vec<u64> = self
+            .layout
+            .tensors()
+            .iter()
+            .map(|t| self.sums[t.range()].iter().map(|s| s.unsigned_abs()).max().unwrap_or(0))
+            .collect();
+        fixed_point::mean_gradient(
+            &self.sums,
+            &self.layout,
+            input.exponents,
+            input.samples,
+            &mut self.gradient,
+        );
+        let report = self.apply_gradient(input, max_abs_sums)?;
+        self.reset();
+        Ok(report)
+    }
+
+    /// Applies `f32` gradient sums, added in the order given.
+    ///
+    /// # Errors
+    /// [`Diverged`]; the parameters and the optimizer are as before.
+    pub fn apply_f32(
+        &mut self,
+        updates: &[Arc<[f32]>],
+        input: &StepInput<'_>,
+    ) -> Result<StepReport, Diverged> {
+        self.gradient.fill(0.0);
+        for update in updates {
+            for (g, &value) in self.gradient.iter_mut().zip(update.iter()) {
+                *g += value;
+            }
+        }
+        let scale = (1.0 / input.samples as f64) as f32;
+        self.gradient.iter_mut().for_each(|g| *g *= scale);
+        let tensors = self.layout.tensors().len();
+        self.apply_gradient(input, vec![0; tensors])
+    }
+
+    fn apply_gradient(
+        &mut self,
+        input: &StepInput<'_>,
+        max_abs_sums: Vec<u64>,
+    ) -> Result<StepReport, Diverged> {
+        let gradient_norm = match self.clip_norm {
+            Some(max_norm) => clip_global_norm(&mut self.gradient, max_norm),
+            None => global_norm(&self.gradient),
+        };
+        let learning_rate = (f64::from(self.learning_rate) * input.rate_factor) as f32;
+        let mut params = self.params.to_vec();
+        let mut optimizer = self.optimizer.clone();
+        optimizer.step(&mut params, &self.gradient, learning_rate);
+        if let Some(parameter_idx) = params.iter().position(|p| !p.is_finite()) {
+            return Err(Diverged { parameter_idx });
+        }
+        self.params = params.into();
+        self.optimizer = optimizer;
+        Ok(StepReport {
+            digest: Digest::of_params(&self.params),
+            max_abs_sums,
+            gradient_norm,
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! Optimizers: what one step does to the parameters, given the mean gradient and the learning rate.
+//!
+//! Update rules follow PyTorch's definitions, so that recipes carry over. Each element's arithmetic is a
+//! fixed sequence of IEEE operations without fusing: the same bits on every server.
+
+mod adam;
+mod sgd;
+
+#[cfg(test)]
+mod tests;
+
+pub use adam::AdamState;
+
+/// A validated optimizer with its hyper-parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OptimizerSpec {
+    /// Learning rate before the schedule's factor.
+    pub learning_rate: f32,
+    /// L2 penalty added to the gradient, or decoupled for `AdamW`.
+    pub weight_decay: f32,
+    /// The update rule.
+    pub rule: Rule,
+}
+
+/// The update rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// `p -= lr · g`.
+    Sgd,
+    /// `v = μ·v + g; p -= lr · v`.
+    Momentum {
+        /// μ.
+        momentum: f32,
+    },
+    /// `v = μ·v + g; p -= lr · (g + μ·v)`.
+    Nesterov {
+        /// μ.
+        momentum: f32,
+    },
+    /// Kingma & Ba, "Adam: a method for stochastic optimization", 2015.
+    Adam {
+        /// Decay of the first and the second moment.
+        betas: [f32; 2],
+        /// Added to the root of the second moment.
+        epsilon: f32,
+    },
+    /// Loshchilov & Hutter, "Decoupled weight decay regularization", 2019.
+    Adamw {
+        /// Decay of the first and the second moment.
+        betas: [f32; 2],
+        /// Added to the root of the second moment.
+        epsilon: f32,
+    },
+}
+
+impl OptimizerSpec {
+    /// Stochastic gradient descent.
+    pub fn sgd(learning_rate: f32, weight_decay: f32) -> Self {
+        Self {
+            learning_rate,
+            weight_decay,
+            rule: Rule::Sgd,
+        }
+    }
+
+    /// Heavy-ball momentum.
+    pub fn momentum(learning_rate: f32, momentum: f32, weight_decay: f32) -> Self {
+        Self {
+            learning_rate,
+            weight_decay,
+            rule: Rule::Momentum { momentum },
+        }
+    }
+
+    /// Nesterov momentum.
+    pub fn nesterov(learning_rate: f32, momentum: f32, weight_decay: f32) -> Self {
+        Self {
+            learning_rate,
+            weight_decay,
+            rule: Rule::Nesterov { momentum },
+        }
+    }
+
+    /// Adam.
+    pub fn adam(learning_rate: f32, betas: [f32; 2], epsilon: f32, weight_decay: f32) -> Self {
+        Self {
+            learning_rate,
+            weight_decay,
+            rule: Rule::Adam { betas, epsilon },
+        }
+    }
+
+    /// Adam with decoupled weight decay.
+    pub fn adamw(learning_rate: f32, betas: [f32; 2], epsilon: f32, weight_decay: f32) -> Self {
+        Self {
+            learning_rate,
+            weight_decay,
+            rule: Rule::Adamw { betas, epsilon },
+        }
+    }
+
+    /// The hyper-parameters with their run-file keys.
+    pub fn hyper_parameters(&self) -> Vec<(&'static str, f32)> {
+        let mut all = vec![
+            ("learning_rate", self.learning_rate),
+            ("weight_decay", self.weight_decay),
+        ];
+        match self.rule {
+            Rule::Sgd => {}
+            Rule::Momentum { momentum } | Rule::Nesterov { momentum } => {
+                all.push(("momentum", momentum));
+            }
+            Rule::Adam { betas, epsilon } | Rule::Adamw { betas, epsilon } => {
+                all.extend([("beta1", betas[0]), ("beta2", betas[1]), ("epsilon", epsilon)]);
+            }
+        }
+        all
+    }
+
+    /// Number of state vectors of the length of the parameters.
+    pub fn slots(&self) -> usize {
+        match self.rule {
+            Rule::Sgd => 0,
+            Rule::Momentum { .. } | Rule::Nesterov { .. } => 1,
+            Rule::Adam { .. } | Rule::Adamw { .. } => 2,
+        }
+    }
+}
+
+/// An optimizer with its state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Optimizer {
+    spec: OptimizerSpec,
+    slots: Vec<Vec<f32>>,
+    adam: AdamState,
+}
+
+impl Optimizer {
+    /// A fresh optimizer for `len` parameters.
+    pub fn new(spec: OptimizerSpec, len: usize) -> Self {
+        Self {
+            spec,
+            slots: vec![vec![0.0; len]; spec.slots()],
+            adam: AdamState::default(),
+        }
+    }
+
+    /// The optimizer with the state that [`Self::slots`] and [`Self::adam_state`] gave; none where the number
+    /// or the lengths of the slots do not fit.
+    pub fn restore(
+        spec: OptimizerSpec,
+        len: usize,
+        slots: Vec<Vec<f32>>,
+        adam: AdamState,
+    ) -> Option<Self> {
+        let fits = slots.len() == spec.slots() && slots.iter().all(|slot| slot.len() == len);
+        fits.then_some(Self { spec, slots, adam })
+    }
+
+    /// The state vectors, for snapshots.
+    pub fn slots(&self) -> &[Vec<f32>] {
+        &self.slots
+    }
+
+    /// The scalar state, for snapshots.
+    pub fn adam_state(&self) -> AdamState {
+        self.adam
+    }
+
+    /// One step. All slices have the length of the parameters.
+    pub fn step(&mut self, params: &mut [f32], gradient: &[f32], learning_rate: f32) {
+        let decay = self.spec.weight_decay;
+        match (self.spec.rule, self.slots.as_mut_slice()) {
+            (Rule::Sgd, _) => sgd::plain(params, gradient, learning_rate, decay),
+            (Rule::Momentum { momentum }, [velocity]) => {
+                sgd::momentum(params, gradient, velocity, [learning_rate, decay, momentum]);
+            }
+            (Rule::Nesterov { momentum }, [velocity]) => {
+                sgd::nesterov(params, gradient, velocity, [learning_rate, decay, momentum]);
+            }
+            (Rule::Adam { betas, epsilon }, [first, second]) => {
+                let step = self.adam.advance(betas, epsilon, learning_rate);
+                step.apply(params, gradient, [first, second], adam::Penalty::L2(decay));
+            }
+            (Rule::Adamw { betas, epsilon }, [first, second]) => {
+                let step = self.adam.advance(betas, epsilon, learning_rate);
+                let kept = 1.0 - learning_rate * decay;
+                step.apply(params, gradient, [first, second], adam::Penalty::Decoupled { kept });
+            }
+            _ => unreachable!("the number of slots follows from the rule"),
+        }
+    }
+}
+
+/// Scales `gradient` so that its Euclidean norm is at most `max_norm`; returns the norm before.
+///
+/// The sum of squares is taken in f64 in flat order.
+pub fn clip_global_norm(gradient: &mut [f32], max_norm: f32) -> f64 {
+    let norm = global_norm(gradient);
+    if norm > f64::from(max_norm) {
+        let scale = (f64::from(max_norm) / norm) as f32;
+        gradient.iter_mut().for_each(|g| *g *= scale);
+    }
+    norm
+}
+
+/// Euclidean norm, summed in f64 in flat order.
+pub fn global_norm(gradient: &[f32]) -> f64 {
+    gradient
+        .iter()
+        .map(|&g| f64::from(g) * f64::from(g))
+        .sum::<f64>()
+        .sqrt()
+}

@@ -1,0 +1,262 @@
+//! Run files: what an operator writes, and the validated [`Run`] that the rest of the system uses.
+//!
+//! [`raw`] mirrors the file key by key; [`validate`] turns it into a [`Run`] or into a list of mistakes,
+//! each with its place and a remedy. A run travels to workers as the canonical JSON of its raw form.
+
+mod raw;
+mod validate;
+
+#[cfg(all(test, feature = "toml"))]
+mod tests;
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::graph::{self, Graph};
+use crate::optim::OptimizerSpec;
+use crate::schedule::Schedule;
+
+/// Largest number of parameters of a model.
+pub const MAX_PARAMETERS: usize = 64 << 20;
+/// Largest number of values of one sample and of one layer's output.
+pub const MAX_FEATURES: usize = 1 << 20;
+/// Largest number of layers of a model.
+pub const MAX_LAYERS: usize = 1_000;
+/// Largest number of samples of a micro-batch.
+pub const MAX_MICRO_BATCH: u32 = 4_096;
+/// Largest number of micro-batches of a step.
+pub const MAX_STEP_MICRO_BATCHES: u32 = 65_536;
+/// Largest size of a run file in bytes.
+pub const MAX_RUN_FILE_BYTES: usize = 64 << 10;
+
+/// How floating-point products are added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ArithmeticClass {
+    /// Multiply, round, add, round: the same bits on every CPU and in every browser.
+    Portable,
+    /// Fused multiply-add: the same bits on every machine that fuses.
+    Fused,
+}
+
+impl ArithmeticClass {
+    /// The word used in run files, messages and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Fused => "fused",
+        }
+    }
+}
+
+/// One layer of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayerSpec {
+    /// Makes one axis of all.
+    Flatten,
+    /// Fully connected, with bias.
+    Dense {
+        /// Number of outputs.
+        units: usize,
+    },
+    /// Rectified linear unit.
+    Relu,
+}
+
+/// The loss that is minimized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossSpec {
+    /// Softmax cross-entropy against class indices.
+    SoftmaxCrossEntropy,
+}
+
+/// A validated model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// Shape of one sample.
+    pub input: Vec<usize>,
+    /// Layers in order.
+    pub layers: Vec<LayerSpec>,
+    /// The loss.
+    pub loss: LossSpec,
+}
+
+/// How stored bytes become input values: `(byte / 255 - mean) / std`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// Subtracted.
+    pub mean: f32,
+    /// Divided by.
+    pub std: f32,
+}
+
+impl Normalization {
+    /// The value of each stored byte: a table, so that every worker has the same bits.
+    pub fn table(self) -> [f32; 256] {
+        std::array::from_fn(|byte| (byte as f32 / 255.0 - self.mean) / self.std)
+    }
+}
+
+/// Where the samples come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSpec {
+    /// Folder of the data set below the server's data set directory.
+    pub path: String,
+    /// How bytes become values.
+    pub normalization: Normalization,
+    /// Samples are shuffled within windows of about so many; none shuffles the whole set at once.
+    pub shuffle_window: Option<u32>,
+}
+
+/// Encoding of updates on their way up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Exact fixed point: sums do not depend on order.
+    Exact,
+    /// Plain `f32`.
+    F32,
+}
+
+impl Codec {
+    /// The word used in run files and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::F32 => "f32",
+        }
+    }
+}
+
+/// A validated run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Short unique name: letters, digits and dashes.
+    pub name: String,
+    /// What volunteers read as heading.
+    pub title: String,
+    /// What the run is for, for volunteers.
+    pub description: String,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Data.
+    pub data: DataSpec,
+    /// Model.
+    pub model: ModelSpec,
+    /// Passes over the training set.
+    pub epochs: u32,
+    /// Samples of a micro-batch.
+    pub micro_batch: u32,
+    /// Samples of a step; a multiple of `micro_batch`.
+    pub global_batch: u32,
+    /// Largest global norm of the mean gradient; longer ones are scaled down.
+    pub clip_norm: Option<f32>,
+    /// Optimizer.
+    pub optimizer: OptimizerSpec,
+    /// Learning rate over the steps.
+    pub schedule: Schedule,
+    /// Whether the final parameters must follow from the run file alone, bit by bit.
+    pub reproducible: bool,
+    /// Arithmetic of the workers.
+    pub class: ArithmeticClass,
+    /// Encoding of updates.
+    pub codec: Codec,
+    /// A lease is sized to take about so long.
+    pub lease_target_ms: u32,
+    /// The model is evaluated on the test set every so many steps, and at the end.
+    pub evaluate_every_steps: u32,
+    /// A snapshot is taken every so many steps, at pause, at the end and at shutdown.
+    pub snapshot_every_steps: u32,
+    /// So many snapshots are kept.
+    pub snapshots_kept: u32,
+    raw: raw::RawRun,
+}
+
+/// One mistake in a run file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Key path such as `model.layers[2].units`.
+    pub place: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.place, self.problem, self.remedy)
+    }
+}
+
+/// Why a text is not a run file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RunFileError {
+    /// Longer than [`MAX_RUN_FILE_BYTES`].
+    #[error("the run file has {bytes} bytes, at most {MAX_RUN_FILE_BYTES} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not TOML or JSON, an unknown key, a missing key or a value of the wrong type.
+    #[error("{message}")]
+    Syntax {
+        /// With line and column where the parser knows them.
+        message: String,
+    },
+    /// Well-formed, but impossible.
+    #[error("{}", list(mistakes))]
+    Invalid {
+        /// All mistakes found, in the order of the file's sections.
+        mistakes: Vec<Mistake>,
+    },
+}
+
+fn list(mistakes: &[Mistake]) -> String {
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+impl Run {
+    /// Parses and validates a run file.
+    ///
+    /// # Errors
+    /// [`RunFileError`] with every mistake that was found.
+    #[cfg(feature = "toml")]
+    pub fn from_toml(text: &str) -> Result<Self, RunFileError> {
+        check_length(text)?;
+        let raw = toml::from_str(text).map_err(|error| RunFileError::Syntax {
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        validate::validate(raw)
+    }
+
+    /// Parses and validates the canonical JSON of a run.
+    ///
+    /// # Errors
+    /// [`RunFileError`] as for [`Run::from_toml`].
+    pub fn from_json(text: &str) -> Result<Self, RunFileError> {
+        check_length(text)?;
+        let raw = serde_json::from_str(text).map_err(|error| RunFileError::Syntax {
+            message: error.to_string(),
+        })?;
+        validate::validate(raw)
+    }
+
+    /// The canonical JSON: what workers and the page receive, defaults filled in.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.raw).expect("a raw run has string keys and finite numbers only")
+    }
+
+    /// The training graph.
+    pub fn graph(&self) -> Graph {
+        graph::build(&self.model)
+    }
+}
+
+fn check_length(text: &str) -> Result<(), RunFileError> {
+    let bytes = text.len();
+    if bytes > MAX_RUN_FILE_BYTES {
+        return Err(RunFileError::TooLong { bytes });
+    }
+    Ok(())
+}
