@@ -1,0 +1,287 @@
+//! Frames: how messages lie in the byte stream.
+//!
+//! ```text
+//! offset  size  field
+//!      0     4  magic "TSWM"           ┐ these six bytes never change, so that peers of any
+//!      4     2  protocol version       ┘ version can tell each other what they speak
+//!      6     1  kind: 0 beginning, 1 continuation
+//!      7     1  reserved, 0
+//!      8     4  control length         (0 in a continuation)
+//!     12     4  tensor length          of this frame
+//!     16     4  message tensor length  of the whole message (0 in a continuation)
+//!     20     4  CRC-32 of bytes 0..20 and the body
+//!     24     …  control part, tensor part
+//! ```
+//! Integers are little-endian. A message is one beginning and as many continuations as its tensor needs;
+//! messages are not interleaved.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::PROTOCOL_VERSION;
+use crate::error::FrameError;
+use crate::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BODY_BYTES, MAX_TENSOR_BYTES};
+
+/// Bytes of a frame's header.
+pub const HEADER_BYTES: usize = 24;
+const MAGIC: [u8; 4] = *b"TSWM";
+const CHECKED_BYTES: usize = 20;
+const KIND_BEGINNING: u8 = 0;
+const KIND_CONTINUATION: u8 = 1;
+
+/// A complete message, not yet interpreted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawMessage {
+    /// The postcard bytes.
+    pub control: Vec<u8>,
+    /// The tensor bytes, empty for most messages.
+    pub tensor: Vec<u8>,
+}
+
+impl RawMessage {
+    /// Reads the control part; it must be used up.
+    ///
+    /// # Errors
+    /// [`FrameError::Control`] where the bytes are not a `T`.
+    pub fn control<T: DeserializeOwned>(&self) -> Result<T, FrameError> {
+        let unreadable = |problem: String| FrameError::Control { problem };
+        let (message, rest) = postcard::take_from_bytes(&self.control)
+            .map_err(|error| unreadable(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(unreadable(format!("{} bytes too many", rest.len())));
+        }
+        Ok(message)
+    }
+}
+
+/// Encodes a message as frames, each at most [`MAX_FRAME_BODY_BYTES`] plus its header.
+///
+/// # Panics
+/// Where the control part is longer than [`MAX_CONTROL_BYTES`] or the tensor longer than
+/// [`MAX_TENSOR_BYTES`]: both sides validate what they put in.
+pub fn encode_frames<T: Serialize>(message: &T, tensor: &[u8]) -> Vec<Vec<u8>> {
+    let control = postcard::to_allocvec(message).expect("messages hold nothing that postcard refuses");
+    assert!(control.len() <= MAX_CONTROL_BYTES, "control part of {} bytes", control.len());
+    assert!(tensor.len() <= MAX_TENSOR_BYTES, "tensor part of {} bytes", tensor.len());
+    let room = MAX_FRAME_BODY_BYTES - control.len();
+    let (head, mut rest) = tensor.split_at(tensor.len().min(room));
+    let mut frames = vec![frame(KIND_BEGINNING, &control, head, tensor.len())];
+    while !rest.is_empty() {
+        let (part, behind) = rest.split_at(rest.len().min(MAX_FRAME_BODY_BYTES));
+        frames.push(frame(KIND_CONTINUATION, &[], part, 0));
+        rest = behind;
+    }
+    frames
+}
+
+fn frame(kind: u8, control: &[u8], tensor: &[u8], message_tensor_len: usize) -> Vec<u8> {
+    let word = |n: usize| u32::try_from(n).expect("bounded by the limits").to_le_bytes();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + control.len() + tensor.len());
+    bytes.extend(MAGIC);
+    bytes.extend(PROTOCOL_VERSION.to_le_bytes());
+    bytes.extend([kind, 0]);
+    bytes.extend(word(control.len()));
+    bytes.extend(word(tensor.len()));
+    bytes.extend(word(message_tensor_len));
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes);
+    hasher.update(control);
+    hasher.update(tensor);
+    bytes.extend(hasher.finalize().to_le_bytes());
+    bytes.extend(control);
+    bytes.extend(tensor);
+    bytes
+}
+
+/// Turns pushed bytes into messages.
+///
+/// ```text
+///            push                 header complete            body complete
+/// (waiting) ─────> [header: 24 B] ───────────────> [body] ──────────────────> message, or more frames
+/// ```
+/// It holds at most one message and one frame; memory grows with the bytes received, never with the lengths
+/// announced. After an error it stays failed.
+#[derive(Debug)]
+pub struct Decoder {
+    max_tensor_bytes: usize,
+    buffer: Vec<u8>,
+    partial: Option<Partial>,
+    failed: Option<FrameError>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    message: RawMessage,
+    tensor_len: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    kind: u8,
+    control_len: usize,
+    tensor_len: usize,
+    message_tensor_len: usize,
+    checksum: u32,
+}
+
+impl Decoder {
+    /// A decoder that refuses tensors of more than `max_tensor_bytes` (and of [`MAX_TENSOR_BYTES`] anyway).
+    pub fn new(max_tensor_bytes: usize) -> Self {
+        Self {
+            max_tensor_bytes: max_tensor_bytes.min(MAX_TENSOR_BYTES),
+            buffer: Vec::new(),
+            partial: None,
+            failed: None,
+        }
+    }
+
+    /// Changes the tensor limit, when a worker learns its run or a server a worker's run.
+    pub fn set_max_tensor_bytes(&mut self, max_tensor_bytes: usize) {
+        self.max_tensor_bytes = max_tensor_bytes.min(MAX_TENSOR_BYTES);
+    }
+
+    /// Takes bytes and appends the messages that they complete to `messages`.
+    ///
+    /// # Errors
+    /// The first fault in the stream; messages before it have been appended.
+    pub fn push(&mut self, mut bytes: &[u8], messages: &mut Vec<RawMessage>) -> Result<(), FrameError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        loop {
+            match self.advance(&mut bytes, messages) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    self.failed = Some(error.clone());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Handles one header or one body; false when more bytes are needed.
+    fn advance(&mut self, bytes: &mut &[u8], messages: &mut Vec<RawMessage>) -> Result<bool, FrameError> {
+        if !self.fill(bytes, HEADER_BYTES) {
+            self.check_prefix()?;
+            return Ok(false);
+        }
+        let header = self.header()?;
+        let frame_len = HEADER_BYTES + header.control_len + header.tensor_len;
+        if !self.fill(bytes, frame_len) {
+            return Ok(false);
+        }
+        self.body(header, messages)?;
+        self.buffer.clear();
+        Ok(true)
+    }
+
+    /// Moves bytes into the buffer until it has `wanted`; false where there are not enough yet.
+    fn fill(&mut self, bytes: &mut &[u8], wanted: usize) -> bool {
+        let missing = wanted.saturating_sub(self.buffer.len());
+        let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
+        self.buffer.extend_from_slice(taken);
+        *bytes = rest;
+        taken.len() == missing
+    }
+
+    /// Tells early that a stream is no Tabswarm stream, even if it never reaches a header's length.
+    fn check_prefix(&self) -> Result<(), FrameError> {
+        match self.buffer.get(..4) {
+            Some(got) if got != MAGIC => Err(FrameError::Magic {
+                got: [got[0], got[1], got[2], got[3]],
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn header(&self) -> Result<Header, FrameError> {
+        self.check_prefix()?;
+        let bytes = &self.buffer;
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let version = u16::from_le_bytes([bytes[4], bytes[5]]);
+        if version != PROTOCOL_VERSION {
+            return Err(FrameError::Version {
+                expected: PROTOCOL_VERSION,
+                got: version,
+            });
+        }
+        let header = Header {
+            kind: bytes[6],
+            control_len: word(8) as usize,
+            tensor_len: word(12) as usize,
+            message_tensor_len: word(16) as usize,
+            checksum: word(20),
+        };
+        self.check_header(header, bytes[7])?;
+        Ok(header)
+    }
+
+    fn check_header(&self, header: Header, reserved: u8) -> Result<(), FrameError> {
+        if header.kind > KIND_CONTINUATION || reserved != 0 {
+            return Err(FrameError::Kind {
+                kind: header.kind,
+                reserved,
+            });
+        }
+        let within = |what, got, limit| {
+            if got > limit {
+                return Err(FrameError::TooLong { what, got, limit });
+            }
+            Ok(())
+        };
+        within("control part", header.control_len, MAX_CONTROL_BYTES)?;
+        let body = header.control_len.saturating_add(header.tensor_len);
+        within("frame body", body, MAX_FRAME_BODY_BYTES)?;
+        within("message tensor", header.message_tensor_len, self.max_tensor_bytes)?;
+        let sequence = |problem| Err(FrameError::Sequence { problem });
+        match (&self.partial, header.kind) {
+            (None, KIND_CONTINUATION) => sequence("a continuation without a beginning"),
+            (Some(_), KIND_BEGINNING) => sequence("a beginning within a message"),
+            (None, _) if header.tensor_len > header.message_tensor_len => {
+                sequence("more tensor bytes than the message has")
+            }
+            (None, _) if header.control_len == 0 => sequence("a message without control part"),
+            (None, _) => Ok(()),
+            (Some(partial), _) => {
+                let missing = partial.tensor_len - partial.message.tensor.len();
+                if header.control_len != 0 || header.message_tensor_len != 0 {
+                    return sequence("a continuation that begins something");
+                }
+                if header.tensor_len == 0 || header.tensor_len > missing {
+                    return sequence("a continuation of the wrong length");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn body(&mut self, header: Header, messages: &mut Vec<RawMessage>) -> Result<(), FrameError> {
+        let (head, body) = self.buffer.split_at(HEADER_BYTES);
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&head[..CHECKED_BYTES]);
+        hasher.update(body);
+        let got = hasher.finalize();
+        if got != header.checksum {
+            return Err(FrameError::Checksum {
+                expected: header.checksum,
+                got,
+            });
+        }
+        let (control, tensor) = body.split_at(header.control_len);
+        let partial = self.partial.get_or_insert_with(|| Partial {
+            message: RawMessage {
+                control: control.to_vec(),
+                tensor: Vec::new(),
+            },
+            tensor_len: header.message_tensor_len,
+        });
+        partial.message.tensor.extend_from_slice(tensor);
+        if partial.message.tensor.len() == partial.tensor_len {
+            messages.extend(self.partial.take().map(|partial| partial.message));
+        }
+        Ok(())
+    }
+}
