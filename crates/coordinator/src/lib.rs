@@ -1,1 +1,31 @@
-//! To be written.
+//! The parameter server's decisions, as one pure state machine.
+//!
+//! [`Coordinator::handle`] takes the time and an [`Input`] and appends [`Effect`]s; [`Coordinator::next_deadline`]
+//! says when to call again if nothing happens. There is no socket, file, thread, clock, lock or random number
+//! in here, and no arithmetic on parameters: tensors pass through as shared pointers, from the input that
+//! brought them to the effect that adds them up. So the server, the simulation and the unit tests run the
+//! very same decisions.
+//!
+//! Worker misbehavior is a value ([`tabswarm_protocol::server::RejectReason`]), never an error or a panic.
+#![forbid(unsafe_code)]
+
+mod coordinator;
+mod effect;
+mod event;
+mod input;
+mod invariants;
+mod lease;
+mod limits;
+mod registry;
+mod run;
+mod status;
+mod step;
+
+pub use coordinator::Coordinator;
+pub use effect::{Effect, SnapshotCause};
+pub use event::Event;
+pub use input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate, RunCommand, StepOutcome};
+pub use invariants::InvariantId;
+pub use limits::{HEARTBEAT_MS, MAX_RUNS, MAX_WORKERS};
+pub use run::{RunPhase, RunState};
+pub use status::{RunStatus, WorkerStatus};

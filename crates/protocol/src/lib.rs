@@ -15,12 +15,14 @@ pub mod frame;
 pub mod ids;
 pub mod limits;
 pub mod server;
+pub mod time;
 
 pub use client::ClientMessage;
 pub use error::{CodecError, FrameError};
 pub use frame::{Decoder, RawMessage, encode_frames};
 pub use ids::{LeaseId, ParamVersion, RunId, Token, WorkerId};
 pub use server::ServerMessage;
+pub use time::Timestamp;
 
 /// Version of frames and messages. A server speaks exactly one.
 pub const PROTOCOL_VERSION: u16 = 1;

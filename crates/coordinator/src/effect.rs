@@ -1,0 +1,94 @@
+//! What the coordinator wants done.
+
+use tabswarm_protocol::{ParamVersion, RunId, ServerMessage};
+
+use crate::event::Event;
+use crate::input::{ConnectionId, Payload};
+use crate::run::RunState;
+
+/// Why a snapshot is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotCause {
+    /// The run file's interval.
+    Interval,
+    /// The run was paused.
+    Paused,
+    /// The run was stopped.
+    Stopped,
+    /// The run is finished.
+    Finished,
+    /// The server goes down.
+    Shutdown,
+}
+
+/// One thing to do. Effects are carried out in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Send a message.
+    Send {
+        /// To whom.
+        connection: ConnectionId,
+        /// What.
+        message: ServerMessage,
+    },
+    /// Send the run's current parameters, whose version is given; encode them once for all connections.
+    SendParams {
+        /// To whom.
+        connection: ConnectionId,
+        /// Of which run.
+        run_id: RunId,
+        /// Their version.
+        version: ParamVersion,
+    },
+    /// Close a connection after what was sent.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Add an update to the step in progress.
+    Accumulate {
+        /// Of which run.
+        run_id: RunId,
+        /// First micro-batch in it: `f32` updates are added in this order.
+        first: u32,
+        /// The tensor.
+        payload: Payload,
+    },
+    /// Forget the updates of the step in progress.
+    ResetAccumulator {
+        /// Of which run.
+        run_id: RunId,
+    },
+    /// Apply the step and answer with [`crate::Input::StepApplied`].
+    ApplyStep {
+        /// Of which run.
+        run_id: RunId,
+        /// The version that it makes.
+        version: ParamVersion,
+        /// Fixed-point exponents of the step.
+        exponents: Vec<i8>,
+        /// Samples of the step.
+        samples: u64,
+        /// The schedule's factor of the learning rate.
+        rate_factor: f64,
+    },
+    /// Evaluate the current parameters on the test set.
+    Evaluate {
+        /// Of which run.
+        run_id: RunId,
+        /// Their version.
+        version: ParamVersion,
+    },
+    /// Write a snapshot of the current parameters, the optimizer and this state, and answer with
+    /// [`crate::Input::SnapshotDurable`] or [`crate::Input::SnapshotFailed`].
+    TakeSnapshot {
+        /// Of which run.
+        run_id: RunId,
+        /// Why.
+        cause: SnapshotCause,
+        /// The coordinator's part.
+        state: RunState,
+    },
+    /// Something for the log and the metrics.
+    Event(Event),
+}

@@ -1,0 +1,29 @@
+//! Every limit of the coordinator, with its reason.
+
+/// Most runs of a server: each holds its parameters in memory.
+pub const MAX_RUNS: usize = 64;
+/// Most workers, connected or remembered for resumption.
+pub const MAX_WORKERS: usize = 100_000;
+/// Pings are so far apart: half of the shortest idle time-out of common proxies would be 15 s.
+pub const HEARTBEAT_MS: u32 = 5_000;
+/// A worker that was silent for so long is gone: three pings were lost.
+pub const SILENCE_LIMIT_MS: u64 = 3 * HEARTBEAT_MS as u64;
+/// Deadlines, pings and silences are looked at so often.
+pub const SWEEP_MS: u64 = 250;
+/// A disconnected worker can resume for so long.
+pub const RESUME_MS: u64 = 10 * 60 * 1_000;
+/// The deadline of a first lease, whose speed is unknown and whose data has to be fetched.
+pub const FIRST_DEADLINE_MS: u64 = 30_000;
+/// No deadline is shorter: a busy machine must not lose its work to a hiccup.
+pub const MIN_DEADLINE_MS: u64 = 2_000;
+/// No deadline is longer: a step must not hang on one worker.
+pub const MAX_DEADLINE_MS: u64 = 10 * 60 * 1_000;
+/// A deadline is so many times the expected duration.
+pub const DEADLINE_FACTOR: f64 = 4.0;
+/// Weight of the newest lease in a worker's measured rate.
+pub const RATE_WEIGHT: f64 = 0.3;
+/// A step is started again at most so often before the run is paused: each time lowers an exponent, and
+/// honest workers need two or three attempts at most.
+pub const MAX_STEP_ATTEMPTS: u32 = 100;
+/// Most identities whose credits a run remembers.
+pub const MAX_CREDITED_IDENTITIES: usize = 1_000_000;
