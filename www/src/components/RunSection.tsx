@@ -1,0 +1,122 @@
+/** The run: what it is, how far it is, who helps. */
+import type { RunStatus } from '../api/types.ts';
+import { formatCount, formatDuration, formatPercent, formatRate } from '../format.ts';
+import { isActive } from '../state/session.ts';
+import { store } from '../state/store.ts';
+import { texts } from '../texts.ts';
+import { Charts } from './Charts.tsx';
+import { Figure } from './Figure.tsx';
+import { RunChooser } from './RunChooser.tsx';
+
+export function RunSection() {
+  const run = store.run.value;
+  return (
+    <section class="run" id="run" aria-labelledby="run-heading" tabIndex={-1}>
+      <RunChooser />
+      {run === null ? <Waiting /> : <RunCard run={run} />}
+    </section>
+  );
+}
+
+function Waiting() {
+  return (
+    <>
+      <h2 id="run-heading">{texts.run.heading}</h2>
+      <p class="description">{store.server.value.known ? texts.noRuns : texts.run.waiting}</p>
+    </>
+  );
+}
+
+function RunCard({ run }: { run: RunStatus }) {
+  return (
+    <>
+      <div class="run-title">
+        <h2 id="run-heading">{run.title || run.name}</h2>
+        <span class="phase" data-phase={run.phase} data-testid="phase">
+          {texts.run.phases[run.phase]}
+        </span>
+      </div>
+      <p class="description">{run.description}</p>
+      <Elsewhere run={run} />
+      <StepProgress run={run} />
+      <RunFigures run={run} />
+      <Charts run={run} />
+    </>
+  );
+}
+
+/** Says so when the tab computes for another run than the one shown. */
+function Elsewhere({ run }: { run: RunStatus }) {
+  const session = store.session.value;
+  const joined = session.status?.run ?? null;
+  if (!isActive(session) || joined === null || joined === run.name) return null;
+  const title = store.runs.value.find(({ name }) => name === joined)?.title ?? joined;
+  return <p class="notice">{texts.run.elsewhere(title)}</p>;
+}
+
+function StepProgress({ run }: { run: RunStatus }) {
+  const ratio = run.steps_total > 0 ? Math.min(1, run.version / run.steps_total) : 0;
+  return (
+    <div class="progress">
+      <p class="progress-label">
+        <span class="progress-steps">
+          {texts.run.step}{' '}
+          <strong data-testid="version" data-value={run.version}>
+            {formatCount(run.version)}
+          </strong>{' '}
+          {texts.run.of}{' '}
+          <span data-testid="steps-total" data-value={run.steps_total}>
+            {formatCount(run.steps_total)}
+          </span>
+        </span>
+        <span>{texts.run.epoch(run.epoch, run.epochs)}</span>
+      </p>
+      <div
+        class="progress-track"
+        role="progressbar"
+        aria-label={texts.run.progressLabel}
+        aria-valuemin={0}
+        aria-valuemax={run.steps_total}
+        aria-valuenow={run.version}
+        aria-valuetext={`${texts.run.step} ${formatCount(run.version)} ${texts.run.of} ${formatCount(run.steps_total)}, ${formatPercent(ratio)}`}
+      >
+        <span class="progress-fill" style={{ transform: `scaleX(${ratio})` }} />
+      </div>
+    </div>
+  );
+}
+
+function RunFigures({ run }: { run: RunStatus }) {
+  const words = texts.run;
+  return (
+    <dl class="figures run-figures">
+      <Figure
+        label={words.eta}
+        value={run.eta_s === null || run.phase !== 'running' ? '–' : formatDuration(run.eta_s)}
+        testId="eta"
+      />
+      <Figure
+        label={words.workers}
+        value={formatCount(run.workers)}
+        raw={run.workers}
+        testId="workers"
+      />
+      <Figure label={words.lanes} value={formatCount(run.lanes)} raw={run.lanes} />
+      <Figure label={words.speed} value={formatRate(run.samples_per_s)} raw={run.samples_per_s} />
+      <Figure
+        label={words.committed}
+        value={formatCount(run.samples_committed)}
+        raw={run.samples_committed}
+      />
+      <Figure label={words.parameters} value={formatCount(run.parameters)} />
+      {run.reproducible && (
+        <div class="figure reproducible">
+          <dt>{words.reproducible}</dt>
+          <dd>
+            <span class="figure-help">{words.reproducibleHelp}</span>
+          </dd>
+        </div>
+      )}
+    </dl>
+  );
+}
