@@ -1,0 +1,81 @@
+//! Plain Rust for every other CPU: fixed-size arrays that the compiler turns into whatever SIMD there is.
+
+use super::blocks::Heights;
+use super::strip::Strip;
+
+/// Tile height.
+pub(super) const MR: usize = 4;
+/// Panel width.
+pub(super) const NR: usize = 8;
+
+/// Multiply, round, add, round.
+pub(super) fn strip_portable(strip: &mut Strip<'_>) {
+    run(strip, |acc, a, b| acc + a * b);
+}
+
+/// One rounding. Only offered where `mul_add` is an instruction of the base architecture.
+#[cfg(any(target_arch = "aarch64", test))]
+pub(super) fn strip_fused(strip: &mut Strip<'_>) {
+    run(strip, |acc, a, b| a.mul_add(b, acc));
+}
+
+#[inline(always)]
+fn run(strip: &mut Strip<'_>, multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy) {
+    strip.assert_bounds(NR);
+    let heights = Heights::new(strip.rows, MR);
+    let mut row = 0;
+    for block_idx in 0..heights.blocks() {
+        let rows = heights.height(block_idx);
+        match rows {
+            4 => tile::<4>(strip, row, multiply_add),
+            3 => tile::<3>(strip, row, multiply_add),
+            2 => tile::<2>(strip, row, multiply_add),
+            _ => tile::<1>(strip, row, multiply_add),
+        }
+        row += rows;
+    }
+}
+
+#[inline(always)]
+fn tile<const ROWS: usize>(
+    strip: &mut Strip<'_>,
+    row: usize,
+    multiply_add: impl Fn(f32, f32, f32) -> f32 + Copy,
+) {
+    let mut acc = [[0.0_f32; NR]; ROWS];
+    if strip.accumulate {
+        for (r, acc_row) in acc.iter_mut().enumerate() {
+            let from = (row + r) * strip.c_stride;
+            acc_row[..strip.cols].copy_from_slice(&strip.c[from..from + strip.cols]);
+        }
+    }
+    let mut step = |a: [f32; ROWS], b: &[f32; NR]| {
+        for (acc_row, a) in acc.iter_mut().zip(a) {
+            for (acc, &b) in acc_row.iter_mut().zip(b) {
+                *acc = multiply_add(*acc, a, b);
+            }
+        }
+    };
+    let (panel, _) = strip.b.as_chunks::<NR>();
+    match strip.a_stride {
+        Some(stride) => {
+            let rows: [&[f32]; ROWS] = std::array::from_fn(|r| {
+                let from = (row + r) * stride;
+                &strip.a[from..from + strip.depth]
+            });
+            for (k, b) in panel.iter().enumerate().take(strip.depth) {
+                step(std::array::from_fn(|r| rows[r][k]), b);
+            }
+        }
+        None => {
+            let (columns, _) = strip.a[row * strip.depth..].as_chunks::<ROWS>();
+            for (a, b) in columns.iter().zip(panel).take(strip.depth) {
+                step(*a, b);
+            }
+        }
+    }
+    for (r, acc_row) in acc.iter().enumerate() {
+        let to = (row + r) * strip.c_stride;
+        strip.c[to..to + strip.cols].copy_from_slice(&acc_row[..strip.cols]);
+    }
+}

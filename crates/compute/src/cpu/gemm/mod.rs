@@ -1,0 +1,187 @@
+//! Matrix products for the dense passes: packed, register-blocked, with fixed bits.
+//!
+//! Every element of a result is one sequential chain over the depth: `acc = acc + a * b` for increasing
+//! depth, from zero (or from what the target holds). Blocking the depth stores the chain in the target and
+//! reloads it, which is exact; blocking rows and columns does not touch chains. So the bits depend on the
+//! arithmetic class only, not on the path, the blocking or the size of the caches.
+//!
+//! The right operand is always packed in panels ([`Panels`]), once for weights. The left operand is read
+//! in place where it is row-major and packed block by block where it is transposed.
+
+mod blocks;
+mod generic;
+mod path;
+mod simd;
+mod strip;
+#[cfg(test)]
+mod tests;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use path::Path;
+
+use self::blocks::Heights;
+use self::path::Inner;
+use self::strip::Strip;
+use super::aligned::AlignedBuffer;
+
+/// Depth of a block: a panel of this depth stays in the first-level cache.
+const DEPTH_BLOCK: usize = 256;
+/// Rows that are packed at once: such a block stays in the first-level cache next to the panel.
+const ROW_BLOCK: usize = 48;
+
+/// The left operand of a product.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Left<'a> {
+    /// Stored `(rows, depth)`.
+    RowMajor(&'a [f32]),
+    /// Stored `(depth, rows)`.
+    Transposed(&'a [f32]),
+}
+
+/// How the right operand is stored before it is packed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Right<'a> {
+    /// Stored `(depth, cols)`.
+    RowMajor(&'a [f32]),
+    /// Stored `(cols, depth)`.
+    Transposed(&'a [f32]),
+}
+
+/// A right operand `(depth, cols)` in panels `(depth, nr)`, the last one padded with zeros.
+#[derive(Debug)]
+pub(crate) struct Panels {
+    values: AlignedBuffer,
+    depth: usize,
+    cols: usize,
+}
+
+/// The products of one lane: a path and the memory to pack into.
+#[derive(Debug)]
+pub(crate) struct Gemm {
+    inner: Inner,
+    packed_left: AlignedBuffer,
+}
+
+impl Gemm {
+    /// None where this machine cannot run `path`.
+    pub(crate) fn new(path: Path) -> Option<Self> {
+        let packed_left = AlignedBuffer::new(ROW_BLOCK * DEPTH_BLOCK);
+        path.inner().map(|inner| Self { inner, packed_left })
+    }
+
+    /// Room for right operands of up to `depth × cols`.
+    pub(crate) fn panels(&self, depth: usize, cols: usize) -> Panels {
+        let len = cols.next_multiple_of(self.inner.nr) * depth;
+        Panels {
+            values: AlignedBuffer::new(len),
+            depth,
+            cols,
+        }
+    }
+
+    /// Packs a right operand, which must fit the room that `panels` was made with.
+    pub(crate) fn pack(&self, panels: &mut Panels, right: Right<'_>, depth: usize, cols: usize) {
+        panels.depth = depth;
+        panels.cols = cols;
+        let nr = self.inner.nr;
+        let panel_len = depth * nr;
+        for (panel_idx, first) in (0..cols).step_by(nr).enumerate() {
+            let width = nr.min(cols - first);
+            let panel = &mut panels.values[panel_idx * panel_len..][..panel_len];
+            match right {
+                Right::RowMajor(values) => {
+                    for (to, from) in panel.chunks_exact_mut(nr).zip(values.chunks_exact(cols)) {
+                        to[..width].copy_from_slice(&from[first..first + width]);
+                        to[width..].fill(0.0);
+                    }
+                }
+                Right::Transposed(values) => {
+                    for (k, to) in panel.chunks_exact_mut(nr).enumerate() {
+                        for (col, to) in to[..width].iter_mut().enumerate() {
+                            *to = values[(first + col) * depth + k];
+                        }
+                        to[width..].fill(0.0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `target (rows, cols) = left (rows, depth) · right (depth, cols)`; with `accumulate`, `+=`: each chain
+    /// then goes on from what `target` holds.
+    pub(crate) fn product(
+        &mut self,
+        rows: usize,
+        left: Left<'_>,
+        right: &Panels,
+        target: &mut [f32],
+        accumulate: bool,
+    ) {
+        let Panels { depth, cols, .. } = *right;
+        let nr = self.inner.nr;
+        for depth_first in (0..depth).step_by(DEPTH_BLOCK) {
+            let depth_len = DEPTH_BLOCK.min(depth - depth_first);
+            for row_first in (0..rows).step_by(ROW_BLOCK) {
+                let rows_len = ROW_BLOCK.min(rows - row_first);
+                let (a, a_stride) = match left {
+                    Left::RowMajor(values) => {
+                        (&values[row_first * depth + depth_first..], Some(depth))
+                    }
+                    Left::Transposed(values) => {
+                        let packed = &mut self.packed_left[..rows_len * depth_len];
+                        let heights = Heights::new(rows_len, self.inner.mr);
+                        pack_left(
+                            packed,
+                            heights,
+                            &values[depth_first * rows + row_first..],
+                            rows,
+                            depth_len,
+                        );
+                        (&*packed, None)
+                    }
+                };
+                for first in (0..cols).step_by(nr) {
+                    (self.inner.strip)(&mut Strip {
+                        rows: rows_len,
+                        depth: depth_len,
+                        cols: nr.min(cols - first),
+                        a,
+                        a_stride,
+                        b: &right.values[first * depth + depth_first * nr..][..depth_len * nr],
+                        c: &mut target[row_first * cols + first..],
+                        c_stride: cols,
+                        accumulate: accumulate || depth_first > 0,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Packs rows that are stored as columns with stride `stride` into blocks of `(depth, height)`.
+fn pack_left(packed: &mut [f32], heights: Heights, values: &[f32], stride: usize, depth: usize) {
+    let mut row = 0;
+    for block_idx in 0..heights.blocks() {
+        let height = heights.height(block_idx);
+        let block = &mut packed[row * depth..(row + height) * depth];
+        match height {
+            6 => pack_block::<6>(block, &values[row..], stride),
+            5 => pack_block::<5>(block, &values[row..], stride),
+            4 => pack_block::<4>(block, &values[row..], stride),
+            3 => pack_block::<3>(block, &values[row..], stride),
+            2 => pack_block::<2>(block, &values[row..], stride),
+            _ => pack_block::<1>(block, &values[row..], stride),
+        }
+        row += height;
+    }
+}
+
+fn pack_block<const HEIGHT: usize>(block: &mut [f32], values: &[f32], stride: usize) {
+    let (columns, _) = block.as_chunks_mut::<HEIGHT>();
+    for (column, from) in columns.iter_mut().zip(values.chunks(stride)) {
+        column.copy_from_slice(&from[..HEIGHT]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Which inner loops this machine has.
+
+use tabswarm_model::ArithmeticClass;
+
+use super::generic;
+use super::strip::Strip;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use super::wasm;
+#[cfg(target_arch = "x86_64")]
+use super::x86;
+
+/// An implementation of the inner loops of the matrix product.
+///
+/// All paths of one arithmetic class give the same bits; [`probe`](crate::probe) holds them to it at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// AVX2 with fused multiply-add (x86-64).
+    Avx2Fma,
+    /// AVX2, multiply then add (x86-64).
+    Avx2,
+    /// Relaxed SIMD multiply-add (wasm32 built with it).
+    WasmRelaxed,
+    /// 128-bit SIMD, multiply then add (wasm32 built with it).
+    WasmSimd128,
+    /// Plain Rust with `mul_add`, where that is an instruction of the base architecture (aarch64).
+    GenericFused,
+    /// Plain Rust, everywhere.
+    Generic,
+}
+
+impl Path {
+    /// All paths, the fastest of each class first.
+    pub const ALL: [Self; 6] = [
+        Self::Avx2Fma,
+        Self::Avx2,
+        Self::WasmRelaxed,
+        Self::WasmSimd128,
+        Self::GenericFused,
+        Self::Generic,
+    ];
+
+    /// The class whose bits this path gives (for [`Path::WasmRelaxed`]: should give).
+    pub fn class(self) -> ArithmeticClass {
+        match self {
+            Self::Avx2Fma | Self::WasmRelaxed | Self::GenericFused => ArithmeticClass::Fused,
+            Self::Avx2 | Self::WasmSimd128 | Self::Generic => ArithmeticClass::Portable,
+        }
+    }
+
+    /// Whether this build on this machine can run it.
+    pub fn is_available(self) -> bool {
+        self.inner().is_some()
+    }
+
+    /// The inner loops and their tile shape; none where they cannot run.
+    pub(super) fn inner(self) -> Option<Inner> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2Fma if x86::has_avx2_fma() => Some(Inner {
+                mr: x86::MR,
+                nr: x86::NR,
+                strip: x86::strip_fused,
+            }),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if x86::has_avx2() => Some(Inner {
+                mr: x86::MR,
+                nr: x86::NR,
+                strip: x86::strip_portable,
+            }),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Self::WasmRelaxed => Some(Inner {
+                mr: wasm::MR,
+                nr: wasm::NR,
+                strip: wasm::strip_relaxed,
+            }),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::WasmSimd128 => Some(Inner {
+                mr: wasm::MR,
+                nr: wasm::NR,
+                strip: wasm::strip_portable,
+            }),
+            // In tests everywhere: without the instruction it is slow, not wrong.
+            #[cfg(any(target_arch = "aarch64", test))]
+            Self::GenericFused => Some(Inner {
+                mr: generic::MR,
+                nr: generic::NR,
+                strip: generic::strip_fused,
+            }),
+            Self::Generic => Some(Inner {
+                mr: generic::MR,
+                nr: generic::NR,
+                strip: generic::strip_portable,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// A path's entry point and the tile shape that operands are packed for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inner {
+    pub(super) mr: usize,
+    pub(super) nr: usize,
+    pub(super) strip: fn(&mut Strip<'_>),
+}

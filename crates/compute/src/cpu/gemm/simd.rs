@@ -1,0 +1,247 @@
+//! The register-blocked inner loops of the product, written once over an abstract SIMD register.
+//!
+//! A *strip* is all rows of one operand against one packed panel of the other. It is cut into tiles of at
+//! most [`MAX_ROWS`] rows, each tile's results live in registers while the loop over the depth runs, and
+//! every result is one chain `acc = acc + a * b` over increasing depth. Nothing here reorders a chain, so
+//! the register width and the tile height never show in the bits.
+#![allow(
+    unsafe_code,
+    reason = "SIMD loads and stores through raw pointers; bounds are asserted once per strip"
+)]
+
+use super::blocks::Heights;
+use super::strip::{MAX_NR, Strip};
+
+/// The tallest tile that any path uses.
+pub(super) const MAX_ROWS: usize = 6;
+
+/// A SIMD register of `f32` and the five operations that a product needs.
+pub(super) trait Simd {
+    /// The register.
+    type Reg: Copy;
+    /// `f32` values in a register.
+    const LANES: usize;
+
+    /// All lanes zero.
+    ///
+    /// # Safety
+    /// The CPU must support the implementing path.
+    unsafe fn zero() -> Self::Reg;
+
+    /// Reads `LANES` values.
+    ///
+    /// # Safety
+    /// `from` must be readable for `LANES` values, and the CPU must support the path.
+    unsafe fn load(from: *const f32) -> Self::Reg;
+
+    /// Reads one value into all lanes.
+    ///
+    /// # Safety
+    /// `from` must be readable for one value, and the CPU must support the path.
+    unsafe fn broadcast(from: *const f32) -> Self::Reg;
+
+    /// Writes `LANES` values.
+    ///
+    /// # Safety
+    /// `to` must be writable for `LANES` values, and the CPU must support the path.
+    unsafe fn store(to: *mut f32, value: Self::Reg);
+
+    /// `acc + a * b` with the rounding of the path's arithmetic class.
+    ///
+    /// # Safety
+    /// The CPU must support the path.
+    unsafe fn multiply_add(acc: Self::Reg, a: Self::Reg, b: Self::Reg) -> Self::Reg;
+}
+
+/// Where a tile reads its left operand: element `(row, depth)` is at `row * row_step + depth * depth_step`.
+#[derive(Clone, Copy)]
+struct Left {
+    at: *const f32,
+    row_step: usize,
+    depth_step: usize,
+}
+
+/// Where a tile writes, and how.
+#[derive(Clone, Copy)]
+struct Target {
+    at: *mut f32,
+    row_step: usize,
+    cols: usize,
+    accumulate: bool,
+}
+
+/// Runs a whole strip with tiles of `S::LANES * VECS` columns and at most `tallest` rows.
+///
+/// # Safety
+/// The CPU must support `S`. (Bounds are checked here.)
+#[inline(always)]
+pub(super) unsafe fn run<S: Simd, const VECS: usize>(strip: &mut Strip<'_>, tallest: usize) {
+    const {
+        assert!(
+            S::LANES * VECS <= MAX_NR,
+            "edge tiles are staged in MAX_NR columns"
+        )
+    };
+    strip.assert_bounds(S::LANES * VECS);
+    let heights = Heights::new(strip.rows, tallest);
+    let mut row = 0;
+    for block_idx in 0..heights.blocks() {
+        let rows = heights.height(block_idx);
+        // SAFETY: `assert_bounds` has shown that every (row, depth) of the left operand, `depth` full rows
+        // of the panel and `cols` columns of every row of the target lie inside their slices.
+        unsafe {
+            let to = Target {
+                at: strip.c.as_mut_ptr().add(row * strip.c_stride),
+                row_step: strip.c_stride,
+                cols: strip.cols,
+                accumulate: strip.accumulate,
+            };
+            let a = strip
+                .a
+                .as_ptr()
+                .add(row * strip.a_stride.unwrap_or(strip.depth));
+            let b = strip.b.as_ptr();
+            match rows {
+                6 => tile_of::<S, 6, VECS>(strip.depth, (a, strip.a_stride), b, to),
+                5 => tile_of::<S, 5, VECS>(strip.depth, (a, strip.a_stride), b, to),
+                4 => tile_of::<S, 4, VECS>(strip.depth, (a, strip.a_stride), b, to),
+                3 => tile_of::<S, 3, VECS>(strip.depth, (a, strip.a_stride), b, to),
+                2 => tile_of::<S, 2, VECS>(strip.depth, (a, strip.a_stride), b, to),
+                _ => tile_of::<S, 1, VECS>(strip.depth, (a, strip.a_stride), b, to),
+            }
+        }
+        row += rows;
+    }
+}
+
+/// Calls [`tile`] with the constant step of the left operand's layout: row-major where it has a stride,
+/// packed `(depth, ROWS)` where it has none.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn tile_of<S: Simd, const ROWS: usize, const VECS: usize>(
+    depth: usize,
+    (at, stride): (*const f32, Option<usize>),
+    panel: *const f32,
+    to: Target,
+) {
+    // SAFETY: the caller's promises are those of `tile`.
+    unsafe {
+        match stride {
+            Some(row_step) => {
+                let left = Left {
+                    at,
+                    row_step,
+                    depth_step: 1,
+                };
+                tile::<S, ROWS, VECS>(depth, left, panel, to);
+            }
+            None => {
+                let left = Left {
+                    at,
+                    row_step: 1,
+                    depth_step: ROWS,
+                };
+                tile::<S, ROWS, VECS>(depth, left, panel, to);
+            }
+        }
+    }
+}
+
+/// One tile: `ROWS × (LANES · VECS)` results in registers.
+///
+/// # Safety
+/// The CPU must support `S`; `left` must be readable for `ROWS × depth` elements, `panel` for `depth` rows
+/// of `LANES · VECS`, and `to` readable and writable for `ROWS` rows of `to.cols <= LANES · VECS`.
+#[inline(always)]
+unsafe fn tile<S: Simd, const ROWS: usize, const VECS: usize>(
+    depth: usize,
+    left: Left,
+    panel: *const f32,
+    to: Target,
+) {
+    let width = S::LANES * VECS;
+    // SAFETY: a full-width tile reads and writes `ROWS` rows of `width == to.cols` columns; a narrower one
+    // goes through `staged`, which has room for any tile, and copies only `to.cols` columns.
+    unsafe {
+        if to.cols == width {
+            full_tile::<S, ROWS, VECS>(depth, left, panel, to);
+        } else {
+            let mut staged = [0.0_f32; MAX_ROWS * MAX_NR];
+            let stage = Target {
+                at: staged.as_mut_ptr(),
+                row_step: width,
+                ..to
+            };
+            if to.accumulate {
+                copy_rows(ROWS, to, stage);
+            }
+            full_tile::<S, ROWS, VECS>(depth, left, panel, stage);
+            copy_rows(ROWS, stage, to);
+        }
+    }
+}
+
+/// [`tile`] whose target has all `LANES · VECS` columns.
+///
+/// # Safety
+/// As [`tile`], with room for full rows in `to`.
+#[inline(always)]
+unsafe fn full_tile<S: Simd, const ROWS: usize, const VECS: usize>(
+    depth: usize,
+    left: Left,
+    panel: *const f32,
+    to: Target,
+) {
+    // SAFETY: every offset is below the extents that the caller promises.
+    unsafe {
+        let mut acc = [[S::zero(); VECS]; ROWS];
+        if to.accumulate {
+            for (row, acc_row) in acc.iter_mut().enumerate() {
+                for (vec, reg) in acc_row.iter_mut().enumerate() {
+                    *reg = S::load(to.at.add(row * to.row_step + vec * S::LANES));
+                }
+            }
+        }
+        let mut a = left.at;
+        let mut b = panel;
+        for _ in 0..depth {
+            let mut b_regs = [S::zero(); VECS];
+            for (vec, reg) in b_regs.iter_mut().enumerate() {
+                *reg = S::load(b.add(vec * S::LANES));
+            }
+            for (row, acc_row) in acc.iter_mut().enumerate() {
+                let a_reg = S::broadcast(a.add(row * left.row_step));
+                for (reg, b_reg) in acc_row.iter_mut().zip(b_regs) {
+                    *reg = S::multiply_add(*reg, a_reg, b_reg);
+                }
+            }
+            a = a.add(left.depth_step);
+            b = b.add(S::LANES * VECS);
+        }
+        for (row, acc_row) in acc.iter().enumerate() {
+            for (vec, reg) in acc_row.iter().enumerate() {
+                S::store(to.at.add(row * to.row_step + vec * S::LANES), *reg);
+            }
+        }
+    }
+}
+
+/// Copies `to.cols` columns of `rows` rows.
+///
+/// # Safety
+/// Both sides must have those rows and columns and must not overlap.
+#[inline(always)]
+unsafe fn copy_rows(rows: usize, from: Target, to: Target) {
+    for row in 0..rows {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                from.at.add(row * from.row_step),
+                to.at.add(row * to.row_step),
+                to.cols,
+            );
+        }
+    }
+}
