@@ -41,6 +41,18 @@ impl BatchPlan {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn synthetic(samples: u32, micro_batch: u32, global_batch: u32, epochs: u32) -> Self {
+        Self {
+            seed: 1,
+            samples,
+            micro_batch,
+            global_batch,
+            epochs,
+            window_chunks: None,
+        }
+    }
+
     /// Steps of an epoch; the last one may be smaller.
     pub fn steps_per_epoch(&self) -> u32 {
         self.samples.div_ceil(self.global_batch)

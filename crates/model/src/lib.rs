@@ -20,6 +20,7 @@ pub mod master;
 pub mod optim;
 mod random;
 pub mod run_file;
+pub mod samples;
 pub mod schedule;
 
 pub use graph::Graph;

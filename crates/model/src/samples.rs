@@ -1,0 +1,191 @@
+//! A worker's store of training samples: chunks as they arrive, micro-batches as they are needed.
+
+use crate::batches::{BatchPlan, StepShape};
+use crate::dataset::{Chunk, DatasetError, Manifest};
+use crate::run_file::Normalization;
+
+/// The chunks of a training set that are here, and the order of the epoch in progress.
+#[derive(Debug)]
+pub struct SampleStore {
+    manifest: Manifest,
+    plan: BatchPlan,
+    values: Box<[f32; 256]>,
+    chunks: Vec<Option<Chunk>>,
+    order: Option<(u32, Vec<u32>)>,
+}
+
+/// The samples of one micro-batch, ready for an engine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MicroBatch {
+    /// (samples, features), normalized.
+    pub inputs: Vec<f32>,
+    /// One per sample.
+    pub labels: Vec<u16>,
+}
+
+impl SampleStore {
+    /// An empty store.
+    pub fn new(manifest: Manifest, plan: BatchPlan, normalization: Normalization) -> Self {
+        Self {
+            chunks: vec![None; manifest.chunks.len()],
+            values: Box::new(normalization.table()),
+            manifest,
+            plan,
+            order: None,
+        }
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The division into steps and micro-batches.
+    pub fn plan(&self) -> &BatchPlan {
+        &self.plan
+    }
+
+    /// Number of chunks that are here.
+    pub fn chunks_present(&self) -> usize {
+        self.chunks.iter().filter(|chunk| chunk.is_some()).count()
+    }
+
+    /// Chunks that micro-batches `first..first + count` of a step need and that are not here, ascending.
+    pub fn missing_chunks(&mut self, step: StepShape, first: u32, count: u32) -> Vec<usize> {
+        let positions = self.positions(step, first, count);
+        let order = self.order(step.epoch);
+        let mut needed: Vec<u32> = order[positions].to_vec();
+        needed.iter_mut().for_each(|sample| *sample /= self.manifest.chunk_samples);
+        needed.sort_unstable();
+        needed.dedup();
+        let missing = needed.into_iter().map(|chunk| chunk as usize);
+        missing.filter(|&chunk| self.chunks[chunk].is_none()).collect()
+    }
+
+    /// Chunks in the order in which the epoch of `step` goes on to need them, those not here only.
+    pub fn upcoming_chunks(&mut self, step: StepShape) -> Vec<usize> {
+        let chunk_samples = self.manifest.chunk_samples;
+        let mut seen: Vec<bool> = self.chunks.iter().map(Option::is_some).collect();
+        let start = step.first_sample as usize;
+        let mut upcoming = Vec::new();
+        for &sample in &self.order(step.epoch)[start..] {
+            let chunk = (sample / chunk_samples) as usize;
+            if !seen[chunk] {
+                seen[chunk] = true;
+                upcoming.push(chunk);
+            }
+        }
+        upcoming
+    }
+
+    /// Checks a chunk's bytes and keeps it.
+    ///
+    /// # Errors
+    /// Where the bytes are not those that the manifest names.
+    pub fn insert(&mut self, chunk_idx: usize, bytes: &[u8]) -> Result<(), DatasetError> {
+        let chunk = self.manifest.parse_chunk(chunk_idx, bytes)?;
+        self.chunks[chunk_idx] = Some(chunk);
+        Ok(())
+    }
+
+    /// Fills `batch` with one micro-batch of a step; false where a chunk is missing.
+    pub fn gather(&mut self, step: StepShape, micro_batch_idx: u32, batch: &mut MicroBatch) -> bool {
+        batch.inputs.clear();
+        batch.labels.clear();
+        self.order(step.epoch);
+        let Some((_, order)) = &self.order else {
+            return false;
+        };
+        let features = self.manifest.features();
+        for &sample in &order[self.plan.positions(step, micro_batch_idx)] {
+            let (chunk_idx, row) = self.manifest.locate(sample);
+            let Some(chunk) = &self.chunks[chunk_idx] else {
+                return false;
+            };
+            let bytes = &chunk.inputs[row * features..][..features];
+            batch.inputs.extend(bytes.iter().map(|&byte| self.values[usize::from(byte)]));
+            batch.labels.push(chunk.labels[row]);
+        }
+        true
+    }
+
+    fn positions(&self, step: StepShape, first: u32, count: u32) -> std::ops::Range<usize> {
+        let start = self.plan.positions(step, first).start;
+        start..start + self.plan.samples_of(step, first, count) as usize
+    }
+
+    fn order(&mut self, epoch: u32) -> &[u32] {
+        if self.order.as_ref().is_none_or(|(known, _)| *known != epoch) {
+            self.order = Some((epoch, self.plan.epoch_order(epoch)));
+        }
+        self.order.as_ref().map_or(&[], |(_, order)| order)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    fn chunk(first: u32, samples: u32) -> Chunk {
+        let low_byte = |sample: u32| sample.to_le_bytes()[0];
+        Chunk {
+            inputs: (first..first + samples).map(low_byte).collect(),
+            labels: (first..first + samples).map(|s| (s % 10).try_into().unwrap()).collect(),
+        }
+    }
+
+    fn store() -> (SampleStore, Vec<Vec<u8>>) {
+        let chunks: Vec<Vec<u8>> = [(0, 1_024), (1_024, 1_024), (2_048, 52)]
+            .map(|(first, samples)| chunk(first, samples).to_bytes())
+            .to_vec();
+        let manifest = Manifest {
+            sample_shape: vec![1],
+            classes: 10,
+            samples: 2_100,
+            chunk_samples: 1_024,
+            chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
+        };
+        let plan = BatchPlan::synthetic(2_100, 32, 128, 2);
+        let normalization = Normalization { mean: 0.0, std: 1.0 };
+        (SampleStore::new(manifest, plan, normalization), chunks)
+    }
+
+    #[test]
+    fn an_epoch_gives_every_sample_once() {
+        let (mut store, chunks) = store();
+        let plan = *store.plan();
+        let step = plan.step(3);
+        assert_eq!(store.missing_chunks(step, 0, 4), [0, 1, 2]);
+        let mut batch = MicroBatch::default();
+        assert!(!store.gather(step, 0, &mut batch));
+        for (idx, bytes) in chunks.iter().enumerate() {
+            store.insert(idx, bytes).unwrap();
+        }
+        assert_eq!(store.missing_chunks(step, 0, 4), [] as [usize; 0]);
+        let mut labels = [0; 10];
+        let mut samples = 0;
+        for version in 0..u64::from(plan.steps_per_epoch()) {
+            let step = plan.step(version);
+            for idx in 0..step.micro_batches {
+                assert!(store.gather(step, idx, &mut batch));
+                assert_eq!(batch.inputs.len(), batch.labels.len());
+                samples += batch.labels.len();
+                batch.labels.iter().for_each(|&label| labels[usize::from(label)] += 1);
+            }
+        }
+        assert_eq!(samples, 2_100);
+        assert_eq!(labels, [210; 10]);
+    }
+
+    #[test]
+    fn upcoming_chunks_leave_out_what_is_here() {
+        let (mut store, chunks) = store();
+        let step = store.plan().step(0);
+        assert_eq!(store.upcoming_chunks(step).len(), 3);
+        store.insert(1, &chunks[1]).unwrap();
+        let upcoming = store.upcoming_chunks(step);
+        assert_eq!(upcoming.len(), 2);
+        assert!(!upcoming.contains(&1));
+    }
+}
