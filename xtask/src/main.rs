@@ -1,2 +1,85 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask`: everything about this repository that is a command.
+//!
+//! This file only reads the command line; each command is a module of its own. Nothing here
+//! is part of the product, and the product never depends on it.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks to its user on the terminal"
+)]
+
+mod command;
+mod demo;
+mod http;
+mod service;
+mod setup;
+mod stamp;
+mod suite;
+mod tidy;
+mod web;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Set-up, web build, demo and tests of Tabswarm.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building and running needs; quick when nothing is missing.
+    Setup {
+        /// Also install what the tests need: a browser, a software GPU, their npm packages.
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Build both wasm modules and the page, and check their size.
+    Web,
+    /// Build everything, then train a run on this machine.
+    Demo(demo::Options),
+    /// Run every check that a change must pass.
+    Test {
+        /// Leave out the documentation and the browser tests.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Check the repository's own rules: headers, file sizes, protocol hash, decision records.
+    Tidy {
+        /// Write the right protocol hash into docs/protocol.md.
+        #[arg(long)]
+        fix: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    let workspace = Workspace::locate()?;
+    match task {
+        Task::Setup { tests } => setup::setup(&workspace, tests),
+        Task::Web => {
+            setup::setup(&workspace, false)?;
+            web::build(&workspace)
+        }
+        Task::Demo(options) => demo::demo(&workspace, &options),
+        Task::Test { quick } => suite::run(&workspace, quick),
+        Task::Tidy { fix } => tidy::tidy(&workspace, fix),
+    }
+}

@@ -1,0 +1,123 @@
+//! What a volunteer downloads, against what a volunteer may be asked to download.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command;
+use crate::stamp::files_below;
+use crate::workspace::Workspace;
+
+use super::module::Flavor;
+
+/// Brotli bytes of the page and the one module that a browser loads.
+const BUDGET_BYTES: u64 = 700_000;
+
+/// Bytes as stored and as sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Size {
+    raw: u64,
+    brotli: u64,
+}
+
+impl Size {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            raw: self.raw + other.raw,
+            brotli: self.brotli + other.brotli,
+        }
+    }
+}
+
+/// Prints the table of sizes and fails above the budget.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let dist = workspace.www().join("dist");
+    let mut files = files_below(&dist, &[])?;
+    files.retain(|file| !has_extension(file, "wasm") && !has_extension(file, "map"));
+    let n_page_files = files.len();
+    files.extend(Flavor::ALL.map(|flavor| flavor.wasm_file(workspace)));
+    let sizes = measure(workspace, &files)?;
+    let (page, modules) = sizes.split_at(n_page_files);
+    let page = page.iter().copied().fold(Size::default(), Size::plus);
+    let totals: Vec<Size> = modules.iter().map(|module| page.plus(*module)).collect();
+    println!("{:<28}{:>12}{:>12}", "download", "bytes", "brotli");
+    print_row("page without module", page);
+    for (flavor, module) in Flavor::ALL.iter().zip(modules) {
+        print_row(&format!("module {}", flavor.name()), *module);
+    }
+    for (flavor, total) in Flavor::ALL.iter().zip(&totals) {
+        print_row(&format!("page with {}", flavor.name()), *total);
+    }
+    let worst = totals
+        .iter()
+        .map(|total| total.brotli)
+        .max()
+        .unwrap_or_default();
+    ensure!(
+        worst <= BUDGET_BYTES,
+        "the page with its module is {worst} bytes as brotli; the budget is {BUDGET_BYTES}"
+    );
+    println!("{:<40}{:>12}", "budget", grouped(BUDGET_BYTES));
+    Ok(())
+}
+
+fn has_extension(file: &Path, extension: &str) -> bool {
+    file.extension().is_some_and(|found| found == extension)
+}
+
+fn measure(workspace: &Workspace, files: &[PathBuf]) -> Result<Vec<Size>> {
+    let script = workspace.root().join("xtask/src/web/brotli-sizes.mjs");
+    let printed = command::capture(Command::new("node").arg(script).args(files))?;
+    let brotli: Vec<u64> =
+        serde_json::from_str(&printed).context("brotli-sizes.mjs printed no list of sizes")?;
+    ensure!(
+        brotli.len() == files.len(),
+        "brotli-sizes.mjs left files out"
+    );
+    files
+        .iter()
+        .zip(brotli)
+        .map(|(file, brotli)| {
+            let metadata = fs::metadata(file);
+            let raw = metadata
+                .with_context(|| format!("cannot read {}", file.display()))?
+                .len();
+            Ok(Size { raw, brotli })
+        })
+        .collect()
+}
+
+fn print_row(name: &str, size: Size) {
+    println!(
+        "{name:<28}{:>12}{:>12}",
+        grouped(size.raw),
+        grouped(size.brotli)
+    );
+}
+
+/// Digits in groups of three.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (idx, digit) in digits.chars().enumerate() {
+        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+}
