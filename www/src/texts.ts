@@ -134,6 +134,10 @@ export const texts = {
       `${done} of ${total} micro-batches, ${formatCount(samples)} samples`,
   },
 
+  sunflower: (stepsPerDot: string): string =>
+    `Each dot is ${stepsPerDot} of the run. Blue is done by all, amber is yours.`,
+  sunflowerDot: (steps: number): string => (steps === 1 ? 'one step' : `${steps} steps`),
+
   contribution: {
     heading: 'Your contribution',
     computed: 'Computed',
@@ -184,8 +188,8 @@ export const texts = {
     speed: 'Samples',
     parameters: 'Parameters',
     committed: 'Samples committed',
-    reproducible: 'Bitwise reproducible',
-    reproducibleHelp: 'The result depends on the run file alone, whoever helps.',
+    reproducible:
+      'Bitwise reproducible: the result depends on the run file alone, whoever helps and whoever leaves.',
     progressLabel: 'Steps committed',
     elsewhere: (name: string): string =>
       `This tab computes for ${name}. Finish there first to join this run.`,

@@ -19,6 +19,7 @@ interface ChartProps {
   xMax: number;
   latest: number | null;
   format(value: number): string;
+  formatTick(value: number): string;
   empty: string;
   /** Draws a dot at each point. */
   marked?: boolean;
@@ -42,6 +43,7 @@ export function Chart(props: ChartProps) {
     <figure class="chart">
       <figcaption>
         <span class="chart-label">{label}</span>
+        <span class="chart-where">{where}</span>
         <span
           class="chart-value"
           data-testid={testId}
@@ -50,7 +52,6 @@ export function Chart(props: ChartProps) {
         >
           {shown === null ? '–' : format(shown)}
         </span>
-        <span class="chart-where">{where}</span>
       </figcaption>
       <div
         class="chart-plot"
@@ -117,7 +118,7 @@ function resolveColor(parent: HTMLElement, token: string): string {
 
 function plotOptions(
   parent: HTMLElement,
-  { color, faintColor, xMax, format, marked = false }: ChartProps,
+  { color, faintColor, xMax, formatTick, marked = false }: ChartProps,
   onHover: (idx: number | null) => void,
 ): uPlot.Options {
   const soft = resolveColor(parent, '--ink-soft');
@@ -150,10 +151,10 @@ function plotOptions(
       },
       {
         ...axis,
-        size: 56,
+        size: 52,
         space: 40,
         grid: { stroke: grid, width: 1 },
-        values: (_, splits) => splits.map(format),
+        values: (_, splits) => splits.map(formatTick),
       },
     ],
     series: [{}, ...faint, line],

@@ -36,6 +36,7 @@ export function Charts({ run }: { run: RunStatus }) {
         xMax={run.steps_total}
         latest={run.train_loss}
         format={formatLoss}
+        formatTick={(loss) => String(Number(loss.toPrecision(3)))}
         empty={texts.charts.noLoss}
       />
       <Chart
@@ -47,6 +48,7 @@ export function Charts({ run }: { run: RunStatus }) {
         xMax={run.steps_total}
         latest={run.eval?.accuracy ?? null}
         format={(ratio) => formatPercent(ratio, 1)}
+        formatTick={(ratio) => `${Number((ratio * 100).toPrecision(4))} %`}
         empty={texts.charts.noAccuracy}
         marked
       />

@@ -40,6 +40,7 @@ function RunCard({ run }: { run: RunStatus }) {
       <Elsewhere run={run} />
       <StepProgress run={run} />
       <RunFigures run={run} />
+      {run.reproducible && <p class="fine reproducible">{texts.run.reproducible}</p>}
       <Charts run={run} />
     </>
   );
@@ -109,14 +110,6 @@ function RunFigures({ run }: { run: RunStatus }) {
         raw={run.samples_committed}
       />
       <Figure label={words.parameters} value={formatCount(run.parameters)} />
-      {run.reproducible && (
-        <div class="figure reproducible">
-          <dt>{words.reproducible}</dt>
-          <dd>
-            <span class="figure-help">{words.reproducibleHelp}</span>
-          </dd>
-        </div>
-      )}
     </dl>
   );
 }

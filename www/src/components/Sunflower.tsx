@@ -3,7 +3,8 @@
  * it, amber where the share is this device's. A picture of figures that stand as text elsewhere.
  */
 import { store } from '../state/store.ts';
-import { seedPositions, seedShares } from '../state/sunflower.ts';
+import { seedPositions, seedShares, stepsPerSeed } from '../state/sunflower.ts';
+import { texts } from '../texts.ts';
 
 const POSITIONS = seedPositions();
 
@@ -18,17 +19,22 @@ export function Sunflower() {
   });
   const computing = status?.state === 'computing';
   return (
-    <svg class="sunflower" viewBox="-100 -100 200 200" aria-hidden="true" focusable="false">
-      {POSITIONS.map(({ x, y, radius }, idx) => (
-        <circle
-          key={idx}
-          cx={x}
-          cy={y}
-          r={radius}
-          class={seedClass(idx, committed, mine, computing ? status.lanes : 0)}
-        />
-      ))}
-    </svg>
+    <figure class="device-art">
+      <svg class="sunflower" viewBox="-100 -100 200 200" aria-hidden="true" focusable="false">
+        {POSITIONS.map(({ x, y, radius }, idx) => (
+          <circle
+            key={idx}
+            cx={x}
+            cy={y}
+            r={radius}
+            class={seedClass(idx, committed, mine, computing ? status.lanes : 0)}
+          />
+        ))}
+      </svg>
+      <figcaption class="fine">
+        {run !== null && texts.sunflower(texts.sunflowerDot(stepsPerSeed(run.steps_total)))}
+      </figcaption>
+    </figure>
   );
 }
 

@@ -28,6 +28,11 @@ export function seedPositions(): Seed[] {
   });
 }
 
+/** Steps to a seed, rounded as a caption needs it. */
+export function stepsPerSeed(stepsTotal: number): number {
+  return Math.max(1, Math.round(stepsTotal / SEEDS));
+}
+
 /** The figures that are drawn. */
 export interface SeedInputs {
   version: number;

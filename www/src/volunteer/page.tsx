@@ -28,9 +28,7 @@ export function Page() {
         <div class="night">
           <div class="device">
             <div class="device-main">{consented ? <Device fresh={!returning.current} /> : <Consent />}</div>
-            <div class="device-art">
-              <Sunflower />
-            </div>
+            <Sunflower />
           </div>
           {consented && (
             <div class="device-more">
