@@ -159,7 +159,7 @@ fn browser_tests(workspace: &Workspace) -> Result<()> {
     let binaries: PathBuf = workspace.target().join("debug");
     command::run(
         Command::new("node")
-            .arg("run.mjs")
+            .args(["--test-reporter=spec", "run.mjs"])
             .current_dir(workspace.browser_tests())
             .env("TABSWARM_CHROMIUM", chromium)
             .env("TABSWARM_SERVER_BIN", binaries.join("tabswarm"))

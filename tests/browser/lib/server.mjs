@@ -1,0 +1,145 @@
+// A real server with its own data, and workers for it.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { DATASETS, FIXTURES, RESULTS, SERVER_BIN, WORKER_BIN } from './environment.mjs';
+import { Program } from './processes.mjs';
+import { until } from './wait.mjs';
+
+/** A first start cuts the data set into chunks, slowly in a debug build. */
+const START_LIMIT_MS = 120_000;
+
+/** A port that was free a moment ago. */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** One server with one run, alone in a folder of the results. */
+export class Server {
+  /**
+   * Starts a server in the folder `name`, creates the run of the file `fixture` there and
+   * starts it. Everything ends with the test `t`.
+   */
+  static async start(t, name, fixture) {
+    const folder = join(RESULTS, name);
+    mkdirSync(folder, { recursive: true });
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const token = randomBytes(32).toString('hex');
+    const program = new Program(
+      `server of ${name}`,
+      SERVER_BIN,
+      [
+        'serve',
+        ...['--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${adminPort}`],
+        ...['--data-dir', join(folder, 'data'), '--datasets-dir', DATASETS],
+      ],
+      { log: join(folder, 'server.log'), env: { TABSWARM_ADMIN_TOKEN: token } },
+    );
+    t.after(() => program.stop());
+    const server = new Server(t, folder, `http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`, token, program);
+    await server.#untilHealthy();
+    await server.#createRun(fixture);
+    return server;
+  }
+
+  constructor(t, folder, origin, admin, token, program) {
+    this.t = t;
+    this.folder = folder;
+    this.origin = origin;
+    this.admin = admin;
+    this.token = token;
+    this.program = program;
+    this.nWorkers = 0;
+    this.run = null;
+  }
+
+  async #untilHealthy() {
+    await until(
+      'the server',
+      START_LIMIT_MS,
+      async () => {
+        if (this.program.ended !== null) throw new Error(this.program.tail());
+        return fetch(`${this.origin}/healthz`).then((answer) => answer.ok, () => false);
+      },
+      () => this.program.tail(),
+    );
+  }
+
+  async #createRun(fixture) {
+    const body = readFileSync(join(FIXTURES, fixture), 'utf8');
+    const answer = await fetch(`${this.admin}/admin/runs?start=true`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/toml' },
+      body,
+    });
+    if (!answer.ok) throw new Error(`${fixture} was not created: ${await answer.text()}`);
+    const runs = await this.#json('/api/runs');
+    this.run = runs[0].name;
+  }
+
+  async #json(path) {
+    const answer = await fetch(this.origin + path);
+    if (!answer.ok) throw new Error(`GET ${path}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  }
+
+  /** Tells the run to `pause`, `resume` or `stop`, as its operator. */
+  async operate(verb) {
+    const answer = await fetch(`${this.admin}/admin/runs/${this.run}/${verb}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${this.token}` },
+    });
+    if (!answer.ok) throw new Error(`the run did not ${verb}: ${await answer.text()}`);
+  }
+
+  /** The run's status. */
+  status() {
+    return this.#json(`/api/runs/${this.run}`);
+  }
+
+  /** A native worker on the run; it ends by itself when the run is finished. */
+  addWorker(...options) {
+    this.nWorkers += 1;
+    const name = `worker-${this.nWorkers}`;
+    const worker = new Program(
+      name,
+      WORKER_BIN,
+      ['--server', this.origin, '--run', this.run, '--exit-when-done', ...options],
+      { log: join(this.folder, `${name}.log`) },
+    );
+    this.t.after(() => worker.stop());
+    return worker;
+  }
+
+  /** Waits until the run's status satisfies `condition`. */
+  untilStatus(what, limit_ms, condition) {
+    let last = null;
+    return until(
+      what,
+      limit_ms,
+      async () => {
+        last = await this.status();
+        return condition(last) ? last : null;
+      },
+      () => `— the run's status is ${JSON.stringify(last)}; ${this.program.tail()}`,
+    );
+  }
+
+  /** Waits for the end and the evaluation of the final parameters. */
+  untilFinished(limit_ms) {
+    return this.untilStatus(
+      'the end of the run',
+      limit_ms,
+      ({ phase, version, eval: evaluation }) =>
+        phase === 'finished' && evaluation !== null && evaluation.version === version,
+    );
+  }
+}

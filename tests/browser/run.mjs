@@ -1,0 +1,12 @@
+// The browser tests: `node --test-reporter=spec run.mjs`, started by `cargo xtask test`, which
+// builds what they need and says in environment variables where it is (lib/environment.mjs).
+// Scenarios run one after another: each has the machine, and so the timing, to itself.
+import { mkdirSync, rmSync } from 'node:fs';
+import { RESULTS } from './lib/environment.mjs';
+
+rmSync(RESULTS, { recursive: true, force: true });
+mkdirSync(RESULTS, { recursive: true });
+
+await import('./scenarios/page.mjs');
+await import('./scenarios/training.mjs');
+await import('./scenarios/elastic.mjs');
