@@ -27,3 +27,7 @@ pub const RATE_WEIGHT: f64 = 0.3;
 pub const MAX_STEP_ATTEMPTS: u32 = 100;
 /// Most identities whose credits a run remembers.
 pub const MAX_CREDITED_IDENTITIES: usize = 1_000_000;
+/// The samples-per-second figure looks back over so many steps.
+pub const SPEED_WINDOW_STEPS: usize = 200;
+/// A worker without a lease for so long is told why.
+pub const IDLE_NOTICE_MS: u64 = 1_000;

@@ -1,0 +1,129 @@
+//! The state machine's entry: what is told, dispatched to the part that decides.
+
+mod answers;
+mod runs;
+mod workers;
+
+use std::collections::BTreeMap;
+
+use tabswarm_protocol::{RunId, ServerMessage, Timestamp};
+
+use crate::effect::Effect;
+use crate::event::Event;
+use crate::input::{ConnectionId, Input};
+use crate::invariants::InvariantId;
+use crate::registry::Registry;
+use crate::run::HostedRun;
+use crate::status::{RunStatus, WorkerStatus};
+
+/// The decisions of a parameter server.
+#[derive(Debug, Default)]
+pub struct Coordinator {
+    runs: BTreeMap<RunId, HostedRun>,
+    registry: Registry,
+    next_lease_id: u64,
+    next_nonce: u64,
+    next_sweep: Timestamp,
+    /// The server goes down: nothing is handed out any more.
+    draining: bool,
+}
+
+impl Coordinator {
+    /// A coordinator without runs and workers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes an input and appends what is to be done.
+    pub fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Hello {
+                connection,
+                hello,
+                fresh_token,
+            } => self.hello(now, connection, hello, fresh_token, effects),
+            Input::Message {
+                connection,
+                message,
+            } => self.message(now, connection, message, effects),
+            Input::Update { connection, update } => self.update(now, connection, update, effects),
+            Input::Disconnected { connection } => self.disconnected(now, connection, effects),
+            Input::Tick => {}
+            Input::CreateRun(new) => self.create_run(now, *new, effects),
+            Input::Command { run_id, command } => self.command(now, run_id, command, effects),
+            Input::StepApplied {
+                run_id,
+                version,
+                outcome,
+            } => self.step_applied(now, run_id, version, outcome, effects),
+            Input::SnapshotDurable { run_id, version } => {
+                self.snapshot_ended(run_id, version, true, effects);
+            }
+            Input::SnapshotFailed { run_id, version } => {
+                self.snapshot_ended(run_id, version, false, effects);
+            }
+            Input::Shutdown { reconnect_in_ms } => self.shutdown(reconnect_in_ms, effects),
+        }
+        if now >= self.next_sweep {
+            self.sweep(now, effects);
+        }
+    }
+
+    /// When to call again if nothing happens.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        (!self.registry.workers.is_empty()).then_some(self.next_sweep)
+    }
+
+    /// A run at a moment.
+    pub fn run_status(&self, now: Timestamp, run_id: RunId) -> Option<RunStatus> {
+        let run = self.runs.get(&run_id)?;
+        let members = self.registry.workers.values();
+        let lanes: Vec<usize> = members
+            .filter(|worker| worker.connection.is_some() && worker.run_id == Some(run_id))
+            .map(|worker| usize::from(worker.lanes))
+            .collect();
+        Some(RunStatus {
+            run_id,
+            phase: run.phase,
+            reason: run.reason.clone(),
+            version: run.version,
+            steps_total: run.plan.steps_total(),
+            params_digest: run.params_digest,
+            samples_committed: run.samples_committed,
+            samples_per_s: run.samples_per_s(now),
+            train_loss: run.train_loss,
+            workers: lanes.len(),
+            lanes: lanes.iter().sum(),
+        })
+    }
+
+    /// All workers, connected ones and those that may resume.
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        let of = |worker: &crate::registry::Worker| WorkerStatus {
+            worker_id: worker.id,
+            kind: worker.kind,
+            software: worker.software.clone(),
+            lanes: worker.lanes,
+            connected: worker.connection.is_some(),
+            paused: worker.paused,
+            run_id: worker.run_id,
+            micro_batches_per_s: worker.rate.map(|rate| rate * 1_000.0),
+            samples_accepted: worker.samples_accepted,
+            samples_credited: worker.credited,
+            updates_rejected: worker.updates_rejected,
+        };
+        self.registry.workers.values().map(of).collect()
+    }
+}
+
+fn send(connection: ConnectionId, message: ServerMessage) -> Effect {
+    Effect::Send {
+        connection,
+        message,
+    }
+}
+
+fn violated(id: InvariantId, detail: String) -> Effect {
+    debug_assert!(false, "{id} does not hold: {detail}");
+    Effect::Event(Event::InvariantViolated { id, detail })
+}

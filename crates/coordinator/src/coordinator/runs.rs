@@ -1,0 +1,267 @@
+//! Runs: creating, commanding, handing out, committing.
+
+use tabswarm_protocol::server::{Lease, RevokeReason};
+use tabswarm_protocol::{LeaseId, ParamVersion, RunId, ServerMessage, Timestamp, WorkerId};
+
+use super::{Coordinator, send, violated};
+use crate::effect::{Effect, SnapshotCause};
+use crate::event::Event;
+use crate::input::{NewRun, RunCommand, StepOutcome};
+use crate::invariants::InvariantId;
+use crate::lease::{LeaseEntry, deadline_ms, shares};
+use crate::run::{HostedRun, RunPhase};
+
+impl Coordinator {
+    pub(super) fn create_run(&mut self, now: Timestamp, new: NewRun, effects: &mut Vec<Effect>) {
+        let run = HostedRun::new(new);
+        let (run_id, phase) = (run.id, run.phase);
+        self.runs.insert(run_id, run);
+        let reason = None;
+        effects.push(Effect::Event(Event::PhaseChanged { run_id, phase, reason }));
+        self.reassign(now, effects);
+    }
+
+    pub(super) fn command(&mut self, now: Timestamp, run_id: RunId, command: RunCommand, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get(&run_id).filter(|run| run.phase.allows(command)) else {
+            return;
+        };
+        let never_began = run.phase == RunPhase::Created;
+        let phase = match command {
+            RunCommand::Start => RunPhase::Running,
+            RunCommand::Pause => RunPhase::Paused,
+            RunCommand::Stop => RunPhase::Stopped,
+        };
+        self.change_phase(now, run_id, phase, None, effects);
+        let cause = match command {
+            // Version 0 on disk: the page can show what the model knew before it learned.
+            RunCommand::Start if never_began => SnapshotCause::Interval,
+            RunCommand::Start => return,
+            RunCommand::Pause => SnapshotCause::Paused,
+            RunCommand::Stop => SnapshotCause::Stopped,
+        };
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.want_snapshot(cause, effects);
+        }
+    }
+
+    pub(super) fn change_phase(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        phase: RunPhase,
+        reason: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        run.phase = phase;
+        run.reason.clone_from(&reason);
+        effects.push(Effect::Event(Event::PhaseChanged { run_id, phase, reason }));
+        match phase {
+            RunPhase::Paused => self.revoke_all(now, run_id, RevokeReason::RunPaused, effects),
+            RunPhase::Stopped => self.revoke_all(now, run_id, RevokeReason::RunStopped, effects),
+            _ => {}
+        }
+        self.reassign(now, effects);
+        let members: Vec<WorkerId> = self.members(run_id);
+        members.into_iter().for_each(|worker_id| self.notify_idle(worker_id, effects));
+        self.hand_out(now, run_id, effects);
+    }
+
+    fn members(&self, run_id: RunId) -> Vec<WorkerId> {
+        let workers = self.registry.workers.values();
+        workers.filter(|worker| worker.run_id == Some(run_id)).map(|worker| worker.id).collect()
+    }
+
+    pub(super) fn hand_out_everywhere(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let run_ids: Vec<RunId> = self.runs.keys().copied().collect();
+        run_ids.into_iter().for_each(|run_id| self.hand_out(now, run_id, effects));
+    }
+
+    /// Hands out leases of a worker's run.
+    pub(super) fn hand_out_for(&mut self, now: Timestamp, worker_id: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(run_id) = self.registry.get(worker_id).and_then(|worker| worker.run_id) {
+            self.hand_out(now, run_id, effects);
+        }
+    }
+
+    /// Leases the step's free micro-batches to the run's idle workers, fastest first.
+    pub(super) fn hand_out(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get(&run_id).filter(|run| run.hands_out()) else {
+            return;
+        };
+        if self.draining {
+            return;
+        }
+        let mut idle: Vec<(WorkerId, Option<f64>)> = self
+            .registry
+            .workers
+            .values()
+            .filter(|worker| worker.run_id == Some(run_id) && worker.is_idle())
+            .map(|worker| (worker.id, worker.rate))
+            .collect();
+        idle.sort_by(|(a_id, a), (b_id, b)| b.partial_cmp(a).unwrap_or(a_id.cmp(b_id)).then(a_id.cmp(b_id)));
+        let rates: Vec<Option<f64>> = idle.iter().map(|(_, rate)| *rate).collect();
+        let sizes = shares(run.step.n_free(), &rates, run.spec.lease_target_ms);
+        for ((worker_id, rate), size) in idle.into_iter().zip(sizes) {
+            if size > 0 {
+                self.grant(now, run_id, worker_id, (size, rate), effects);
+            }
+        }
+        self.revoke_overtaken(now, run_id, effects);
+    }
+
+    fn grant(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        worker_id: WorkerId,
+        (size, rate): (u32, Option<f64>),
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(run), Some(worker)) = (self.runs.get_mut(&run_id), self.registry.get(worker_id)) else {
+            return;
+        };
+        let lease_id = LeaseId(self.next_lease_id + 1);
+        let (Some(range), Some(connection)) = (run.step.lease(lease_id, size), worker.connection) else {
+            return;
+        };
+        self.next_lease_id = lease_id.0;
+        let duration_ms = deadline_ms(range.count, rate);
+        run.leases.insert(
+            lease_id,
+            LeaseEntry {
+                id: lease_id,
+                worker_id,
+                range,
+                granted_at: now,
+                deadline: now + duration_ms,
+                lapsed: false,
+            },
+        );
+        worker.lease_id = Some(lease_id);
+        worker.idle_notice = None;
+        let version = run.version;
+        if worker.params != Some(version) {
+            worker.params = Some(version);
+            effects.push(Effect::SendParams { connection, run_id, version });
+        }
+        let lease = Lease {
+            lease_id,
+            run_id,
+            version,
+            range,
+            exponents: run.exponents.current().to_vec(),
+            deadline_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
+        };
+        effects.push(send(connection, ServerMessage::Lease(lease)));
+        effects.push(Effect::Event(Event::LeaseGranted {
+            lease_id,
+            worker_id,
+            first: range.first,
+            count: range.count,
+        }));
+    }
+
+    pub(super) fn step_applied(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        version: ParamVersion,
+        outcome: StepOutcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(run) = self.runs.get_mut(&run_id).filter(|run| run.applying) else {
+            return;
+        };
+        if version.0 != run.version.0 + 1 {
+            let detail = format!("step {version} was applied to {}", run.version);
+            effects.push(violated(InvariantId::VersionPlusOne, detail));
+            return;
+        }
+        match outcome {
+            Ok(report) => {
+                run.commit(now, &report);
+                effects.push(Effect::Event(Event::StepCommitted {
+                    run_id,
+                    version,
+                    digest: report.digest,
+                    train_loss: run.train_loss.unwrap_or_default(),
+                    gradient_norm: report.gradient_norm,
+                }));
+                self.after_commit(now, run_id, effects);
+            }
+            Err(diverged) => {
+                run.applying = false;
+                run.step.restart();
+                effects.push(Effect::ResetAccumulator { run_id });
+                let reason = Some(diverged.to_string());
+                self.change_phase(now, run_id, RunPhase::Paused, reason, effects);
+                if let Some(run) = self.runs.get_mut(&run_id) {
+                    run.want_snapshot(SnapshotCause::Paused, effects);
+                }
+            }
+        }
+    }
+
+    fn after_commit(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
+        // Lapsed leases of the step that is over.
+        self.revoke_all(now, run_id, RevokeReason::Expired, effects);
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        let version = run.version;
+        let is_due = |every: u32| version.0.is_multiple_of(u64::from(every));
+        let finished = run.phase == RunPhase::Finished;
+        if finished || is_due(run.spec.evaluate_every_steps) {
+            effects.push(Effect::Evaluate { run_id, version });
+        }
+        if finished {
+            run.want_snapshot(SnapshotCause::Finished, effects);
+            self.change_phase(now, run_id, RunPhase::Finished, None, effects);
+            return;
+        }
+        if is_due(run.spec.snapshot_every_steps) {
+            run.want_snapshot(SnapshotCause::Interval, effects);
+        }
+        self.hand_out(now, run_id, effects);
+    }
+
+    pub(super) fn snapshot_ended(
+        &mut self,
+        run_id: RunId,
+        version: ParamVersion,
+        durable: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        if !run.end_snapshot(version, durable, effects) {
+            return;
+        }
+        let mut changed = Vec::new();
+        for worker in self.registry.workers.values() {
+            let samples = self.runs.values().map(|run| run.credited(worker.identity)).sum();
+            if samples != worker.credited {
+                changed.push((worker.id, samples));
+            }
+        }
+        for (worker_id, samples) in changed {
+            if let Some(worker) = self.registry.get(worker_id) {
+                worker.credited = samples;
+                let credited = ServerMessage::Credited { samples };
+                effects.extend(worker.connection.map(|connection| send(connection, credited)));
+            }
+        }
+    }
+
+    pub(super) fn snapshot_for_shutdown(&mut self, effects: &mut Vec<Effect>) {
+        for run in self.runs.values_mut() {
+            if run.phase == RunPhase::Running {
+                run.want_snapshot(SnapshotCause::Shutdown, effects);
+            }
+        }
+    }
+}

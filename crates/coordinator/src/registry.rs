@@ -1,0 +1,183 @@
+//! Workers: who is connected, what each can do, how fast it is.
+
+use std::collections::BTreeMap;
+
+use tabswarm_model::digest::Digest;
+use tabswarm_protocol::client::{Class, Hello, PauseReason, WorkerKind};
+use tabswarm_protocol::server::{IdleReason, Verdict};
+use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp, Token, WorkerId};
+
+use crate::input::ConnectionId;
+use crate::limits::RATE_WEIGHT;
+
+/// A worker, connected or remembered for resumption.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    /// Digest of its token: credits are kept under it.
+    pub(crate) identity: Digest,
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) kind: WorkerKind,
+    pub(crate) software: String,
+    pub(crate) lanes: u16,
+    pub(crate) classes: Vec<Class>,
+    pub(crate) preferred_run: Option<String>,
+    pub(crate) run_id: Option<RunId>,
+    /// Its run is loaded and it wants leases.
+    pub(crate) ready: bool,
+    pub(crate) paused: Option<PauseReason>,
+    pub(crate) params: Option<ParamVersion>,
+    pub(crate) lease_id: Option<LeaseId>,
+    /// The newest lease that was taken from it: an answer to it is late, not wrong.
+    pub(crate) revoked: Option<LeaseId>,
+    /// The newest answer, repeated if the update comes again.
+    pub(crate) last_answer: Option<(LeaseId, Verdict)>,
+    /// Micro-batches per millisecond for its run.
+    pub(crate) rate: Option<f64>,
+    pub(crate) idle_since: Timestamp,
+    pub(crate) idle_notice: Option<IdleReason>,
+    pub(crate) last_heard: Timestamp,
+    pub(crate) last_ping: Timestamp,
+    pub(crate) samples_accepted: u64,
+    pub(crate) updates_rejected: u64,
+    /// As last told to it.
+    pub(crate) credited: u64,
+}
+
+impl Worker {
+    /// Whether it could take a lease of its run now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.connection.is_some() && self.ready && self.lease_id.is_none()
+    }
+
+    /// Takes note of how long micro-batches took, waiting and transfer included.
+    pub(crate) fn measure(&mut self, micro_batches: u32, elapsed_ms: u64) {
+        // Clocks tick in milliseconds: what took none took half of one on average.
+        let newest = f64::from(micro_batches) / (elapsed_ms as f64).max(0.5);
+        self.rate = Some(match self.rate {
+            Some(known) => known + RATE_WEIGHT * (newest - known),
+            None => newest,
+        });
+    }
+
+    /// A lease lapsed: the worker is slower than thought.
+    pub(crate) fn slower(&mut self) {
+        self.rate = self.rate.map(|rate| rate / 2.0);
+    }
+
+    /// Forgets what held for one connection or one run.
+    pub(crate) fn reset_run(&mut self) {
+        self.ready = false;
+        self.paused = None;
+        self.params = None;
+        self.idle_notice = None;
+    }
+}
+
+/// All workers.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    by_connection: BTreeMap<ConnectionId, WorkerId>,
+    by_identity: BTreeMap<Digest, WorkerId>,
+    next_id: u64,
+}
+
+impl Registry {
+    /// The worker of a connection.
+    pub(crate) fn by_connection(&mut self, connection: ConnectionId) -> Option<&mut Worker> {
+        let id = self.by_connection.get(&connection)?;
+        self.workers.get_mut(id)
+    }
+
+    pub(crate) fn get(&mut self, id: WorkerId) -> Option<&mut Worker> {
+        self.workers.get_mut(&id)
+    }
+
+    /// The known worker that a token names.
+    pub(crate) fn by_token(&self, token: Token) -> Option<WorkerId> {
+        self.by_identity.get(&Digest::of(&token.0)).copied()
+    }
+
+    /// Takes in a new worker.
+    pub(crate) fn add(&mut self, now: Timestamp, token: Token, hello: &Hello) -> WorkerId {
+        self.next_id += 1;
+        let id = WorkerId(self.next_id);
+        let identity = Digest::of(&token.0);
+        self.by_identity.insert(identity, id);
+        self.workers.insert(
+            id,
+            Worker {
+                id,
+                identity,
+                connection: None,
+                kind: hello.kind,
+                software: String::new(),
+                lanes: 1,
+                classes: Vec::new(),
+                preferred_run: None,
+                run_id: None,
+                ready: false,
+                paused: None,
+                params: None,
+                lease_id: None,
+                revoked: None,
+                last_answer: None,
+                rate: None,
+                idle_since: now,
+                idle_notice: None,
+                last_heard: now,
+                last_ping: now,
+                samples_accepted: 0,
+                updates_rejected: 0,
+                credited: 0,
+            },
+        );
+        id
+    }
+
+    /// Binds a worker to a connection and takes over what it said of itself; gives the connection it had.
+    pub(crate) fn connect(
+        &mut self,
+        now: Timestamp,
+        id: WorkerId,
+        connection: ConnectionId,
+        hello: Hello,
+    ) -> Option<ConnectionId> {
+        let worker = self.workers.get_mut(&id)?;
+        let replaced = worker.connection.replace(connection);
+        worker.kind = hello.kind;
+        worker.software = hello.software;
+        worker.lanes = hello.lanes;
+        worker.classes = hello.classes;
+        worker.preferred_run = hello.run;
+        worker.last_heard = now;
+        worker.last_ping = now;
+        worker.reset_run();
+        if let Some(replaced) = replaced {
+            self.by_connection.remove(&replaced);
+        }
+        self.by_connection.insert(connection, id);
+        replaced
+    }
+
+    /// A connection is gone; gives its worker.
+    pub(crate) fn disconnect(&mut self, now: Timestamp, connection: ConnectionId) -> Option<WorkerId> {
+        let id = self.by_connection.remove(&connection)?;
+        let worker = self.workers.get_mut(&id)?;
+        worker.connection = None;
+        worker.last_heard = now;
+        worker.reset_run();
+        Some(id)
+    }
+
+    /// Forgets a worker; its token is void.
+    pub(crate) fn remove(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.remove(&id) {
+            self.by_identity.remove(&worker.identity);
+            if let Some(connection) = worker.connection {
+                self.by_connection.remove(&connection);
+            }
+        }
+    }
+}
