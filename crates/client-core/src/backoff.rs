@@ -55,7 +55,10 @@ mod tests {
         for attempt in 0..40 {
             let bound = BACKOFF_CAP_MS.min(BACKOFF_BASE_MS << attempt.min(20));
             let wait = backoff.next_ms();
-            assert!((BACKOFF_FLOOR_MS..=bound).contains(&wait), "{attempt}: {wait}");
+            assert!(
+                (BACKOFF_FLOOR_MS..=bound).contains(&wait),
+                "{attempt}: {wait}"
+            );
         }
         backoff.reset();
         assert!(backoff.next_ms() <= BACKOFF_BASE_MS);
@@ -63,7 +66,9 @@ mod tests {
 
     #[test]
     fn workers_spread_over_the_whole_interval() {
-        let waits: Vec<u64> = (0..100).map(|seed| Backoff::new(seed).after_restart_ms(1_000)).collect();
+        let waits: Vec<u64> = (0..100)
+            .map(|seed| Backoff::new(seed).after_restart_ms(1_000))
+            .collect();
         assert!(waits.iter().all(|wait| (1_000..2_000).contains(wait)));
         let early = waits.iter().filter(|&&wait| wait < 1_500).count();
         assert!((30..70).contains(&early), "{early}");

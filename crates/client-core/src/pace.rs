@@ -24,7 +24,12 @@ impl Pace {
     }
 
     /// Takes note of a task and says until when its lane rests.
-    pub(crate) fn task_done(&mut self, now: Timestamp, micro_batches: u32, elapsed_us: u64) -> Timestamp {
+    pub(crate) fn task_done(
+        &mut self,
+        now: Timestamp,
+        micro_batches: u32,
+        elapsed_us: u64,
+    ) -> Timestamp {
         let elapsed_ms = elapsed_us as f64 / 1_000.0;
         let newest = elapsed_ms / f64::from(micro_batches.max(1));
         self.ms_per_micro_batch = Some(match self.ms_per_micro_batch {
@@ -33,7 +38,11 @@ impl Pace {
         });
         let duty = f64::from(self.duty_percent) / 100.0;
         let rest_ms = elapsed_ms * (1.0 / duty - 1.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, not negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, not negative"
+        )]
         let rest_ms = (rest_ms.round() as u64).min(MAX_REST_MS);
         now + rest_ms
     }
@@ -45,7 +54,11 @@ impl Pace {
             return 1;
         };
         let fitting = TASK_TARGET_MS / ms_per_micro_batch.max(1e-3);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, not negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, not negative"
+        )]
         let fitting = fitting as u32;
         share.min(fitting.max(1))
     }
@@ -61,7 +74,10 @@ mod tests {
         assert_eq!(Pace::new(100).task_done(now, 1, 30_000), now);
         assert_eq!(Pace::new(50).task_done(now, 1, 30_000), now + 30);
         assert_eq!(Pace::new(10).task_done(now, 1, 30_000), now + 270);
-        assert_eq!(Pace::new(1).task_done(now, 1, 30_000_000), now + MAX_REST_MS);
+        assert_eq!(
+            Pace::new(1).task_done(now, 1, 30_000_000),
+            now + MAX_REST_MS
+        );
     }
 
     #[test]

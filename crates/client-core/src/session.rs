@@ -110,7 +110,9 @@ impl Session {
             Input::RunLoaded { run_id } => self.run_loaded(run_id),
             Input::RunFailed { run_id, message } => self.run_failed(now, run_id, message, effects),
             Input::DataReady { lease_id } => self.data_ready(lease_id),
-            Input::DataFailed { lease_id, message } => self.data_failed(now, lease_id, message, effects),
+            Input::DataFailed { lease_id, message } => {
+                self.data_failed(now, lease_id, message, effects);
+            }
             Input::TaskDone(result) => self.task_done(now, &result, effects),
             Input::Pause(reason) => self.pause = Some(reason),
             Input::Resume => self.pause = None,
@@ -121,7 +123,9 @@ impl Session {
             Input::RetryNow => self.retry_now(now),
             Input::Online(online) => self.set_online(now, online),
             Input::SetDuty(duty_percent) => self.pace.set_duty(duty_percent),
-            Input::SetLanes(lanes) => self.lanes.resize(usize::from(lanes.max(1)), Lane::default()),
+            Input::SetLanes(lanes) => self
+                .lanes
+                .resize(usize::from(lanes.max(1)), Lane::default()),
             Input::Tick => {}
         }
         self.advance(now, effects);
@@ -132,11 +136,20 @@ impl Session {
         if self.stopped.is_some() {
             return None;
         }
-        let resting = self.work.as_ref().filter(|work| work.data_ready && work.waiting() > 0);
-        let rests = resting
-            .into_iter()
-            .flat_map(|_| self.lanes.iter().filter(|lane| !lane.busy).map(|lane| lane.rest_until));
-        let link = self.link.deadline().filter(|_| self.online || !self.link.is_backoff());
+        let resting = self
+            .work
+            .as_ref()
+            .filter(|work| work.data_ready && work.waiting() > 0);
+        let rests = resting.into_iter().flat_map(|_| {
+            self.lanes
+                .iter()
+                .filter(|lane| !lane.busy)
+                .map(|lane| lane.rest_until)
+        });
+        let link = self
+            .link
+            .deadline()
+            .filter(|_| self.online || !self.link.is_backoff());
         rests.chain(link).chain(self.finish_by).min()
     }
 
@@ -176,7 +189,10 @@ impl Session {
                     break;
                 };
                 lane.busy = true;
-                effects.push(Effect::Compute { lane: lane_idx, task });
+                effects.push(Effect::Compute {
+                    lane: lane_idx,
+                    task,
+                });
             }
         }
         let ended = work.is_complete() || (self.pause.is_some() && !work.in_flight());
@@ -275,13 +291,27 @@ impl Session {
     }
 
     fn data_ready(&mut self, lease_id: LeaseId) {
-        if let Some(work) = self.work.as_mut().filter(|work| work.lease_id() == lease_id) {
+        if let Some(work) = self
+            .work
+            .as_mut()
+            .filter(|work| work.lease_id() == lease_id)
+        {
             work.data_ready = true;
         }
     }
 
-    fn data_failed(&mut self, now: Timestamp, lease_id: LeaseId, message: String, effects: &mut Vec<Effect>) {
-        if self.work.as_ref().is_some_and(|work| work.lease_id() == lease_id) {
+    fn data_failed(
+        &mut self,
+        now: Timestamp,
+        lease_id: LeaseId,
+        message: String,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self
+            .work
+            .as_ref()
+            .is_some_and(|work| work.lease_id() == lease_id)
+        {
             self.release(ReleaseReason::DataUnavailable, effects);
             self.drop_link(now, message, effects);
         }
@@ -293,7 +323,11 @@ impl Session {
             lane.busy = false;
             lane.rest_until = rest_until;
         }
-        let Some(work) = self.work.as_mut().filter(|work| work.lease_id() == result.lease_id) else {
+        let Some(work) = self
+            .work
+            .as_mut()
+            .filter(|work| work.lease_id() == result.lease_id)
+        else {
             return;
         };
         match &result.outcome {
@@ -320,7 +354,9 @@ impl Session {
 
     fn pace_task(&mut self, now: Timestamp, result: &TaskResult) -> Timestamp {
         match result.outcome {
-            Ok(()) => self.pace.task_done(now, result.range.count, result.elapsed_us),
+            Ok(()) => self
+                .pace
+                .task_done(now, result.range.count, result.elapsed_us),
             Err(_) => now,
         }
     }

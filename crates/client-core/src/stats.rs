@@ -38,7 +38,11 @@ impl Stats {
     }
 
     fn forget_old(&mut self, now: Timestamp) {
-        while self.recent.front().is_some_and(|(at, ..)| now.since_ms(*at) > SPEED_WINDOW_MS) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|(at, ..)| now.since_ms(*at) > SPEED_WINDOW_MS)
+        {
             self.recent.pop_front();
         }
     }
@@ -70,7 +74,10 @@ impl Stats {
     }
 
     fn window(&self, now: Timestamp) -> (u64, u64, f64) {
-        let recent = self.recent.iter().filter(|(at, ..)| now.since_ms(*at) <= SPEED_WINDOW_MS);
+        let recent = self
+            .recent
+            .iter()
+            .filter(|(at, ..)| now.since_ms(*at) <= SPEED_WINDOW_MS);
         let (mut samples, mut compute_us, mut first) = (0, 0, now);
         for &(at, n, us) in recent {
             samples += u64::from(n);
@@ -78,6 +85,10 @@ impl Stats {
             first = first.min(at);
         }
         // At least a second, so that the first task does not look like a record.
-        (samples, compute_us, now.since_ms(first).max(1_000) as f64 / 1_000.0)
+        (
+            samples,
+            compute_us,
+            now.since_ms(first).max(1_000) as f64 / 1_000.0,
+        )
     }
 }

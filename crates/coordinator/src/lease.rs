@@ -41,7 +41,10 @@ pub(crate) fn shares(n_free: u32, rates: &[Option<f64>], target_ms: u32) -> Vec<
             None => 1,
         };
         let kept_for_others = free.saturating_sub(workers_left).max(1);
-        let size = wanted.min(kept_for_others).min(free).min(MAX_LEASE_MICRO_BATCHES);
+        let size = wanted
+            .min(kept_for_others)
+            .min(free)
+            .min(MAX_LEASE_MICRO_BATCHES);
         free -= size;
         sizes.push(size);
     }
@@ -49,7 +52,11 @@ pub(crate) fn shares(n_free: u32, rates: &[Option<f64>], target_ms: u32) -> Vec<
 }
 
 fn at_least_one(count: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates"
+    )]
     let count = count as u32;
     count.max(1)
 }
@@ -60,7 +67,11 @@ pub(crate) fn deadline_ms(count: u32, rate: Option<f64>) -> u64 {
         return FIRST_DEADLINE_MS;
     };
     let expected = f64::from(count) / rate.max(1e-9);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates"
+    )]
     let deadline = (expected * DEADLINE_FACTOR) as u64;
     (MIN_DEADLINE_MS + deadline).min(MAX_DEADLINE_MS)
 }
@@ -69,13 +80,21 @@ pub(crate) fn deadline_ms(count: u32, rate: Option<f64>) -> u64 {
 mod tests {
     use super::*;
 
+    /// (free micro-batches, rates, target, sizes).
+    type Row = (u32, &'static [Option<f64>], u32, &'static [u32]);
+
     #[test]
     fn sizes_follow_speed_and_leave_nobody_out() {
-        let cases: &[(u32, &[Option<f64>], u32, &[u32])] = &[
+        let cases: &[Row] = &[
             (4, &[None], 1_000, &[1]),
             (4, &[Some(1.0)], 1_000, &[4]),
             (4, &[Some(1.0); 4], 1_000, &[1, 1, 1, 1]),
-            (4, &[Some(10.0), Some(10.0), Some(1.0), Some(1.0)], 1_000, &[1, 1, 1, 1]),
+            (
+                4,
+                &[Some(10.0), Some(10.0), Some(1.0), Some(1.0)],
+                1_000,
+                &[1, 1, 1, 1],
+            ),
             (40, &[Some(3.0), Some(1.0)], 1_000, &[30, 10]),
             (40, &[Some(3.0), Some(1.0)], 4, &[12, 4]),
             (2, &[Some(1.0); 4], 1_000, &[1, 1, 0, 0]),
@@ -83,7 +102,11 @@ mod tests {
             (10, &[Some(0.001), None], 10, &[1, 1]),
         ];
         for (free, rates, target_ms, expected) in cases {
-            assert_eq!(shares(*free, rates, *target_ms), *expected, "{free} {rates:?}");
+            assert_eq!(
+                shares(*free, rates, *target_ms),
+                *expected,
+                "{free} {rates:?}"
+            );
         }
     }
 

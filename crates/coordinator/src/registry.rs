@@ -162,7 +162,11 @@ impl Registry {
     }
 
     /// A connection is gone; gives its worker.
-    pub(crate) fn disconnect(&mut self, now: Timestamp, connection: ConnectionId) -> Option<WorkerId> {
+    pub(crate) fn disconnect(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+    ) -> Option<WorkerId> {
         let id = self.by_connection.remove(&connection)?;
         let worker = self.workers.get_mut(&id)?;
         worker.connection = None;

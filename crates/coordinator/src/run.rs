@@ -152,7 +152,14 @@ struct SnapshotProgress {
 
 impl HostedRun {
     pub(crate) fn new(new: NewRun) -> Self {
-        let NewRun { run_id, run, dataset, samples, state, params_digest } = new;
+        let NewRun {
+            run_id,
+            run,
+            dataset,
+            samples,
+            state,
+            params_digest,
+        } = new;
         let plan = BatchPlan::new(&run, samples);
         let exponents = Exponents::restore(state.exponents, state.exponent_rises)
             .expect("the edge has checked the stored state");
@@ -226,11 +233,14 @@ impl HostedRun {
         self.applying = false;
         self.version = ParamVersion(self.version.0 + 1);
         self.params_digest = report.digest;
-        self.exponents.commit(&report.max_abs_sums, self.step.shape.micro_batches);
+        self.exponents
+            .commit(&report.max_abs_sums, self.step.shape.micro_batches);
         self.samples_committed += self.step.samples;
-        self.train_loss = Some(self.step.loss_q20 as f64 / LOSS_UNIT / self.step.samples.max(1) as f64);
+        self.train_loss =
+            Some(self.step.loss_q20 as f64 / LOSS_UNIT / self.step.samples.max(1) as f64);
         for (identity, samples) in std::mem::take(&mut self.step.contributions) {
-            let known = self.earned.len() < MAX_CREDITED_IDENTITIES || self.earned.contains_key(&identity);
+            let known =
+                self.earned.len() < MAX_CREDITED_IDENTITIES || self.earned.contains_key(&identity);
             if known {
                 *self.earned.entry(identity).or_default() += samples;
             }
@@ -267,8 +277,16 @@ impl HostedRun {
     }
 
     /// A snapshot is written or has failed; true if credits have become durable.
-    pub(crate) fn end_snapshot(&mut self, version: ParamVersion, durable: bool, effects: &mut Vec<Effect>) -> bool {
-        let in_flight = self.snapshot.in_flight.take_if(|(in_flight, _)| *in_flight == version);
+    pub(crate) fn end_snapshot(
+        &mut self,
+        version: ParamVersion,
+        durable: bool,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let in_flight = self
+            .snapshot
+            .in_flight
+            .take_if(|(in_flight, _)| *in_flight == version);
         let is_durable = match in_flight {
             Some((_, earned)) if durable => {
                 self.durable = earned;
@@ -292,16 +310,29 @@ impl HostedRun {
             samples_committed: self.samples_committed,
             exponents: self.exponents.current().to_vec(),
             exponent_rises: self.exponents.rises().to_vec(),
-            credits: self.earned.iter().map(|(id, samples)| (*id, *samples)).collect(),
+            credits: self
+                .earned
+                .iter()
+                .map(|(id, samples)| (*id, *samples))
+                .collect(),
         }
     }
 
     /// Samples committed per second over the last steps.
     pub(crate) fn samples_per_s(&self, now: Timestamp) -> f64 {
-        let Some((first, _)) = self.recent_commits.front().filter(|_| self.phase == RunPhase::Running) else {
+        let Some((first, _)) = self
+            .recent_commits
+            .front()
+            .filter(|_| self.phase == RunPhase::Running)
+        else {
             return 0.0;
         };
-        let samples: u64 = self.recent_commits.iter().skip(1).map(|(_, samples)| samples).sum();
+        let samples: u64 = self
+            .recent_commits
+            .iter()
+            .skip(1)
+            .map(|(_, samples)| samples)
+            .sum();
         samples as f64 * 1_000.0 / now.since_ms(*first).max(1) as f64
     }
 }

@@ -42,7 +42,12 @@ impl BatchPlan {
     }
 
     #[cfg(test)]
-    pub(crate) fn synthetic(samples: u32, micro_batch: u32, global_batch: u32, epochs: u32) -> Self {
+    pub(crate) fn synthetic(
+        samples: u32,
+        micro_batch: u32,
+        global_batch: u32,
+        epochs: u32,
+    ) -> Self {
         Self {
             seed: 1,
             samples,
@@ -87,7 +92,9 @@ impl BatchPlan {
     /// Samples of `count` micro-batches from `first` of a step.
     pub fn samples_of(&self, step: StepShape, first: u32, count: u32) -> u32 {
         let start = (first * self.micro_batch).min(step.samples);
-        let end = (first + count).saturating_mul(self.micro_batch).min(step.samples);
+        let end = (first + count)
+            .saturating_mul(self.micro_batch)
+            .min(step.samples);
         end - start
     }
 

@@ -102,9 +102,10 @@ impl Manifest {
     /// # Errors
     /// Where the JSON or its numbers are wrong.
     pub fn from_json(text: &str) -> Result<Self, DatasetError> {
-        let manifest: Self = serde_json::from_str(text).map_err(|error| DatasetError::Manifest {
-            message: error.to_string(),
-        })?;
+        let manifest: Self =
+            serde_json::from_str(text).map_err(|error| DatasetError::Manifest {
+                message: error.to_string(),
+            })?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -122,7 +123,10 @@ impl Manifest {
         if !(1..=65_536).contains(&self.classes) {
             return inconsistent("the number of classes is not between 1 and 65536");
         }
-        let features = self.sample_shape.iter().try_fold(1_usize, |acc, &n| acc.checked_mul(n));
+        let features = self
+            .sample_shape
+            .iter()
+            .try_fold(1_usize, |acc, &n| acc.checked_mul(n));
         let chunk_bytes = features
             .filter(|&n| n > 0)
             .and_then(|n| n.checked_add(2))
@@ -180,7 +184,10 @@ impl Manifest {
             .chunks_exact(2)
             .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
             .collect();
-        if let Some(&label) = labels.iter().find(|&&label| u32::from(label) >= self.classes) {
+        if let Some(&label) = labels
+            .iter()
+            .find(|&&label| u32::from(label) >= self.classes)
+        {
             return Err(DatasetError::WrongLabel {
                 chunk_idx,
                 label,
@@ -226,7 +233,11 @@ mod tests {
         let mut bytes = chunk().to_bytes();
         assert!(matches!(
             manifest().parse_chunk(0, &bytes[1..]),
-            Err(DatasetError::WrongLength { expected: 12, got: 11, .. })
+            Err(DatasetError::WrongLength {
+                expected: 12,
+                got: 11,
+                ..
+            })
         ));
         bytes[0] ^= 1;
         assert!(matches!(
@@ -239,18 +250,37 @@ mod tests {
         };
         assert!(matches!(
             few_classes.parse_chunk(0, &chunk().to_bytes()),
-            Err(DatasetError::WrongLabel { label: 2, classes: 2, .. })
+            Err(DatasetError::WrongLabel {
+                label: 2,
+                classes: 2,
+                ..
+            })
         ));
     }
 
     #[test]
     fn inconsistent_manifests_are_refused() {
         let cases = [
-            Manifest { samples: 0, ..manifest() },
-            Manifest { samples: 5, ..manifest() },
-            Manifest { classes: 0, ..manifest() },
-            Manifest { sample_shape: vec![usize::MAX, 2], ..manifest() },
-            Manifest { sample_shape: vec![0], ..manifest() },
+            Manifest {
+                samples: 0,
+                ..manifest()
+            },
+            Manifest {
+                samples: 5,
+                ..manifest()
+            },
+            Manifest {
+                classes: 0,
+                ..manifest()
+            },
+            Manifest {
+                sample_shape: vec![usize::MAX, 2],
+                ..manifest()
+            },
+            Manifest {
+                sample_shape: vec![0],
+                ..manifest()
+            },
         ];
         for case in cases {
             assert!(Manifest::from_json(&case.to_json()).is_err(), "{case:?}");

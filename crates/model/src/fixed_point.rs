@@ -9,6 +9,7 @@
 //! smallest reported, which is the same whoever reports first.
 
 use crate::layout::Layout;
+use crate::rounding::narrow;
 
 /// Quantized values of one micro-batch are at most this large: with 24 bits a value keeps all of an `f32`'s
 /// significant bits when the exponent is tight.
@@ -45,18 +46,27 @@ pub fn fitting_exponent(max_abs: f32) -> i8 {
 /// Quantizes one value: round half to even, as IEEE's default. The caller has checked that it fits.
 #[inline(always)]
 pub fn quantize(value: f32, scale: f32) -> i32 {
-    #[expect(clippy::cast_possible_truncation, reason = "checked to be at most 2^24")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked to be at most 2^24"
+    )]
     let quantized = (value * scale).round_ties_even() as i32;
     quantized
 }
 
 /// The mean gradient of a step: `sums[i] · 2^-e / samples`, each rounded once from f64.
-pub fn mean_gradient(sums: &[i64], layout: &Layout, exponents: &[i8], samples: u64, out: &mut [f32]) {
+pub fn mean_gradient(
+    sums: &[i64],
+    layout: &Layout,
+    exponents: &[i8],
+    samples: u64,
+    out: &mut [f32],
+) {
     for (tensor, &exponent) in layout.tensors().iter().zip(exponents) {
         // The product of a power of two and 1/samples is rounded the same everywhere: both are f64.
         let factor = 1.0 / f64::from(scale(exponent)) / samples as f64;
         for (g, &sum) in out[tensor.range()].iter_mut().zip(&sums[tensor.range()]) {
-            *g = (sum as f64 * factor) as f32;
+            *g = narrow(sum as f64 * factor);
         }
     }
 }
@@ -109,7 +119,12 @@ impl Exponents {
     ///
     /// Falls at once and rises slowly, because an overflow costs a step and a bit of precision costs nothing.
     pub fn commit(&mut self, max_abs_sums: &[u64], micro_batches: u32) {
-        for ((current, rises), &max) in self.current.iter_mut().zip(&mut self.rises).zip(max_abs_sums) {
+        for ((current, rises), &max) in self
+            .current
+            .iter_mut()
+            .zip(&mut self.rises)
+            .zip(max_abs_sums)
+        {
             if max == 0 {
                 continue;
             }
@@ -133,6 +148,10 @@ impl Exponents {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::float_cmp,
+    reason = "these values are exact: any difference is a mistake"
+)]
 mod tests {
     use super::*;
     use crate::layout::Init;

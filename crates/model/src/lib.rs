@@ -19,6 +19,7 @@ pub mod layout;
 pub mod master;
 pub mod optim;
 mod random;
+mod rounding;
 pub mod run_file;
 pub mod samples;
 pub mod schedule;

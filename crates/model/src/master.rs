@@ -9,6 +9,7 @@ use crate::fixed_point;
 use crate::init::initial_params;
 use crate::layout::Layout;
 use crate::optim::{Optimizer, clip_global_norm, global_norm};
+use crate::rounding::narrow;
 use crate::run_file::Run;
 
 /// Master parameters, optimizer state and the accumulator of the step in progress.
@@ -47,7 +48,9 @@ pub struct StepReport {
 
 /// The new parameters would not be finite; nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the step would make parameter {parameter_idx} infinite or not a number: lower the learning rate or set train.clip_norm")]
+#[error(
+    "the step would make parameter {parameter_idx} infinite or not a number: lower the learning rate or set train.clip_norm"
+)]
 pub struct Diverged {
     /// Index in the flat vector.
     pub parameter_idx: usize,
@@ -115,7 +118,13 @@ impl Master {
             .layout
             .tensors()
             .iter()
-            .map(|t| self.sums[t.range()].iter().map(|s| s.unsigned_abs()).max().unwrap_or(0))
+            .map(|t| {
+                self.sums[t.range()]
+                    .iter()
+                    .map(|s| s.unsigned_abs())
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
         fixed_point::mean_gradient(
             &self.sums,
@@ -144,7 +153,7 @@ impl Master {
                 *g += value;
             }
         }
-        let scale = (1.0 / input.samples as f64) as f32;
+        let scale = narrow(1.0 / input.samples as f64);
         self.gradient.iter_mut().for_each(|g| *g *= scale);
         let tensors = self.layout.tensors().len();
         self.apply_gradient(input, vec![0; tensors])
@@ -159,7 +168,7 @@ impl Master {
             Some(max_norm) => clip_global_norm(&mut self.gradient, max_norm),
             None => global_norm(&self.gradient),
         };
-        let learning_rate = (f64::from(self.learning_rate) * input.rate_factor) as f32;
+        let learning_rate = narrow(f64::from(self.learning_rate) * input.rate_factor);
         let mut params = self.params.to_vec();
         let mut optimizer = self.optimizer.clone();
         optimizer.step(&mut params, &self.gradient, learning_rate);

@@ -48,7 +48,8 @@ impl Stream {
 
 fn split(product: u64) -> [u32; 2] {
     let bytes = product.to_le_bytes();
-    let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let word =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     [word(0), word(4)]
 }
 
@@ -71,6 +72,9 @@ mod tests {
         for _ in 0..50_000 {
             counts[stream.below(5) as usize] += 1;
         }
-        assert!(counts.iter().all(|&n| (9_500..10_500).contains(&n)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&n| (9_500..10_500).contains(&n)),
+            "{counts:?}"
+        );
     }
 }

@@ -55,11 +55,15 @@ impl SampleStore {
         let positions = self.positions(step, first, count);
         let order = self.order(step.epoch);
         let mut needed: Vec<u32> = order[positions].to_vec();
-        needed.iter_mut().for_each(|sample| *sample /= self.manifest.chunk_samples);
+        needed
+            .iter_mut()
+            .for_each(|sample| *sample /= self.manifest.chunk_samples);
         needed.sort_unstable();
         needed.dedup();
         let missing = needed.into_iter().map(|chunk| chunk as usize);
-        missing.filter(|&chunk| self.chunks[chunk].is_none()).collect()
+        missing
+            .filter(|&chunk| self.chunks[chunk].is_none())
+            .collect()
     }
 
     /// Chunks in the order in which the epoch of `step` goes on to need them, those not here only.
@@ -89,7 +93,12 @@ impl SampleStore {
     }
 
     /// Fills `batch` with one micro-batch of a step; false where a chunk is missing.
-    pub fn gather(&mut self, step: StepShape, micro_batch_idx: u32, batch: &mut MicroBatch) -> bool {
+    pub fn gather(
+        &mut self,
+        step: StepShape,
+        micro_batch_idx: u32,
+        batch: &mut MicroBatch,
+    ) -> bool {
         batch.inputs.clear();
         batch.labels.clear();
         self.order(step.epoch);
@@ -103,7 +112,9 @@ impl SampleStore {
                 return false;
             };
             let bytes = &chunk.inputs[row * features..][..features];
-            batch.inputs.extend(bytes.iter().map(|&byte| self.values[usize::from(byte)]));
+            batch
+                .inputs
+                .extend(bytes.iter().map(|&byte| self.values[usize::from(byte)]));
             batch.labels.push(chunk.labels[row]);
         }
         true
@@ -131,7 +142,9 @@ mod tests {
         let low_byte = |sample: u32| sample.to_le_bytes()[0];
         Chunk {
             inputs: (first..first + samples).map(low_byte).collect(),
-            labels: (first..first + samples).map(|s| (s % 10).try_into().unwrap()).collect(),
+            labels: (first..first + samples)
+                .map(|s| (s % 10).try_into().unwrap())
+                .collect(),
         }
     }
 
@@ -147,7 +160,10 @@ mod tests {
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         };
         let plan = BatchPlan::synthetic(2_100, 32, 128, 2);
-        let normalization = Normalization { mean: 0.0, std: 1.0 };
+        let normalization = Normalization {
+            mean: 0.0,
+            std: 1.0,
+        };
         (SampleStore::new(manifest, plan, normalization), chunks)
     }
 
@@ -171,7 +187,10 @@ mod tests {
                 assert!(store.gather(step, idx, &mut batch));
                 assert_eq!(batch.inputs.len(), batch.labels.len());
                 samples += batch.labels.len();
-                batch.labels.iter().for_each(|&label| labels[usize::from(label)] += 1);
+                batch
+                    .labels
+                    .iter()
+                    .for_each(|&label| labels[usize::from(label)] += 1);
             }
         }
         assert_eq!(samples, 2_100);

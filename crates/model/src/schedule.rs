@@ -5,6 +5,8 @@
 
 use std::f64::consts::PI;
 
+use crate::rounding::narrow;
+
 /// How the learning rate falls, as a factor of the initial rate at step `t` of `T`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Decay {
@@ -64,11 +66,15 @@ impl Schedule {
 
     /// The learning rate of step `step`.
     pub fn learning_rate(&self, initial: f32, step: u64, steps_total: u64) -> f32 {
-        (f64::from(initial) * self.factor(step, steps_total)) as f32
+        narrow(f64::from(initial) * self.factor(step, steps_total))
     }
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::float_cmp,
+    reason = "these values are exact: any difference is a mistake"
+)]
 mod tests {
     use super::*;
 
@@ -83,13 +89,22 @@ mod tests {
         };
         let rows: &[Row] = &[
             (Decay::Constant, 0, 100, &[(0, 1.0), (99, 1.0)]),
-            (step, 0, 100, &[(0, 1.0), (29, 1.0), (30, 0.1), (60, 0.01), (90, 0.001)]),
+            (
+                step,
+                0,
+                100,
+                &[(0, 1.0), (29, 1.0), (30, 0.1), (60, 0.01), (90, 0.001)],
+            ),
             // e^-1 and e^-0.25.
             (
                 Decay::Exponential { rate: 0.01 },
                 0,
                 1_000,
-                &[(0, 1.0), (100, 0.367_879_441_171_442_33), (25, 0.778_800_783_071_404_9)],
+                &[
+                    (0, 1.0),
+                    (100, 0.367_879_441_171_442_33),
+                    (25, 0.778_800_783_071_404_9),
+                ],
             ),
             // The square schedule: (1 - t/T)².
             (
@@ -98,11 +113,26 @@ mod tests {
                 100,
                 &[(0, 1.0), (50, 0.25), (75, 0.0625), (90, 0.01), (100, 0.0)],
             ),
-            (Decay::Polynomial { power: 1.0 }, 0, 8, &[(2, 0.75), (6, 0.25)]),
+            (
+                Decay::Polynomial { power: 1.0 },
+                0,
+                8,
+                &[(2, 0.75), (6, 0.25)],
+            ),
             (Decay::Polynomial { power: 0.5 }, 0, 100, &[(75, 0.5)]),
             // cos(π/3) = 1/2, cos(π/2) = 0, cos(π) = -1.
-            (Decay::Cosine, 0, 6, &[(0, 1.0), (2, 0.75), (3, 0.5), (6, 0.0)]),
-            (Decay::Constant, 4, 100, &[(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0)]),
+            (
+                Decay::Cosine,
+                0,
+                6,
+                &[(0, 1.0), (2, 0.75), (3, 0.5), (6, 0.0)],
+            ),
+            (
+                Decay::Constant,
+                4,
+                100,
+                &[(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0)],
+            ),
             // Warm-up first, then the decay over the remaining 10 steps.
             (
                 Decay::Polynomial { power: 2.0 },

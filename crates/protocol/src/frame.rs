@@ -60,9 +60,18 @@ impl RawMessage {
 /// Where the control part is longer than [`MAX_CONTROL_BYTES`] or the tensor longer than
 /// [`MAX_TENSOR_BYTES`]: both sides validate what they put in.
 pub fn encode_frames<T: Serialize>(message: &T, tensor: &[u8]) -> Vec<Vec<u8>> {
-    let control = postcard::to_allocvec(message).expect("messages hold nothing that postcard refuses");
-    assert!(control.len() <= MAX_CONTROL_BYTES, "control part of {} bytes", control.len());
-    assert!(tensor.len() <= MAX_TENSOR_BYTES, "tensor part of {} bytes", tensor.len());
+    let control =
+        postcard::to_allocvec(message).expect("messages hold nothing that postcard refuses");
+    assert!(
+        control.len() <= MAX_CONTROL_BYTES,
+        "control part of {} bytes",
+        control.len()
+    );
+    assert!(
+        tensor.len() <= MAX_TENSOR_BYTES,
+        "tensor part of {} bytes",
+        tensor.len()
+    );
     let room = MAX_FRAME_BODY_BYTES - control.len();
     let (head, mut rest) = tensor.split_at(tensor.len().min(room));
     let mut frames = vec![frame(KIND_BEGINNING, &control, head, tensor.len())];
@@ -75,7 +84,11 @@ pub fn encode_frames<T: Serialize>(message: &T, tensor: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn frame(kind: u8, control: &[u8], tensor: &[u8], message_tensor_len: usize) -> Vec<u8> {
-    let word = |n: usize| u32::try_from(n).expect("bounded by the limits").to_le_bytes();
+    let word = |n: usize| {
+        u32::try_from(n)
+            .expect("bounded by the limits")
+            .to_le_bytes()
+    };
     let mut bytes = Vec::with_capacity(HEADER_BYTES + control.len() + tensor.len());
     bytes.extend(MAGIC);
     bytes.extend(PROTOCOL_VERSION.to_le_bytes());
@@ -144,7 +157,11 @@ impl Decoder {
     ///
     /// # Errors
     /// The first fault in the stream; messages before it have been appended.
-    pub fn push(&mut self, mut bytes: &[u8], messages: &mut Vec<RawMessage>) -> Result<(), FrameError> {
+    pub fn push(
+        &mut self,
+        mut bytes: &[u8],
+        messages: &mut Vec<RawMessage>,
+    ) -> Result<(), FrameError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -161,7 +178,11 @@ impl Decoder {
     }
 
     /// Handles one header or one body; false when more bytes are needed.
-    fn advance(&mut self, bytes: &mut &[u8], messages: &mut Vec<RawMessage>) -> Result<bool, FrameError> {
+    fn advance(
+        &mut self,
+        bytes: &mut &[u8],
+        messages: &mut Vec<RawMessage>,
+    ) -> Result<bool, FrameError> {
         if !self.fill(bytes, HEADER_BYTES) {
             self.check_prefix()?;
             return Ok(false);
@@ -235,7 +256,11 @@ impl Decoder {
         within("control part", header.control_len, MAX_CONTROL_BYTES)?;
         let body = header.control_len.saturating_add(header.tensor_len);
         within("frame body", body, MAX_FRAME_BODY_BYTES)?;
-        within("message tensor", header.message_tensor_len, self.max_tensor_bytes)?;
+        within(
+            "message tensor",
+            header.message_tensor_len,
+            self.max_tensor_bytes,
+        )?;
         let sequence = |problem| Err(FrameError::Sequence { problem });
         match (&self.partial, header.kind) {
             (None, KIND_CONTINUATION) => sequence("a continuation without a beginning"),

@@ -83,7 +83,12 @@ impl Session {
         })));
     }
 
-    pub(super) fn socket_closed(&mut self, now: Timestamp, reason: String, effects: &mut Vec<Effect>) {
+    pub(super) fn socket_closed(
+        &mut self,
+        now: Timestamp,
+        reason: String,
+        effects: &mut Vec<Effect>,
+    ) {
         if !matches!(self.link, Link::Down | Link::Backoff { .. }) {
             self.back_off(now, reason, effects);
         }

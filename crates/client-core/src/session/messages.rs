@@ -14,35 +14,59 @@ use crate::status::StopCode;
 use crate::work::Work;
 
 impl Session {
-    pub(super) fn message(&mut self, now: Timestamp, message: ServerMessage, effects: &mut Vec<Effect>) {
+    pub(super) fn message(
+        &mut self,
+        now: Timestamp,
+        message: ServerMessage,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.stopped.is_some() {
             return;
         }
         self.heard(now);
         match (message, self.link) {
-            (ServerMessage::Refused { code, message }, _) => self.refused(now, code, message, effects),
-            (ServerMessage::Welcome(welcome), Link::Joining { .. }) => self.welcome(now, welcome, effects),
+            (ServerMessage::Refused { code, message }, _) => {
+                self.refused(now, code, message, effects);
+            }
+            (ServerMessage::Welcome(welcome), Link::Joining { .. }) => {
+                self.welcome(now, &welcome, effects);
+            }
             (message, Link::Up { .. }) => self.message_when_up(now, message, effects),
             // Before the welcome nothing else has a meaning; after the link is down it is history.
             _ => {}
         }
     }
 
-    fn message_when_up(&mut self, now: Timestamp, message: ServerMessage, effects: &mut Vec<Effect>) {
+    fn message_when_up(
+        &mut self,
+        now: Timestamp,
+        message: ServerMessage,
+        effects: &mut Vec<Effect>,
+    ) {
         match message {
             ServerMessage::Run(assignment) => self.assigned(assignment, effects),
             ServerMessage::Params(header) => self.params_received(&header, effects),
             ServerMessage::Lease(lease) => self.leased(lease, effects),
-            ServerMessage::Receipt { lease_id, verdict } => self.receipt(now, lease_id, verdict, effects),
+            ServerMessage::Receipt { lease_id, verdict } => {
+                self.receipt(now, lease_id, verdict, effects);
+            }
             ServerMessage::Revoke { lease_id, .. } => {
-                if self.work.as_ref().is_some_and(|work| work.lease_id() == lease_id) {
+                if self
+                    .work
+                    .as_ref()
+                    .is_some_and(|work| work.lease_id() == lease_id)
+                {
                     self.drop_work(effects);
                 }
             }
             ServerMessage::Credited { samples } => self.stats.samples_credited = samples,
             ServerMessage::Idle { reason } => self.idle = Some(reason),
-            ServerMessage::Ping { nonce } => effects.push(Effect::Send(ClientMessage::Pong { nonce })),
-            ServerMessage::Restarting { reconnect_in_ms, .. } => {
+            ServerMessage::Ping { nonce } => {
+                effects.push(Effect::Send(ClientMessage::Pong { nonce }));
+            }
+            ServerMessage::Restarting {
+                reconnect_in_ms, ..
+            } => {
                 self.restart_in_ms = Some(u64::from(reconnect_in_ms));
                 self.link_note = "The server is restarting.".into();
             }
@@ -55,7 +79,7 @@ impl Session {
         }
     }
 
-    fn welcome(&mut self, now: Timestamp, welcome: Welcome, effects: &mut Vec<Effect>) {
+    fn welcome(&mut self, now: Timestamp, welcome: &Welcome, effects: &mut Vec<Effect>) {
         self.token = Some(welcome.resume_token);
         self.heartbeat_ms = u64::from(welcome.heartbeat_ms.clamp(100, 600_000));
         self.stats.samples_credited = welcome.credited_samples;
@@ -70,7 +94,13 @@ impl Session {
         }
     }
 
-    fn refused(&mut self, now: Timestamp, code: RefusalCode, message: String, effects: &mut Vec<Effect>) {
+    fn refused(
+        &mut self,
+        now: Timestamp,
+        code: RefusalCode,
+        message: String,
+        effects: &mut Vec<Effect>,
+    ) {
         let stop_code = match code {
             RefusalCode::VersionMismatch => StopCode::VersionMismatch,
             RefusalCode::UnknownRun
@@ -109,7 +139,13 @@ impl Session {
         }
     }
 
-    pub(super) fn run_failed(&mut self, now: Timestamp, run_id: RunId, message: String, effects: &mut Vec<Effect>) {
+    pub(super) fn run_failed(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        message: String,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.run.is_some_and(|run| run.id == run_id) {
             self.drop_link(now, message, effects);
         }
@@ -127,7 +163,9 @@ impl Session {
         self.idle = None;
         let lease_id = lease.lease_id;
         let usable = self.params == Some((lease.run_id, lease.version))
-            && self.run.is_some_and(|run| run.loaded && run.id == lease.run_id)
+            && self
+                .run
+                .is_some_and(|run| run.loaded && run.id == lease.run_id)
             && lease.range.count > 0;
         let wanted = self.pause.is_none() && self.finish_by.is_none();
         if usable && wanted {
@@ -139,15 +177,26 @@ impl Session {
             self.work = Some(Work::new(lease));
             return;
         }
-        let reason = if usable { ReleaseReason::Paused } else { ReleaseReason::DataUnavailable };
+        let reason = if usable {
+            ReleaseReason::Paused
+        } else {
+            ReleaseReason::DataUnavailable
+        };
         effects.push(Effect::Send(ClientMessage::Release { lease_id, reason }));
     }
 
-    fn receipt(&mut self, now: Timestamp, lease_id: LeaseId, verdict: Verdict, effects: &mut Vec<Effect>) {
+    fn receipt(
+        &mut self,
+        now: Timestamp,
+        lease_id: LeaseId,
+        verdict: Verdict,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(unanswered) = self.unanswered.filter(|update| update.lease_id == lease_id) else {
             return;
         };
-        self.stats.answered(verdict, unanswered.samples, now.since_ms(self.started_at));
+        self.stats
+            .answered(verdict, unanswered.samples, now.since_ms(self.started_at));
         self.forget_unanswered(effects);
         self.backoff.reset();
     }

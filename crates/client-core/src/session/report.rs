@@ -29,7 +29,10 @@ impl Session {
             stop_code: self.stopped.as_ref().map(|(code, _)| *code),
             run_finished: self.idle == Some(IdleReason::RunFinished),
             version: self.params.map_or(0, |(_, version)| version.0),
-            lease: self.work.as_ref().map(|work| (work.done(), work.lease.range.count)),
+            lease: self
+                .work
+                .as_ref()
+                .map(|work| (work.done(), work.lease.range.count)),
             lanes,
             samples_per_s: self.stats.samples_per_s(now),
             busy_ratio: self.stats.busy_ratio(now, lanes),
@@ -49,8 +52,15 @@ impl Session {
             Link::Down | Link::Backoff { .. } => {
                 return (State::Backoff, Some(self.link_note.clone()));
             }
-            Link::Connecting { .. } => return (State::Connecting, say("Connecting to the server.")),
-            Link::Joining { .. } => return (State::Joining, say("Introducing this device to the server.")),
+            Link::Connecting { .. } => {
+                return (State::Connecting, say("Connecting to the server."));
+            }
+            Link::Joining { .. } => {
+                return (
+                    State::Joining,
+                    say("Introducing this device to the server."),
+                );
+            }
             Link::Up { .. } => {}
         }
         if let Some(reason) = self.pause {
@@ -64,9 +74,14 @@ impl Session {
             Some(run) => !run.loaded || self.work.is_some(),
         };
         if loading {
-            return (State::Loading, say("Loading the model and the training data."));
+            return (
+                State::Loading,
+                say("Loading the model and the training data."),
+            );
         }
-        let recent = self.last_computed.is_some_and(|at| now.since_ms(at) < BETWEEN_LEASES_MS);
+        let recent = self
+            .last_computed
+            .is_some_and(|at| now.since_ms(at) < BETWEEN_LEASES_MS);
         match self.idle {
             None | Some(IdleReason::StepTail) if recent => (State::Computing, None),
             Some(reason) => (State::Idle, say(reason.explain())),

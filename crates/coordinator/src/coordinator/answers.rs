@@ -32,9 +32,15 @@ impl Coordinator {
         };
         worker.last_heard = now;
         let (worker_id, lease_id) = (worker.id, update.header.lease_id);
-        if let Some((_, verdict)) = worker.last_answer.filter(|(answered, _)| *answered == lease_id) {
+        if let Some((_, verdict)) = worker
+            .last_answer
+            .filter(|(answered, _)| *answered == lease_id)
+        {
             // What is sent twice is answered twice and counted once.
-            effects.push(send(connection, ServerMessage::Receipt { lease_id, verdict }));
+            effects.push(send(
+                connection,
+                ServerMessage::Receipt { lease_id, verdict },
+            ));
             return;
         }
         let verdict = match self.judge(worker_id, update) {
@@ -45,14 +51,24 @@ impl Coordinator {
             worker.last_answer = Some((lease_id, verdict));
             worker.idle_since = now;
         }
-        effects.push(send(connection, ServerMessage::Receipt { lease_id, verdict }));
+        effects.push(send(
+            connection,
+            ServerMessage::Receipt { lease_id, verdict },
+        ));
         self.hand_out_for(now, worker_id, effects);
     }
 
     /// Checks an update against its lease: nothing is changed before it has passed.
-    fn judge(&mut self, worker_id: WorkerId, update: ReceivedUpdate) -> Result<Accepted, RejectReason> {
+    fn judge(
+        &mut self,
+        worker_id: WorkerId,
+        update: ReceivedUpdate,
+    ) -> Result<Accepted, RejectReason> {
         let ReceivedUpdate { header, payload } = update;
-        let worker = self.registry.get(worker_id).ok_or(RejectReason::UnknownLease)?;
+        let worker = self
+            .registry
+            .get(worker_id)
+            .ok_or(RejectReason::UnknownLease)?;
         let late = worker.revoked == Some(header.lease_id);
         let run_id = worker.run_id.ok_or(RejectReason::UnknownLease)?;
         let identity = worker.identity;
@@ -60,9 +76,16 @@ impl Coordinator {
         if self.draining || run.phase != RunPhase::Running {
             return Err(RejectReason::RunInactive);
         }
-        let entry = run.leases.get(&header.lease_id).filter(|entry| entry.worker_id == worker_id);
+        let entry = run
+            .leases
+            .get(&header.lease_id)
+            .filter(|entry| entry.worker_id == worker_id);
         let Some(entry) = entry else {
-            return Err(if late { RejectReason::Superseded } else { RejectReason::UnknownLease });
+            return Err(if late {
+                RejectReason::Superseded
+            } else {
+                RejectReason::UnknownLease
+            });
         };
         check_counts(run, entry.range, &header)?;
         let payload = payload?;
@@ -88,8 +111,19 @@ impl Coordinator {
         })
     }
 
-    fn accept(&mut self, now: Timestamp, worker_id: WorkerId, accepted: Accepted, effects: &mut Vec<Effect>) -> Verdict {
-        let Accepted { run_id, contribution, header, payload } = accepted;
+    fn accept(
+        &mut self,
+        now: Timestamp,
+        worker_id: WorkerId,
+        accepted: Accepted,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
+        let Accepted {
+            run_id,
+            contribution,
+            header,
+            payload,
+        } = accepted;
         let (lease_id, samples) = (header.lease_id, header.samples);
         if let Some(run) = self.runs.get_mut(&run_id) {
             run.step.count(&header.done, contribution);
@@ -103,15 +137,27 @@ impl Coordinator {
                 }
             }
             let first = header.done.first().map_or(0, |range| range.first);
-            effects.push(Effect::Accumulate { run_id, first, payload });
+            effects.push(Effect::Accumulate {
+                run_id,
+                first,
+                payload,
+            });
         }
-        effects.push(Effect::Event(Event::UpdateAccepted { worker_id, lease_id, samples }));
+        effects.push(Effect::Event(Event::UpdateAccepted {
+            worker_id,
+            lease_id,
+            samples,
+        }));
         self.complete_step(run_id, effects);
         Verdict::Accepted { samples }
     }
 
     fn complete_step(&mut self, run_id: RunId, effects: &mut Vec<Effect>) {
-        let Some(run) = self.runs.get_mut(&run_id).filter(|run| run.step.is_complete()) else {
+        let Some(run) = self
+            .runs
+            .get_mut(&run_id)
+            .filter(|run| run.step.is_complete())
+        else {
             return;
         };
         if let Err(detail) = run.step.check_complete() {
@@ -132,7 +178,11 @@ impl Coordinator {
         if let Some(worker) = self.registry.get(worker_id) {
             worker.updates_rejected += 1;
         }
-        effects.push(Effect::Event(Event::UpdateRejected { worker_id, lease_id, reason }));
+        effects.push(Effect::Event(Event::UpdateRejected {
+            worker_id,
+            lease_id,
+            reason,
+        }));
         Verdict::Rejected(reason)
     }
 
@@ -148,7 +198,10 @@ impl Coordinator {
         let Some(run) = worker.run_id.and_then(|run_id| self.runs.get_mut(&run_id)) else {
             return;
         };
-        if run.leases.get(&lease_id).is_some_and(|entry| entry.worker_id == worker_id)
+        if run
+            .leases
+            .get(&lease_id)
+            .is_some_and(|entry| entry.worker_id == worker_id)
             && let Some(entry) = run.leases.remove(&lease_id)
         {
             run.step.free(entry.range, lease_id);
@@ -180,11 +233,17 @@ impl Coordinator {
         fits: &[i8],
         effects: &mut Vec<Effect>,
     ) {
-        let run_id = self.registry.get(worker_id).and_then(|worker| worker.run_id);
+        let run_id = self
+            .registry
+            .get(worker_id)
+            .and_then(|worker| worker.run_id);
         let Some(run) = run_id.and_then(|run_id| self.runs.get_mut(&run_id)) else {
             return;
         };
-        let current = run.leases.get(&lease_id).is_some_and(|entry| entry.worker_id == worker_id);
+        let current = run
+            .leases
+            .get(&lease_id)
+            .is_some_and(|entry| entry.worker_id == worker_id);
         let plausible = current
             && run.phase == RunPhase::Running
             && fits.len() == run.exponents.current().len()
@@ -197,11 +256,17 @@ impl Coordinator {
         run.step.restart();
         let (run_id, version, attempts) = (run.id, run.version, run.step.restarts + 1);
         effects.push(Effect::ResetAccumulator { run_id });
-        effects.push(Effect::Event(Event::StepRestarted { run_id, version, attempts }));
+        effects.push(Effect::Event(Event::StepRestarted {
+            run_id,
+            version,
+            attempts,
+        }));
         self.end_lease(now, worker_id, lease_id);
         self.revoke_all(now, run_id, RevokeReason::StepRestarted, effects);
         if attempts > MAX_STEP_ATTEMPTS {
-            let reason = format!("step {version} overflowed {MAX_STEP_ATTEMPTS} times; a worker may be reporting wrong exponents");
+            let reason = format!(
+                "step {version} overflowed {MAX_STEP_ATTEMPTS} times; a worker may be reporting wrong exponents"
+            );
             self.change_phase(now, run_id, RunPhase::Paused, Some(reason), effects);
             return;
         }
@@ -209,7 +274,12 @@ impl Coordinator {
     }
 
     /// A worker's lease lapses: others may have its micro-batches; an answer counts while nobody has.
-    pub(super) fn lapse_lease(&mut self, now: Timestamp, worker_id: WorkerId, effects: &mut Vec<Effect>) {
+    pub(super) fn lapse_lease(
+        &mut self,
+        now: Timestamp,
+        worker_id: WorkerId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(worker) = self.registry.get(worker_id) else {
             return;
         };
@@ -220,7 +290,10 @@ impl Coordinator {
         let run = worker.run_id.and_then(|run_id| self.runs.get_mut(&run_id));
         if let Some((run, entry)) = run.and_then(|run| lapse(run, lease_id)) {
             run.step.free(entry, lease_id);
-            effects.push(Effect::Event(Event::LeaseLapsed { lease_id, worker_id }));
+            effects.push(Effect::Event(Event::LeaseLapsed {
+                lease_id,
+                worker_id,
+            }));
         }
     }
 
@@ -229,12 +302,18 @@ impl Coordinator {
     pub(super) fn expire_leases(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let mut touched = Vec::new();
         for run in self.runs.values_mut() {
-            let expired = run.leases.values_mut().filter(|entry| !entry.lapsed && entry.deadline <= now);
+            let expired = run
+                .leases
+                .values_mut()
+                .filter(|entry| !entry.lapsed && entry.deadline <= now);
             for entry in expired {
                 entry.lapsed = true;
                 run.step.free(entry.range, entry.id);
                 let (lease_id, worker_id) = (entry.id, entry.worker_id);
-                effects.push(Effect::Event(Event::LeaseLapsed { lease_id, worker_id }));
+                effects.push(Effect::Event(Event::LeaseLapsed {
+                    lease_id,
+                    worker_id,
+                }));
                 if let Some(worker) = self.registry.workers.get_mut(&worker_id) {
                     worker.slower();
                 }
@@ -242,11 +321,18 @@ impl Coordinator {
             }
         }
         touched.dedup();
-        touched.into_iter().for_each(|run_id| self.hand_out(now, run_id, effects));
+        touched
+            .into_iter()
+            .for_each(|run_id| self.hand_out(now, run_id, effects));
     }
 
     /// Takes lapsed leases back for good whose micro-batches are with others now.
-    pub(super) fn revoke_overtaken(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
+    pub(super) fn revoke_overtaken(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(run) = self.runs.get(&run_id) else {
             return;
         };
@@ -257,17 +343,33 @@ impl Coordinator {
             .map(|entry| (entry.id, entry.worker_id))
             .collect();
         for (lease_id, worker_id) in overtaken {
-            self.revoke(now, run_id, lease_id, worker_id, RevokeReason::Expired, effects);
+            self.revoke(
+                now,
+                run_id,
+                lease_id,
+                worker_id,
+                RevokeReason::Expired,
+                effects,
+            );
         }
     }
 
     /// Takes all leases of a run back.
-    pub(super) fn revoke_all(&mut self, now: Timestamp, run_id: RunId, reason: RevokeReason, effects: &mut Vec<Effect>) {
+    pub(super) fn revoke_all(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        reason: RevokeReason,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(run) = self.runs.get(&run_id) else {
             return;
         };
-        let all: Vec<(LeaseId, WorkerId)> =
-            run.leases.values().map(|entry| (entry.id, entry.worker_id)).collect();
+        let all: Vec<(LeaseId, WorkerId)> = run
+            .leases
+            .values()
+            .map(|entry| (entry.id, entry.worker_id))
+            .collect();
         for (lease_id, worker_id) in all {
             self.revoke(now, run_id, lease_id, worker_id, reason, effects);
         }
@@ -315,7 +417,11 @@ fn lapse(run: &mut HostedRun, lease_id: LeaseId) -> Option<(&mut HostedRun, Micr
 }
 
 /// The ranges lie within the lease, ascending and apart, and the sums can be those of so many samples.
-fn check_counts(run: &HostedRun, lease: MicroBatchRange, header: &Update) -> Result<(), RejectReason> {
+fn check_counts(
+    run: &HostedRun,
+    lease: MicroBatchRange,
+    header: &Update,
+) -> Result<(), RejectReason> {
     let mut next = lease.first;
     let end = u64::from(lease.first) + u64::from(lease.count);
     let mut samples = 0;
@@ -325,11 +431,17 @@ fn check_counts(run: &HostedRun, lease: MicroBatchRange, header: &Update) -> Res
             return Err(RejectReason::WrongCounts);
         }
         next = range.first + range.count;
-        samples += run.plan.samples_of(run.step.shape, range.first, range.count);
+        samples += run
+            .plan
+            .samples_of(run.step.shape, range.first, range.count);
     }
     let plausible = (1..=MAX_UPDATE_RANGES).contains(&header.done.len())
         && header.samples == samples
         && header.correct <= samples
         && (0..=MAX_LOSS_Q20 * i64::from(samples)).contains(&header.loss_q20);
-    if plausible { Ok(()) } else { Err(RejectReason::WrongCounts) }
+    if plausible {
+        Ok(())
+    } else {
+        Err(RejectReason::WrongCounts)
+    }
 }

@@ -17,12 +17,26 @@ impl Coordinator {
         let (run_id, phase) = (run.id, run.phase);
         self.runs.insert(run_id, run);
         let reason = None;
-        effects.push(Effect::Event(Event::PhaseChanged { run_id, phase, reason }));
+        effects.push(Effect::Event(Event::PhaseChanged {
+            run_id,
+            phase,
+            reason,
+        }));
         self.reassign(now, effects);
     }
 
-    pub(super) fn command(&mut self, now: Timestamp, run_id: RunId, command: RunCommand, effects: &mut Vec<Effect>) {
-        let Some(run) = self.runs.get(&run_id).filter(|run| run.phase.allows(command)) else {
+    pub(super) fn command(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        command: RunCommand,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(run) = self
+            .runs
+            .get(&run_id)
+            .filter(|run| run.phase.allows(command))
+        else {
             return;
         };
         let never_began = run.phase == RunPhase::Created;
@@ -57,7 +71,11 @@ impl Coordinator {
         };
         run.phase = phase;
         run.reason.clone_from(&reason);
-        effects.push(Effect::Event(Event::PhaseChanged { run_id, phase, reason }));
+        effects.push(Effect::Event(Event::PhaseChanged {
+            run_id,
+            phase,
+            reason,
+        }));
         match phase {
             RunPhase::Paused => self.revoke_all(now, run_id, RevokeReason::RunPaused, effects),
             RunPhase::Stopped => self.revoke_all(now, run_id, RevokeReason::RunStopped, effects),
@@ -65,23 +83,39 @@ impl Coordinator {
         }
         self.reassign(now, effects);
         let members: Vec<WorkerId> = self.members(run_id);
-        members.into_iter().for_each(|worker_id| self.notify_idle(worker_id, effects));
+        members
+            .into_iter()
+            .for_each(|worker_id| self.notify_idle(worker_id, effects));
         self.hand_out(now, run_id, effects);
     }
 
     fn members(&self, run_id: RunId) -> Vec<WorkerId> {
         let workers = self.registry.workers.values();
-        workers.filter(|worker| worker.run_id == Some(run_id)).map(|worker| worker.id).collect()
+        workers
+            .filter(|worker| worker.run_id == Some(run_id))
+            .map(|worker| worker.id)
+            .collect()
     }
 
     pub(super) fn hand_out_everywhere(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let run_ids: Vec<RunId> = self.runs.keys().copied().collect();
-        run_ids.into_iter().for_each(|run_id| self.hand_out(now, run_id, effects));
+        run_ids
+            .into_iter()
+            .for_each(|run_id| self.hand_out(now, run_id, effects));
     }
 
     /// Hands out leases of a worker's run.
-    pub(super) fn hand_out_for(&mut self, now: Timestamp, worker_id: WorkerId, effects: &mut Vec<Effect>) {
-        if let Some(run_id) = self.registry.get(worker_id).and_then(|worker| worker.run_id) {
+    pub(super) fn hand_out_for(
+        &mut self,
+        now: Timestamp,
+        worker_id: WorkerId,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(run_id) = self
+            .registry
+            .get(worker_id)
+            .and_then(|worker| worker.run_id)
+        {
             self.hand_out(now, run_id, effects);
         }
     }
@@ -101,7 +135,11 @@ impl Coordinator {
             .filter(|worker| worker.run_id == Some(run_id) && worker.is_idle())
             .map(|worker| (worker.id, worker.rate))
             .collect();
-        idle.sort_by(|(a_id, a), (b_id, b)| b.partial_cmp(a).unwrap_or(a_id.cmp(b_id)).then(a_id.cmp(b_id)));
+        idle.sort_by(|(a_id, a), (b_id, b)| {
+            b.partial_cmp(a)
+                .unwrap_or(a_id.cmp(b_id))
+                .then(a_id.cmp(b_id))
+        });
         let rates: Vec<Option<f64>> = idle.iter().map(|(_, rate)| *rate).collect();
         let sizes = shares(run.step.n_free(), &rates, run.spec.lease_target_ms);
         for ((worker_id, rate), size) in idle.into_iter().zip(sizes) {
@@ -120,11 +158,13 @@ impl Coordinator {
         (size, rate): (u32, Option<f64>),
         effects: &mut Vec<Effect>,
     ) {
-        let (Some(run), Some(worker)) = (self.runs.get_mut(&run_id), self.registry.get(worker_id)) else {
+        let (Some(run), Some(worker)) = (self.runs.get_mut(&run_id), self.registry.get(worker_id))
+        else {
             return;
         };
         let lease_id = LeaseId(self.next_lease_id + 1);
-        let (Some(range), Some(connection)) = (run.step.lease(lease_id, size), worker.connection) else {
+        let (Some(range), Some(connection)) = (run.step.lease(lease_id, size), worker.connection)
+        else {
             return;
         };
         self.next_lease_id = lease_id.0;
@@ -145,7 +185,11 @@ impl Coordinator {
         let version = run.version;
         if worker.params != Some(version) {
             worker.params = Some(version);
-            effects.push(Effect::SendParams { connection, run_id, version });
+            effects.push(Effect::SendParams {
+                connection,
+                run_id,
+                version,
+            });
         }
         let lease = Lease {
             lease_id,
@@ -243,7 +287,11 @@ impl Coordinator {
         }
         let mut changed = Vec::new();
         for worker in self.registry.workers.values() {
-            let samples = self.runs.values().map(|run| run.credited(worker.identity)).sum();
+            let samples = self
+                .runs
+                .values()
+                .map(|run| run.credited(worker.identity))
+                .sum();
             if samples != worker.credited {
                 changed.push((worker.id, samples));
             }
@@ -252,7 +300,11 @@ impl Coordinator {
             if let Some(worker) = self.registry.get(worker_id) {
                 worker.credited = samples;
                 let credited = ServerMessage::Credited { samples };
-                effects.extend(worker.connection.map(|connection| send(connection, credited)));
+                effects.extend(
+                    worker
+                        .connection
+                        .map(|connection| send(connection, credited)),
+                );
             }
         }
     }

@@ -11,7 +11,9 @@ use super::{Coordinator, send};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::input::ConnectionId;
-use crate::limits::{HEARTBEAT_MS, IDLE_NOTICE_MS, MAX_WORKERS, RESUME_MS, SILENCE_LIMIT_MS, SWEEP_MS};
+use crate::limits::{
+    HEARTBEAT_MS, IDLE_NOTICE_MS, MAX_WORKERS, RESUME_MS, SILENCE_LIMIT_MS, SWEEP_MS,
+};
 use crate::run::RunPhase;
 
 const SOFTWARE: &str = concat!("tabswarm ", env!("CARGO_PKG_VERSION"));
@@ -56,10 +58,17 @@ impl Coordinator {
         self.hand_out_everywhere(now, effects);
     }
 
-    fn admit(&mut self, connection: ConnectionId, hello: &Hello) -> Result<(), (RefusalCode, String)> {
+    fn admit(
+        &mut self,
+        connection: ConnectionId,
+        hello: &Hello,
+    ) -> Result<(), (RefusalCode, String)> {
         let refuse = |code, message: &str| Err((code, message.to_owned()));
         if self.registry.by_connection(connection).is_some() {
-            return refuse(RefusalCode::ProtocolError, "A second hello on the same connection.");
+            return refuse(
+                RefusalCode::ProtocolError,
+                "A second hello on the same connection.",
+            );
         }
         let run_name = hello.run.as_deref().unwrap_or_default();
         let in_bounds = hello.software.len() <= MAX_SOFTWARE_BYTES
@@ -67,31 +76,47 @@ impl Coordinator {
             && (1..=MAX_LANES).contains(&hello.lanes)
             && (1..=2).contains(&hello.classes.len());
         if !in_bounds {
-            return refuse(RefusalCode::ProtocolError, "A field of the hello is out of range.");
+            return refuse(
+                RefusalCode::ProtocolError,
+                "A field of the hello is out of range.",
+            );
         }
         if self.draining {
-            return refuse(RefusalCode::Full, "The server is going down; try again in a minute.");
+            return refuse(
+                RefusalCode::Full,
+                "The server is going down; try again in a minute.",
+            );
         }
         if self.registry.workers.len() >= MAX_WORKERS {
-            return refuse(RefusalCode::Full, "The server has as many workers as it takes; try again later.");
+            return refuse(
+                RefusalCode::Full,
+                "The server has as many workers as it takes; try again later.",
+            );
         }
         let Some(name) = &hello.run else {
             return Ok(());
         };
         let Some(run) = self.runs.values().find(|run| run.spec.name == *name) else {
-            let message = format!("There is no run named {name:?} here; leave the name out to work for any.");
+            let message =
+                format!("There is no run named {name:?} here; leave the name out to work for any.");
             return Err((RefusalCode::UnknownRun, message));
         };
         if hello.classes.contains(&wire_class(run.spec.class)) {
             return Ok(());
         }
         let class = run.spec.class.as_str();
-        let message = format!("The run {name:?} needs {class} arithmetic, which this device does not have.");
+        let message =
+            format!("The run {name:?} needs {class} arithmetic, which this device does not have.");
         Err((RefusalCode::Unsupported, message))
     }
 
     /// Gives a worker the run that it asked for, or the one that needs it most.
-    pub(super) fn assign(&mut self, now: Timestamp, worker_id: WorkerId, effects: &mut Vec<Effect>) {
+    pub(super) fn assign(
+        &mut self,
+        now: Timestamp,
+        worker_id: WorkerId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(chosen) = self.choose_run(worker_id) else {
             if let Some(worker) = self.registry.get(worker_id) {
                 worker.run_id = None;
@@ -99,7 +124,8 @@ impl Coordinator {
             self.notify_idle(worker_id, effects);
             return;
         };
-        let (Some(run), Some(worker)) = (self.runs.get(&chosen), self.registry.get(worker_id)) else {
+        let (Some(run), Some(worker)) = (self.runs.get(&chosen), self.registry.get(worker_id))
+        else {
             return;
         };
         if worker.run_id != Some(chosen) {
@@ -121,11 +147,20 @@ impl Coordinator {
             .values()
             .filter(|run| worker.classes.contains(&wire_class(run.spec.class)));
         if let Some(name) = &worker.preferred_run {
-            return fits.into_iter().find(|run| run.spec.name == *name).map(|run| run.id);
+            return fits
+                .into_iter()
+                .find(|run| run.spec.name == *name)
+                .map(|run| run.id);
         }
         let members = |run_id| {
-            let others = self.registry.workers.values().filter(|other| other.id != worker_id);
-            others.filter(|other| other.connection.is_some() && other.run_id == Some(run_id)).count()
+            let others = self
+                .registry
+                .workers
+                .values()
+                .filter(|other| other.id != worker_id);
+            others
+                .filter(|other| other.connection.is_some() && other.run_id == Some(run_id))
+                .count()
         };
         let need = |phase| match phase {
             RunPhase::Running => 0,
@@ -133,13 +168,16 @@ impl Coordinator {
             RunPhase::Finished => 2,
             RunPhase::Stopped => 3,
         };
-        fits.min_by_key(|run| (need(run.phase), members(run.id), run.id)).map(|run| run.id)
+        fits.min_by_key(|run| (need(run.phase), members(run.id), run.id))
+            .map(|run| run.id)
     }
 
     /// Workers without a running run, who did not ask for a certain one, go where they are needed.
     pub(super) fn reassign(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let is_running = |run_id: Option<RunId>| {
-            run_id.and_then(|id| self.runs.get(&id)).is_some_and(|run| run.phase == RunPhase::Running)
+            run_id
+                .and_then(|id| self.runs.get(&id))
+                .is_some_and(|run| run.phase == RunPhase::Running)
         };
         let movable: Vec<WorkerId> = self
             .registry
@@ -150,9 +188,15 @@ impl Coordinator {
             .collect();
         for worker_id in movable {
             let chosen = self.choose_run(worker_id);
-            let current = self.registry.get(worker_id).and_then(|worker| worker.run_id);
+            let current = self
+                .registry
+                .get(worker_id)
+                .and_then(|worker| worker.run_id);
             let better = chosen != current
-                && (current.is_none() || chosen.and_then(|id| self.runs.get(&id)).is_some_and(|run| run.phase == RunPhase::Running));
+                && (current.is_none()
+                    || chosen
+                        .and_then(|id| self.runs.get(&id))
+                        .is_some_and(|run| run.phase == RunPhase::Running));
             if better {
                 self.assign(now, worker_id, effects);
             }
@@ -198,7 +242,13 @@ impl Coordinator {
             ClientMessage::Goodbye => self.leave(now, worker_id, effects),
             ClientMessage::Hello(_) | ClientMessage::Update(_) => {
                 let message = "A message out of place.".to_owned();
-                self.cut(now, connection, RefusalCode::ProtocolError, message, effects);
+                self.cut(
+                    now,
+                    connection,
+                    RefusalCode::ProtocolError,
+                    message,
+                    effects,
+                );
             }
         }
     }
@@ -218,7 +268,12 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn disconnected(&mut self, now: Timestamp, connection: ConnectionId, effects: &mut Vec<Effect>) {
+    pub(super) fn disconnected(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(worker_id) = self.registry.disconnect(now, connection) else {
             return;
         };
@@ -287,7 +342,9 @@ impl Coordinator {
             let message = "The worker was silent for too long.".to_owned();
             self.cut(now, connection, RefusalCode::TimedOut, message, effects);
         }
-        forgotten.into_iter().for_each(|worker_id| self.registry.remove(worker_id));
+        forgotten
+            .into_iter()
+            .for_each(|worker_id| self.registry.remove(worker_id));
     }
 
     pub(super) fn credited(&self, identity: Digest) -> u64 {

@@ -2,6 +2,7 @@
 
 use super::{Activation, BufferId, BufferSpec, Graph, Loss, Op};
 use crate::layout::{Init, Layout, TensorId};
+use crate::rounding::narrow;
 use crate::run_file::{LayerSpec, LossSpec, ModelSpec};
 
 /// Builds the graph of a validated model.
@@ -97,7 +98,7 @@ impl Builder {
     fn dense(&mut self, idx: usize, input: BufferId, units: usize, activation: Activation) -> Op {
         let features = self.buffers[input.0].features;
         // The bound of PyTorch's `nn.Linear`, so that the same recipe starts from the same distribution.
-        let bound = (1.0 / (features as f64).sqrt()) as f32;
+        let bound = narrow(1.0 / (features as f64).sqrt());
         let init = Init::Uniform { bound };
         let weight = self
             .layout

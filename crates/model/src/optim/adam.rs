@@ -1,5 +1,7 @@
 //! Adam and `AdamW`.
 
+use crate::rounding::narrow;
+
 /// Running products β₁ᵗ and β₂ᵗ: multiplied step by step, because `powi` differs between platforms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamState {
@@ -36,16 +38,21 @@ pub(super) struct AdamStep {
 
 impl AdamState {
     /// Advances to the next step and gives its scalars.
-    pub(super) fn advance(&mut self, betas: [f32; 2], epsilon: f32, learning_rate: f32) -> AdamStep {
+    pub(super) fn advance(
+        &mut self,
+        betas: [f32; 2],
+        epsilon: f32,
+        learning_rate: f32,
+    ) -> AdamStep {
         for (power, beta) in self.beta_powers.iter_mut().zip(betas) {
             *power *= f64::from(beta);
         }
         let [first, second] = self.beta_powers.map(|power| 1.0 - power);
         AdamStep {
             betas,
-            complements: betas.map(|beta| (1.0 - f64::from(beta)) as f32),
-            step_size: (f64::from(learning_rate) / first) as f32,
-            root_correction: second.sqrt() as f32,
+            complements: betas.map(|beta| narrow(1.0 - f64::from(beta))),
+            step_size: narrow(f64::from(learning_rate) / first),
+            root_correction: narrow(second.sqrt()),
             epsilon,
         }
     }

@@ -7,9 +7,15 @@ mod adam;
 mod sgd;
 
 #[cfg(test)]
+#[expect(
+    clippy::float_cmp,
+    reason = "these values are exact: any difference is a mistake"
+)]
 mod tests;
 
 pub use adam::AdamState;
+
+use crate::rounding::narrow;
 
 /// A validated optimizer with its hyper-parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,7 +117,11 @@ impl OptimizerSpec {
                 all.push(("momentum", momentum));
             }
             Rule::Adam { betas, epsilon } | Rule::Adamw { betas, epsilon } => {
-                all.extend([("beta1", betas[0]), ("beta2", betas[1]), ("epsilon", epsilon)]);
+                all.extend([
+                    ("beta1", betas[0]),
+                    ("beta2", betas[1]),
+                    ("epsilon", epsilon),
+                ]);
             }
         }
         all
@@ -185,7 +195,12 @@ impl Optimizer {
             (Rule::Adamw { betas, epsilon }, [first, second]) => {
                 let step = self.adam.advance(betas, epsilon, learning_rate);
                 let kept = 1.0 - learning_rate * decay;
-                step.apply(params, gradient, [first, second], adam::Penalty::Decoupled { kept });
+                step.apply(
+                    params,
+                    gradient,
+                    [first, second],
+                    adam::Penalty::Decoupled { kept },
+                );
             }
             _ => unreachable!("the number of slots follows from the rule"),
         }
@@ -198,7 +213,7 @@ impl Optimizer {
 pub fn clip_global_norm(gradient: &mut [f32], max_norm: f32) -> f64 {
     let norm = global_norm(gradient);
     if norm > f64::from(max_norm) {
-        let scale = (f64::from(max_norm) / norm) as f32;
+        let scale = narrow(f64::from(max_norm) / norm);
         gradient.iter_mut().for_each(|g| *g *= scale);
     }
     norm

@@ -8,7 +8,12 @@ pub(super) fn plain(params: &mut [f32], gradient: &[f32], learning_rate: f32, de
 }
 
 /// `v = μ·v + g; p -= lr · v`, `hyper` = [lr, decay, μ].
-pub(super) fn momentum(params: &mut [f32], gradient: &[f32], velocity: &mut [f32], hyper: [f32; 3]) {
+pub(super) fn momentum(
+    params: &mut [f32],
+    gradient: &[f32],
+    velocity: &mut [f32],
+    hyper: [f32; 3],
+) {
     let [learning_rate, decay, momentum] = hyper;
     for ((p, &g), v) in params.iter_mut().zip(gradient).zip(velocity) {
         *v = momentum * *v + (g + decay * *p);
@@ -17,7 +22,12 @@ pub(super) fn momentum(params: &mut [f32], gradient: &[f32], velocity: &mut [f32
 }
 
 /// `v = μ·v + g; p -= lr · (g + μ·v)`, `hyper` = [lr, decay, μ].
-pub(super) fn nesterov(params: &mut [f32], gradient: &[f32], velocity: &mut [f32], hyper: [f32; 3]) {
+pub(super) fn nesterov(
+    params: &mut [f32],
+    gradient: &[f32],
+    velocity: &mut [f32],
+    hyper: [f32; 3],
+) {
     let [learning_rate, decay, momentum] = hyper;
     for ((p, &g), v) in params.iter_mut().zip(gradient).zip(velocity) {
         let g = g + decay * *p;

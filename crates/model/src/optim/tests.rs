@@ -14,9 +14,15 @@ fn two_steps_by_hand() {
         (OptimizerSpec::nesterov(0.1, 0.9, 0.0), [0.905, 0.912]),
         // Step 1 moves by lr (m̂/√v̂ = 1). Step 2: m = 0.9·0.05 - 0.025 = 0.02, m̂ = 0.02/0.19;
         // v = 0.999·0.00025 + 0.0000625 = 0.00031225, v̂ = v/0.001999; m̂/√v̂ = 0.266337
-        (OptimizerSpec::adam(0.1, [0.9, 0.999], 1e-8, 0.0), [0.9, 0.873_366_3]),
+        (
+            OptimizerSpec::adam(0.1, [0.9, 0.999], 1e-8, 0.0),
+            [0.9, 0.873_366_3],
+        ),
         // p·(1 - 0.1·0.1) first: 0.99 - 0.1 = 0.89; 0.8811 - 0.0266337 = 0.8544663
-        (OptimizerSpec::adamw(0.1, [0.9, 0.999], 1e-8, 0.1), [0.89, 0.854_466_3]),
+        (
+            OptimizerSpec::adamw(0.1, [0.9, 0.999], 1e-8, 0.1),
+            [0.89, 0.854_466_3],
+        ),
     ];
     for (spec, expected) in rows {
         let mut optimizer = Optimizer::new(*spec, 1);
@@ -35,7 +41,9 @@ fn two_steps_by_hand() {
 fn restored_state_continues_with_the_same_bits() {
     let spec = OptimizerSpec::adam(0.01, [0.9, 0.999], 1e-8, 0.01);
     let gradient = |step: usize| -> Vec<f32> {
-        (0..5).map(|i| ((i * 7 + step * 3) % 11) as f32 / 11.0 - 0.4).collect()
+        (0..5)
+            .map(|i| ((i * 7 + step * 3) % 11) as f32 / 11.0 - 0.4)
+            .collect()
     };
     let mut straight = Optimizer::new(spec, 5);
     let mut params = vec![0.3_f32; 5];

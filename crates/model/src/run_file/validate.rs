@@ -6,8 +6,8 @@ use super::raw::{
 };
 use super::{
     ArithmeticClass, Codec, DataSpec, LayerSpec, LossSpec, MAX_FEATURES, MAX_LAYERS,
-    MAX_MICRO_BATCH, MAX_PARAMETERS, MAX_STEP_MICRO_BATCHES, Mistake, ModelSpec, Normalization, Run,
-    RunFileError,
+    MAX_MICRO_BATCH, MAX_PARAMETERS, MAX_STEP_MICRO_BATCHES, Mistake, ModelSpec, Normalization,
+    Run, RunFileError,
 };
 use crate::optim::OptimizerSpec;
 use crate::schedule::{Decay, Schedule};
@@ -28,7 +28,11 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
         });
     }
     let RawMode::Sync = raw.sync.mode;
-    let title = if raw.title.is_empty() { &raw.name } else { &raw.title };
+    let title = if raw.title.is_empty() {
+        &raw.name
+    } else {
+        &raw.title
+    };
     Ok(Run {
         name: raw.name.clone(),
         title: title.clone(),
@@ -108,12 +112,20 @@ impl Check {
     fn data(&mut self, raw: &RawData) -> DataSpec {
         let RawFormat::Idx = raw.format;
         let holds = !raw.path.is_empty() && raw.path.split('/').all(is_path_part);
-        let problem = format!("{:?} is not a folder below the data set directory", raw.path);
+        let problem = format!(
+            "{:?} is not a folder below the data set directory",
+            raw.path
+        );
         let remedy = "write a relative path of letters, digits, dots, dashes and underscores";
         self.require(holds, "data.path", problem, remedy);
         let positive = "write a number above 0 and at most 1000";
         let std = f64::from(raw.normalize.std);
-        self.real("data.normalize.std", std, |v| v > 1e-6 && v <= 1e3, positive);
+        self.real(
+            "data.normalize.std",
+            std,
+            |v| v > 1e-6 && v <= 1e3,
+            positive,
+        );
         let mean = f64::from(raw.normalize.mean);
         let remedy = "write a number from -1000 to 1000";
         self.real("data.normalize.mean", mean, |v| v.abs() <= 1e3, remedy);
@@ -153,12 +165,23 @@ impl Check {
             .collect();
         let parameters = shape.parameters;
         let problem = format!("the model has {parameters} parameters");
-        let remedy = format!("use smaller layers: at most {MAX_PARAMETERS} parameters are supported");
-        self.require(parameters <= MAX_PARAMETERS, "model.layers", problem, &remedy);
+        let remedy =
+            format!("use smaller layers: at most {MAX_PARAMETERS} parameters are supported");
+        self.require(
+            parameters <= MAX_PARAMETERS,
+            "model.layers",
+            problem,
+            &remedy,
+        );
         let has_dense = layers.iter().any(|l| matches!(l, LayerSpec::Dense { .. }));
         let problem = "no layer has parameters".to_owned();
         let remedy = "add a layer such as { kind = \"dense\", units = 10 }";
-        self.require(has_dense || layers.is_empty(), "model.layers", problem, remedy);
+        self.require(
+            has_dense || layers.is_empty(),
+            "model.layers",
+            problem,
+            remedy,
+        );
         let classes = product(&shape.axes).unwrap_or(usize::MAX);
         let RawLoss::SoftmaxCrossEntropy = raw.loss;
         let holds = shape.axes.len() == 1 && (2..=65_536).contains(&classes);
@@ -188,7 +211,12 @@ impl Check {
                 let remedy = "put { kind = \"flatten\" } before it";
                 self.require(shape.axes.len() == 1, &place, problem, remedy);
                 let unit_count = *units as u64;
-                self.within(&format!("{place}.units"), unit_count, 1, MAX_FEATURES as u64);
+                self.within(
+                    &format!("{place}.units"),
+                    unit_count,
+                    1,
+                    MAX_FEATURES as u64,
+                );
                 let inputs = shape.axes.iter().product::<usize>();
                 let weights = inputs.saturating_add(1).saturating_mul(*units);
                 shape.parameters = shape.parameters.saturating_add(weights);
@@ -201,16 +229,23 @@ impl Check {
     fn train(&mut self, raw: &RawTrain) {
         self.within("train.epochs", raw.epochs.into(), 1, 1_000_000);
         let micro_batch = raw.micro_batch;
-        self.within("train.micro_batch", micro_batch.into(), 1, MAX_MICRO_BATCH.into());
+        self.within(
+            "train.micro_batch",
+            micro_batch.into(),
+            1,
+            MAX_MICRO_BATCH.into(),
+        );
         let per_step = raw.global_batch / micro_batch.max(1);
         let holds = raw.global_batch > 0
-            && raw.global_batch % micro_batch.max(1) == 0
+            && raw.global_batch.is_multiple_of(micro_batch.max(1))
             && per_step <= MAX_STEP_MICRO_BATCHES;
         let problem = format!(
             "{} samples can't be split into micro-batches of {micro_batch}",
             raw.global_batch
         );
-        let remedy = format!("write a multiple of train.micro_batch, at most {MAX_STEP_MICRO_BATCHES} times it");
+        let remedy = format!(
+            "write a multiple of train.micro_batch, at most {MAX_STEP_MICRO_BATCHES} times it"
+        );
         self.require(holds, "train.global_batch", problem, &remedy);
         if let Some(norm) = raw.clip_norm {
             let remedy = "write a number above 0, or leave the key out";
@@ -220,28 +255,50 @@ impl Check {
 
     fn optimizer(&mut self, raw: &RawOptimizer) -> OptimizerSpec {
         let spec = match *raw {
-            RawOptimizer::Sgd { learning_rate, weight_decay } => {
-                OptimizerSpec::sgd(learning_rate, weight_decay)
-            }
-            RawOptimizer::Momentum { learning_rate, momentum, weight_decay } => {
-                OptimizerSpec::momentum(learning_rate, momentum, weight_decay)
-            }
-            RawOptimizer::Nesterov { learning_rate, momentum, weight_decay } => {
-                OptimizerSpec::nesterov(learning_rate, momentum, weight_decay)
-            }
-            RawOptimizer::Adam { learning_rate, beta1, beta2, epsilon, weight_decay } => {
-                OptimizerSpec::adam(learning_rate, [beta1, beta2], epsilon, weight_decay)
-            }
-            RawOptimizer::Adamw { learning_rate, beta1, beta2, epsilon, weight_decay } => {
-                OptimizerSpec::adamw(learning_rate, [beta1, beta2], epsilon, weight_decay)
-            }
+            RawOptimizer::Sgd {
+                learning_rate,
+                weight_decay,
+            } => OptimizerSpec::sgd(learning_rate, weight_decay),
+            RawOptimizer::Momentum {
+                learning_rate,
+                momentum,
+                weight_decay,
+            } => OptimizerSpec::momentum(learning_rate, momentum, weight_decay),
+            RawOptimizer::Nesterov {
+                learning_rate,
+                momentum,
+                weight_decay,
+            } => OptimizerSpec::nesterov(learning_rate, momentum, weight_decay),
+            RawOptimizer::Adam {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            } => OptimizerSpec::adam(learning_rate, [beta1, beta2], epsilon, weight_decay),
+            RawOptimizer::Adamw {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            } => OptimizerSpec::adamw(learning_rate, [beta1, beta2], epsilon, weight_decay),
         };
         for (key, value) in spec.hyper_parameters() {
             let (allowed, remedy): (fn(f64) -> bool, &str) = match key {
-                "learning_rate" => (|v| v > 0.0 && v <= 100.0, "write a number above 0 and at most 100"),
-                "epsilon" => (|v| v > 0.0 && v <= 1.0, "write a number above 0 and at most 1"),
+                "learning_rate" => (
+                    |v| v > 0.0 && v <= 100.0,
+                    "write a number above 0 and at most 100",
+                ),
+                "epsilon" => (
+                    |v| v > 0.0 && v <= 1.0,
+                    "write a number above 0 and at most 1",
+                ),
                 "weight_decay" => (|v| (0.0..=1.0).contains(&v), "write a number from 0 to 1"),
-                _ => (|v| (0.0..1.0).contains(&v), "write a number from 0 to below 1"),
+                _ => (
+                    |v| (0.0..1.0).contains(&v),
+                    "write a number from 0 to below 1",
+                ),
             };
             self.real(&format!("optimizer.{key}"), value.into(), allowed, remedy);
         }
@@ -251,11 +308,27 @@ impl Check {
     fn schedule(&mut self, raw: &RawSchedule) -> Schedule {
         let decay = match raw.decay {
             RawDecay::Constant => Decay::Constant,
-            RawDecay::Step { every_steps, factor } => {
-                self.within("schedule.decay.every_steps", every_steps.into(), 1, u32::MAX.into());
+            RawDecay::Step {
+                every_steps,
+                factor,
+            } => {
+                self.within(
+                    "schedule.decay.every_steps",
+                    every_steps.into(),
+                    1,
+                    u32::MAX.into(),
+                );
                 let remedy = "write a number above 0 and at most 1";
-                self.real("schedule.decay.factor", factor, |v| v > 0.0 && v <= 1.0, remedy);
-                Decay::Step { every_steps, factor }
+                self.real(
+                    "schedule.decay.factor",
+                    factor,
+                    |v| v > 0.0 && v <= 1.0,
+                    remedy,
+                );
+                Decay::Step {
+                    every_steps,
+                    factor,
+                }
             }
             RawDecay::Exponential { rate } => {
                 let remedy = "write a number above 0 and at most 1";
@@ -265,7 +338,12 @@ impl Check {
             RawDecay::Square {} => Decay::Polynomial { power: 2.0 },
             RawDecay::Polynomial { power } => {
                 let remedy = "write a number above 0 and at most 100";
-                self.real("schedule.decay.power", power, |v| v > 0.0 && v <= 100.0, remedy);
+                self.real(
+                    "schedule.decay.power",
+                    power,
+                    |v| v > 0.0 && v <= 100.0,
+                    remedy,
+                );
                 Decay::Polynomial { power }
             }
             RawDecay::Cosine {} => Decay::Cosine,
@@ -280,11 +358,13 @@ impl Check {
         let target = raw.sync.lease_target_ms;
         self.within("sync.lease_target_ms", target.into(), 10, 600_000);
         let holds = !raw.numeric.reproducible || raw.numeric.codec == RawCodec::Exact;
-        let problem = "f32 sums depend on their order, so the run would not be reproducible".to_owned();
+        let problem =
+            "f32 sums depend on their order, so the run would not be reproducible".to_owned();
         let remedy = "write codec = \"exact\", or reproducible = false";
         self.require(holds, "numeric.codec", problem, remedy);
         let holds = !raw.numeric.reproducible || raw.numeric.class == RawClass::Portable;
-        let problem = "not every machine fuses, so the run would not be reproducible everywhere".to_owned();
+        let problem =
+            "not every machine fuses, so the run would not be reproducible everywhere".to_owned();
         let remedy = "write class = \"portable\", or reproducible = false";
         self.require(holds, "numeric.class", problem, remedy);
         let every = raw.evaluation.every_steps;
@@ -308,12 +388,16 @@ fn product(axes: &[usize]) -> Option<usize> {
 fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn is_path_part(part: &str) -> bool {
     !part.is_empty()
         && part.len() <= 255
         && !part.starts_with('.')
-        && part.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+        && part
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
 }

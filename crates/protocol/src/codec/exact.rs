@@ -27,7 +27,8 @@ fn width_of(all_bits: u32) -> u32 {
 
 /// Largest number of bytes that `len` values take.
 pub fn max_bytes(len: usize) -> usize {
-    len.saturating_mul(4).saturating_add(len.div_ceil(EXACT_BLOCK_VALUES))
+    len.saturating_mul(4)
+        .saturating_add(len.div_ceil(EXACT_BLOCK_VALUES))
 }
 
 /// Encodes values.
@@ -112,7 +113,12 @@ fn too_short(expected: usize, bytes: &[u8]) -> CodecError {
     }
 }
 
-fn unpack(packed: &[u8], width: u32, block: &mut [i32], block_idx: usize) -> Result<(), CodecError> {
+fn unpack(
+    packed: &[u8],
+    width: u32,
+    block: &mut [i32],
+    block_idx: usize,
+) -> Result<(), CodecError> {
     let mask = (1_u64 << width) - 1;
     let mut words = packed.chunks(4);
     let mut pending = 0_u64;
@@ -169,12 +175,31 @@ mod tests {
     #[test]
     fn other_encodings_of_the_same_values_are_refused() {
         // Width 2 where 1 suffices; a padding bit; a width beyond 32; a byte too many; a missing block.
-        let width = |expected, got| CodecError::Width { block_idx: 0, expected, got };
+        let width = |expected, got| CodecError::Width {
+            block_idx: 0,
+            expected,
+            got,
+        };
         assert_eq!(decode(&[2, 0b0100], 2), Err(width(1, 2)));
-        assert_eq!(decode(&[1, 0b0110], 2), Err(CodecError::Padding { block_idx: 0 }));
+        assert_eq!(
+            decode(&[1, 0b0110], 2),
+            Err(CodecError::Padding { block_idx: 0 })
+        );
         assert_eq!(decode(&[33, 0], 1), Err(width(32, 33)));
-        assert_eq!(decode(&[0, 0], 1), Err(CodecError::Length { expected: 1, got: 2 }));
-        assert_eq!(decode(&[0], 300), Err(CodecError::Length { expected: 2, got: 1 }));
+        assert_eq!(
+            decode(&[0, 0], 1),
+            Err(CodecError::Length {
+                expected: 1,
+                got: 2
+            })
+        );
+        assert_eq!(
+            decode(&[0], 300),
+            Err(CodecError::Length {
+                expected: 2,
+                got: 1
+            })
+        );
         assert!(decode(&[0], usize::MAX).is_err());
     }
 

@@ -40,16 +40,29 @@ mod tests {
     fn round_trip() {
         let values = [0.0, -0.0, 1.5, f32::MIN_POSITIVE / 2.0, f32::MAX];
         let back = decode(&encode(&values), values.len()).unwrap();
-        assert!(back.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits()));
+        assert!(
+            back.iter()
+                .zip(values)
+                .all(|(a, b)| a.to_bits() == b.to_bits())
+        );
     }
 
     #[test]
     fn wrong_lengths_and_non_finite_values_are_refused() {
-        assert_eq!(decode(&[0; 7], 2), Err(CodecError::Length { expected: 8, got: 7 }));
+        assert_eq!(
+            decode(&[0; 7], 2),
+            Err(CodecError::Length {
+                expected: 8,
+                got: 7
+            })
+        );
         assert!(decode(&[0; 4], usize::MAX).is_err());
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let bytes = encode(&[1.0, bad]);
-            assert_eq!(decode(&bytes, 2), Err(CodecError::NonFinite { value_idx: 1 }));
+            assert_eq!(
+                decode(&bytes, 2),
+                Err(CodecError::NonFinite { value_idx: 1 })
+            );
         }
     }
 }
