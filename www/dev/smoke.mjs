@@ -41,6 +41,14 @@ async function noSidewaysScroll(page) {
 }
 
 const CHECKS = {
+  'axe would find something': async () => {
+    const page = await mock.visit();
+    await byId(page, 'consent-accept').waitFor(WAIT);
+    await page.evaluate(() => (document.querySelector('.lead').style.color = '#333a55'));
+    await assert.rejects(axe(page, 'a page made worse'), /color-contrast/);
+    return page;
+  },
+
   'nothing starts before consent, nor by Space': async () => {
     const page = await mock.visit();
     await byId(page, 'consent-accept').waitFor(WAIT);
@@ -158,6 +166,11 @@ const CHECKS = {
     await mock.play({ away: true });
     const page = await mock.visit({ consented: true });
     await page.locator('[data-testid=connection][data-connection=offline]').waitFor(WAIT);
+    await mock.play({ away: false });
+    await byId(page, 'retry-now').click();
+    await byId(page, 'version').waitFor(WAIT);
+    await mock.play({ away: true });
+    await byId(page, 'offline').waitFor(WAIT);
     await mock.play({ away: false });
     await byId(page, 'retry-now').click();
     await page.locator('[data-testid=connection][data-connection=ready]').waitFor(WAIT);

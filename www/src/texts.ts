@@ -129,7 +129,7 @@ export const texts = {
 
   lease: {
     label: 'Current lease',
-    none: 'No lease yet',
+    none: 'None at the moment',
     amount: (done: number, total: number, samples: number): string =>
       `${done} of ${total} micro-batches, ${formatCount(samples)} samples`,
   },
@@ -194,6 +194,7 @@ export const texts = {
     elsewhere: (name: string): string =>
       `This tab computes for ${name}. Finish there first to join this run.`,
     waiting: 'Waiting for the server.',
+    offline: 'Offline: these are the last known figures',
   },
 
   charts: {

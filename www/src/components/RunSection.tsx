@@ -35,6 +35,11 @@ function RunCard({ run }: { run: RunStatus }) {
         <span class="phase" data-phase={run.phase} data-testid="phase">
           {texts.run.phases[run.phase]}
         </span>
+        {store.server.value.failures > 0 && (
+          <span class="phase offline" data-testid="offline">
+            {texts.run.offline}
+          </span>
+        )}
       </div>
       <p class="description">{run.description}</p>
       <Elsewhere run={run} />

@@ -3,7 +3,7 @@
  * nothing before the first stroke, and asks for one prediction at a time.
  */
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals';
-import { fetchParams, fetchRunJson, fetchSnapshots } from '../api/client.ts';
+import { ApiError, fetchParams, fetchRunJson, fetchSnapshots } from '../api/client.ts';
 import type { RunStatus, Snapshot } from '../api/types.ts';
 import { Ink } from '../digit/ink.ts';
 import { isDigitRun, normalize, parseNormalization, type Normalization } from '../digit/model-input.ts';
@@ -18,6 +18,16 @@ export type Answer =
   | { kind: 'loading' }
   | { kind: 'probabilities'; values: Float32Array; version: number }
   | { kind: 'failed'; message: string };
+
+/** A run that published nothing yet, or was removed a moment ago, has no snapshots. */
+async function listSnapshots(run: string): Promise<Snapshot[]> {
+  try {
+    return await fetchSnapshots(run);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return [];
+    throw error;
+  }
+}
 
 interface Loaded {
   run: string;
@@ -57,7 +67,7 @@ export class Playground {
   async refresh(): Promise<void> {
     const run = this.#run.value;
     if (run === null || !this.available.value) return;
-    const snapshots = await fetchSnapshots(run.name);
+    const snapshots = await listSnapshots(run.name);
     if (run.name !== this.#run.value?.name) return;
     batch(() => {
       if (this.#snapshotsOf !== run.name) this.chosen.value = null;

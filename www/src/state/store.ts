@@ -102,7 +102,6 @@ class VolunteerStore {
       },
     });
     this.#watchRules();
-    effect(() => savePreferences(this.#storage, this.preferences.value));
     effect(() => applyTheme(this.preferences.value.theme));
     effect(() => this.#poller.setHidden(this.page.hidden.value));
     this.#poller.now();
@@ -190,13 +189,19 @@ class VolunteerStore {
 
   /** Changes what the engine may use, now and next time. */
   setSettings(settings: Settings): void {
-    this.preferences.value = { ...this.preferences.value, settings };
+    this.#remember({ ...this.preferences.value, settings });
     this.#send({ kind: 'settings', settings });
   }
 
   /** Changes rules or theme. */
   setPreferences(change: Partial<Omit<Preferences, 'settings'>>): void {
-    this.preferences.value = { ...this.preferences.value, ...change };
+    this.#remember({ ...this.preferences.value, ...change });
+  }
+
+  /** Stored on change only: who never touches a setting leaves nothing in the browser. */
+  #remember(preferences: Preferences): void {
+    this.preferences.value = preferences;
+    savePreferences(this.#storage, preferences);
   }
 
   /** Shows another run, and joins that one at the next start. */
