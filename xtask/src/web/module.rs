@@ -125,6 +125,8 @@ fn bind(compiled: &Path, output: &Path) -> Result<()> {
             bindgen
                 .typescript(true)
                 .omit_default_module_path(true)
+                .remove_name_section(true)
+                .remove_producers_section(true)
                 .generate(output)
         })
         .map_err(|error| anyhow!("wasm-bindgen on {}: {error:#}", compiled.display()))
