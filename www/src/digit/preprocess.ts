@@ -1,13 +1,18 @@
 /**
  * Prepares a drawing the way MNIST's were prepared: the ink's bounding box is scaled into
  * 20 × 20 keeping its proportions, with antialiasing, and put into 28 × 28 so that its center
- * of mass is the center of the picture. Pure. See https://yann.lecun.com/exdb/mnist/.
+ * of mass is the picture's central pixel. Pure. See https://yann.lecun.com/exdb/mnist/.
  */
 
 /** Pixels on each side of the model's picture. */
 export const SIDE = 28;
 /** Pixels on the longer side of the scaled ink. */
 export const BOX = 20;
+/**
+ * Where MNIST's centers of mass lie, measured over its test set from the picture's edge: the
+ * center of pixel 14, half a pixel beyond the geometric middle.
+ */
+const CENTER = SIDE / 2 + 0.5;
 /** Fainter coverage than this is the rim of a stroke and does not stretch the box. */
 const INK_MIN = 0.1;
 
@@ -89,7 +94,7 @@ function center(ink: Float32Array, width: number, height: number): Float32Array 
     massY += value * (Math.floor(idx / width) + 0.5);
   });
   const place = (moment: number, size: number): number =>
-    Math.max(0, Math.min(SIDE - size, Math.round(SIDE / 2 - moment / mass)));
+    Math.max(0, Math.min(SIDE - size, Math.round(CENTER - moment / mass)));
   const left = place(massX, width);
   const top = place(massY, height);
   const picture = new Float32Array(SIDE * SIDE);
