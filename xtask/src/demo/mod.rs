@@ -168,11 +168,12 @@ fn wait(interrupted: &AtomicBool, limit: Option<Duration>) -> bool {
     true
 }
 
-/// One line that rewrites itself on a terminal, now and then a new one elsewhere.
+/// One line that rewrites itself on a terminal; elsewhere a new one now and then, and
+/// whenever the run's phase changes.
 struct Display {
     rewrites: bool,
     line_open: bool,
-    last_line: Option<Instant>,
+    last: Option<(Instant, String)>,
 }
 
 impl Display {
@@ -180,7 +181,7 @@ impl Display {
         Self {
             rewrites: stdout().is_terminal(),
             line_open: false,
-            last_line: None,
+            last: None,
         }
     }
 
@@ -189,11 +190,14 @@ impl Display {
             print!("\r\x1b[2K{progress}");
             stdout().flush().context("cannot write to the terminal")?;
             self.line_open = true;
-        } else if progress.is_finished()
-            || self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY)
-        {
+            return Ok(());
+        }
+        let is_due = |(at, phase): &(Instant, String)| {
+            *phase != progress.phase || (at.elapsed() >= LINE_EVERY && !progress.is_finished())
+        };
+        if self.last.as_ref().is_none_or(is_due) {
             println!("{progress}");
-            self.last_line = Some(Instant::now());
+            self.last = Some((Instant::now(), progress.phase.clone()));
         }
         Ok(())
     }
@@ -202,5 +206,12 @@ impl Display {
         if std::mem::take(&mut self.line_open) {
             println!();
         }
+    }
+}
+
+impl Drop for Display {
+    /// An error message begins on a line of its own.
+    fn drop(&mut self) {
+        self.end_line();
     }
 }
