@@ -14,7 +14,14 @@ use crate::workspace::Workspace;
 use self::module::Flavor;
 
 /// Folders of `www` that no build reads.
-const WWW_SKIPPED: [&str; 5] = ["node_modules", "dist", "dist-mock", "build-test", "test"];
+const WWW_SKIPPED: [&str; 6] = [
+    "node_modules",
+    "dist",
+    "dist-mock",
+    "build-test",
+    "screens",
+    "test",
+];
 
 /// Builds what changed, prints the sizes and fails when a browser would load too much.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
