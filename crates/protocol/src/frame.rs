@@ -206,12 +206,19 @@ impl Decoder {
         taken.len() == missing
     }
 
-    /// Tells early that a stream is no Tabswarm stream, even if it never reaches a header's length.
+    /// Tells early that a stream is no Tabswarm stream or of another version, even if it never reaches the
+    /// length of this version's header.
     fn check_prefix(&self) -> Result<(), FrameError> {
-        match self.buffer.get(..4) {
-            Some(got) if got != MAGIC => Err(FrameError::Magic {
-                got: [got[0], got[1], got[2], got[3]],
+        match *self.buffer {
+            [m0, m1, m2, m3, ..] if [m0, m1, m2, m3] != MAGIC => Err(FrameError::Magic {
+                got: [m0, m1, m2, m3],
             }),
+            [_, _, _, _, v0, v1, ..] if [v0, v1] != PROTOCOL_VERSION.to_le_bytes() => {
+                Err(FrameError::Version {
+                    expected: PROTOCOL_VERSION,
+                    got: u16::from_le_bytes([v0, v1]),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -222,13 +229,6 @@ impl Decoder {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        if version != PROTOCOL_VERSION {
-            return Err(FrameError::Version {
-                expected: PROTOCOL_VERSION,
-                got: version,
-            });
-        }
         let header = Header {
             kind: bytes[6],
             control_len: word(8) as usize,
