@@ -1,0 +1,144 @@
+//! The command line.
+
+use clap::{Args, Parser};
+use tabswarm_model::digest::Digest;
+use tabswarm_protocol::Token;
+use tabswarm_protocol::limits::{MAX_LANES, MAX_RUN_NAME_BYTES};
+
+use crate::address::ServerAddress;
+use crate::config::{WorkerConfig, default_lanes};
+use crate::telemetry::LogFormat;
+
+/// Compute for a Tabswarm server without a browser.
+///
+/// Ctrl-C finishes the work in progress and leaves; a second one leaves at once.
+#[derive(Debug, Parser)]
+#[command(name = "tabswarm-worker", version)]
+pub struct Cli {
+    /// What to work on.
+    #[command(flatten)]
+    pub work: WorkArgs,
+}
+
+/// Options of a worker.
+#[derive(Debug, Args)]
+pub struct WorkArgs {
+    /// URL of the server, with http or https.
+    #[arg(long, value_name = "URL")]
+    pub server: ServerAddress,
+
+    /// Work for this run only.
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    pub run: Option<String>,
+
+    /// Threads that compute [default: one for each CPU].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LANES)))]
+    pub lanes: Option<u16>,
+
+    /// Share of the time in which threads may compute, in percent.
+    #[arg(long, value_name = "PCT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub duty: u8,
+
+    /// Leave when the run is finished.
+    #[arg(long)]
+    pub exit_when_done: bool,
+
+    /// For closed servers: 64 hexadecimal digits.
+    #[arg(long, value_name = "T", env = "TABSWARM_JOIN_TOKEN", hide_env_values = true, value_parser = join_token)]
+    pub join_token: Option<Token>,
+
+    /// How log lines look; `json` also replaces the progress bar.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+impl WorkArgs {
+    /// The worker's settings.
+    pub fn config(&self) -> WorkerConfig {
+        WorkerConfig {
+            server: self.server.clone(),
+            run: self.run.clone(),
+            lanes: self.lanes.unwrap_or_else(default_lanes),
+            duty_percent: self.duty,
+            exit_when_done: self.exit_when_done,
+            join_token: self.join_token,
+        }
+    }
+}
+
+fn run_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_RUN_NAME_BYTES {
+        return Err(format!(
+            "a run's name has 1 to {MAX_RUN_NAME_BYTES} characters"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn join_token(text: &str) -> Result<Token, String> {
+    let bytes =
+        Digest::from_hex(text.trim()).ok_or("a join token is 64 lower-case hexadecimal digits")?;
+    Ok(Token(bytes.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["tabswarm-worker"], args].concat())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn all_options() {
+        let token = "ab".repeat(32);
+        let args = [
+            "--server",
+            "http://127.0.0.1:8080",
+            "--run",
+            "mnist-mlp",
+            "--lanes",
+            "3",
+            "--duty",
+            "50",
+            "--exit-when-done",
+            "--join-token",
+            &token,
+            "--log-format",
+            "json",
+        ];
+        let config = parse(&args).unwrap().work.config();
+        assert_eq!(config.server.to_string(), "http://127.0.0.1:8080");
+        assert_eq!(config.run.as_deref(), Some("mnist-mlp"));
+        assert_eq!((config.lanes, config.duty_percent), (3, 50));
+        assert!(config.exit_when_done);
+        assert_eq!(config.join_token, Some(Token([0xab; 32])));
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors() {
+        let server = ["--server", "http://a"];
+        let cases: [&[&str]; 6] = [
+            &[],
+            &["--server", "localhost:8080"],
+            &["--lanes", "0"],
+            &["--duty", "101"],
+            &["--run", ""],
+            &["--join-token", "secret"],
+        ];
+        for case in cases {
+            let args = if case.is_empty() || case[0] == "--server" {
+                case.to_vec()
+            } else {
+                [&server, case].concat()
+            };
+            assert_eq!(parse(&args).unwrap_err().exit_code(), 2, "{case:?}");
+        }
+    }
+}

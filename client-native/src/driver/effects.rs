@@ -1,0 +1,174 @@
+//! What the session wants done, done.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tabswarm_client_core::{Effect, Input, Task};
+use tabswarm_protocol::client::{MicroBatchRange, Update};
+use tabswarm_protocol::server::RunAssignment;
+use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, encode_frames};
+
+use super::{Driver, Job, LeaseWork, WorkerError};
+use crate::chunks::fetch_chunk;
+use crate::lane::{Lane, LaneTask, Params};
+use crate::load::RunOutline;
+use crate::sums::LeaseSums;
+
+const RUN_EXPECTED: &str = "the session takes leases of loaded runs only";
+
+impl Driver {
+    /// Does one thing.
+    pub(super) fn perform(&mut self, effect: Effect) -> Result<(), WorkerError> {
+        match effect {
+            Effect::Connect => {
+                self.has_news = true;
+                self.link.open(self.config.server.clone());
+            }
+            Effect::CloseSocket => self.close_link(),
+            Effect::Send(message) => {
+                self.send(&message, &[]);
+            }
+            Effect::LoadRun(assignment) => self.load_run(assignment),
+            Effect::UseParams { run_id, version } => self.use_params(run_id, version),
+            Effect::PrepareData {
+                lease_id,
+                version,
+                range,
+            } => self.begin_lease(lease_id, version, range),
+            Effect::Compute { lane, task } => self.compute(lane, task),
+            Effect::RestartLane { lane } => {
+                let fresh =
+                    Lane::spawn(lane, self.report_sender.clone()).map_err(WorkerError::Lane)?;
+                self.lanes[usize::from(lane)] = fresh;
+            }
+            Effect::SendUpdate(update) => self.send_update(update),
+            Effect::ResendUpdate { lease_id } => {
+                let kept = self.kept.as_ref().filter(|(kept, _)| *kept == lease_id);
+                if let (Some((_, frames)), Some(socket)) = (kept, self.link.socket()) {
+                    socket.send(frames.iter().cloned());
+                }
+            }
+            Effect::ForgetUpdate { lease_id } => {
+                self.kept.take_if(|(kept, _)| *kept == lease_id);
+            }
+            Effect::DropLease { lease_id } => {
+                self.end_lease(lease_id);
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, message: &ClientMessage, tensor: &[u8]) -> Vec<Bytes> {
+        let frames: Vec<Bytes> = encode_frames(message, tensor)
+            .into_iter()
+            .map(Bytes::from)
+            .collect();
+        if let Some(socket) = self.link.socket() {
+            socket.send(frames.iter().cloned());
+        }
+        frames
+    }
+
+    fn load_run(&mut self, assignment: RunAssignment) {
+        let run_id = assignment.run_id;
+        self.assignment = Some(assignment.clone());
+        let outline = match RunOutline::read(&assignment) {
+            Ok(outline) => outline,
+            Err(message) => return self.run_loaded(run_id, Err(message)),
+        };
+        self.decoder.set_max_tensor_bytes(outline.params_bytes());
+        let known = self.active.as_ref().map(|active| active.chunks.load());
+        if let Some(load) = known.filter(|load| load.is_assigned(&assignment)) {
+            let load = Arc::clone(load);
+            return self.run_loaded(run_id, Ok(load));
+        }
+        let http = Arc::clone(&self.http);
+        self.jobs.spawn_blocking(move || Job::Load {
+            assignment,
+            result: outline.load(&http).map(Arc::new),
+        });
+    }
+
+    fn use_params(&mut self, run_id: RunId, version: ParamVersion) {
+        let wanted =
+            |(id, params): &mut (RunId, Params)| *id == run_id && params.version == version;
+        if let Some(received) = self.received.take_if(wanted) {
+            self.params = Some(received);
+            self.note_params();
+        }
+    }
+
+    /// Starts as many downloads as may run.
+    pub(super) fn start_downloads(&mut self) {
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        for chunk_idx in active.chunks.start() {
+            let (http, load) = (Arc::clone(&self.http), Arc::clone(active.chunks.load()));
+            self.jobs.spawn_blocking(move || Job::Chunk {
+                result: fetch_chunk(&http, &load, chunk_idx),
+                load,
+                chunk_idx,
+            });
+        }
+    }
+
+    fn begin_lease(&mut self, lease_id: LeaseId, version: ParamVersion, range: MicroBatchRange) {
+        let active = self.active.as_mut().expect(RUN_EXPECTED);
+        let (_, params) = self
+            .params
+            .as_ref()
+            .expect("the session takes leases of received parameters only");
+        debug_assert_eq!(
+            params.version, version,
+            "the session takes leases of the newest parameters only"
+        );
+        self.lease = Some(LeaseWork {
+            lease_id,
+            params: params.clone(),
+            sums: LeaseSums::Empty,
+        });
+        if active.chunks.prepare(lease_id, version.0, range) {
+            self.inputs.push_back(Input::DataReady { lease_id });
+        }
+        self.start_downloads();
+    }
+
+    fn compute(&mut self, lane: u16, task: Task) {
+        let active = self.active.as_mut().expect(RUN_EXPECTED);
+        let lease = self
+            .lease
+            .as_ref()
+            .expect("the session computes for the lease that it took last only");
+        debug_assert_eq!(lease.lease_id, task.lease_id);
+        self.lanes[usize::from(lane)].compute(LaneTask {
+            task,
+            load: Arc::clone(active.chunks.load()),
+            params: lease.params.clone(),
+            sums: active.pool.take(),
+        });
+    }
+
+    fn send_update(&mut self, mut update: Update) {
+        let lease_id = update.lease_id;
+        let lease = self.lease.take_if(|lease| lease.lease_id == lease_id);
+        let lease = lease.expect("the session answers the lease that it took last only");
+        let tensor = lease.sums.encode();
+        update.digest = *blake3::hash(&tensor).as_bytes();
+        let frames = self.send(&ClientMessage::Update(update), &tensor);
+        self.kept = Some((lease_id, frames));
+        if let Some(active) = &mut self.active {
+            lease.sums.recycle(&mut active.pool);
+        }
+    }
+
+    fn end_lease(&mut self, lease_id: LeaseId) {
+        let ended = self.lease.take_if(|lease| lease.lease_id == lease_id);
+        if let Some(active) = &mut self.active {
+            active.chunks.forget(lease_id);
+            if let Some(lease) = ended {
+                lease.sums.recycle(&mut active.pool);
+            }
+        }
+    }
+}

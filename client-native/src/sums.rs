@@ -1,0 +1,212 @@
+//! The sums of a lease: one set for each task, put together when the task is done.
+//!
+//! A task that fails half-way has added some of its micro-batches, so it never writes into the lease's sums
+//! directly. Where a lease is one task, the usual case for small models, nothing is copied at all.
+
+use std::sync::Arc;
+
+use tabswarm_compute::{AccumulateError, LeaseAccumulator};
+use tabswarm_model::Graph;
+use tabswarm_model::run_file::Codec;
+use tabswarm_protocol::codec;
+
+/// Sums of some micro-batches, in the form that the run's codec takes.
+#[derive(Debug)]
+pub(crate) enum Sums {
+    /// Integers: every grouping gives the same bits.
+    Exact(LeaseAccumulator),
+    /// Floats: the last bits depend on how a lease is divided into tasks.
+    F32(Vec<f32>),
+}
+
+impl Sums {
+    fn new(codec: Codec, graph: &Graph) -> Self {
+        match codec {
+            Codec::Exact => Self::Exact(LeaseAccumulator::new(&graph.layout)),
+            Codec::F32 => Self::F32(vec![0.0; graph.layout.len()]),
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::Exact(accumulator) => accumulator.reset(),
+            Self::F32(sums) => sums.fill(0.0),
+        }
+    }
+
+    /// Adds a micro-batch's gradient.
+    pub(crate) fn add(
+        &mut self,
+        gradient: &[f32],
+        exponents: &[i8],
+    ) -> Result<(), AccumulateError> {
+        match self {
+            Self::Exact(accumulator) => accumulator.add(gradient, exponents),
+            Self::F32(sums) => {
+                add_f32(sums, gradient);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn add_f32(sums: &mut [f32], more: &[f32]) {
+    for (sum, value) in sums.iter_mut().zip(more) {
+        *sum += value;
+    }
+}
+
+/// Sums that are not in use: they are large, and a lease takes milliseconds.
+#[derive(Debug)]
+pub(crate) struct SumsPool {
+    codec: Codec,
+    graph: Arc<Graph>,
+    free: Vec<Sums>,
+    max_free: usize,
+}
+
+impl SumsPool {
+    /// A pool that keeps up to `max_free` sums for later.
+    pub(crate) fn new(codec: Codec, graph: Arc<Graph>, max_free: usize) -> Self {
+        Self {
+            codec,
+            graph,
+            free: Vec::new(),
+            max_free,
+        }
+    }
+
+    /// Sums that are zero.
+    pub(crate) fn take(&mut self) -> Sums {
+        match self.free.pop() {
+            Some(mut sums) => {
+                sums.reset();
+                sums
+            }
+            None => Sums::new(self.codec, &self.graph),
+        }
+    }
+
+    pub(crate) fn give_back(&mut self, sums: Sums) {
+        if self.free.len() < self.max_free {
+            self.free.push(sums);
+        }
+    }
+}
+
+/// The sums of a lease's finished tasks.
+#[derive(Debug)]
+pub(crate) enum LeaseSums {
+    /// No task is finished.
+    Empty,
+    /// One is.
+    One(Sums),
+    /// Several, added up.
+    Exact(Vec<i32>),
+    /// Several, added up.
+    F32(Vec<f32>),
+}
+
+impl LeaseSums {
+    /// Adds a finished task's sums.
+    pub(crate) fn add(&mut self, sums: Sums, pool: &mut SumsPool) {
+        match (std::mem::replace(self, Self::Empty), sums) {
+            (Self::Empty, sums) => *self = Self::One(sums),
+            (Self::One(first), sums) => {
+                *self = match &first {
+                    Sums::Exact(accumulator) => Self::Exact(accumulator.sums().to_vec()),
+                    Sums::F32(values) => Self::F32(values.clone()),
+                };
+                pool.give_back(first);
+                self.add(sums, pool);
+            }
+            (Self::Exact(mut totals), Sums::Exact(accumulator)) => {
+                // A lease's bound on micro-batches keeps the totals below 2^30, in whatever grouping.
+                for (total, sum) in totals.iter_mut().zip(accumulator.sums()) {
+                    *total += sum;
+                }
+                *self = Self::Exact(totals);
+                pool.give_back(Sums::Exact(accumulator));
+            }
+            (Self::F32(mut totals), Sums::F32(values)) => {
+                add_f32(&mut totals, &values);
+                *self = Self::F32(totals);
+                pool.give_back(Sums::F32(values));
+            }
+            (totals @ (Self::Exact(_) | Self::F32(_)), sums) => {
+                unreachable!("a run has one codec: {sums:?} does not go with {totals:?}")
+            }
+        }
+    }
+
+    /// The tensor part of the update; empty where no task is finished.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::One(Sums::Exact(accumulator)) => codec::exact::encode(accumulator.sums()),
+            Self::Exact(totals) => codec::exact::encode(totals),
+            Self::One(Sums::F32(totals)) | Self::F32(totals) => codec::f32::encode(totals),
+        }
+    }
+
+    /// Gives the memory back.
+    pub(crate) fn recycle(self, pool: &mut SumsPool) {
+        if let Self::One(sums) = self {
+            pool.give_back(sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tabswarm_model::graph;
+    use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
+
+    fn pool(codec: Codec) -> SumsPool {
+        let model = ModelSpec {
+            input: vec![1],
+            layers: vec![LayerSpec::Dense { units: 2 }],
+            loss: LossSpec::SoftmaxCrossEntropy,
+        };
+        SumsPool::new(codec, Arc::new(graph::build(&model)), 2)
+    }
+
+    fn encoded(codec: Codec, tasks: &[&[[f32; 4]]]) -> Vec<u8> {
+        let mut pool = pool(codec);
+        let mut lease = LeaseSums::Empty;
+        for task in tasks {
+            let mut sums = pool.take();
+            for gradient in *task {
+                sums.add(gradient, &[3, 1]).unwrap();
+            }
+            lease.add(sums, &mut pool);
+        }
+        let bytes = lease.encode();
+        lease.recycle(&mut pool);
+        assert!(pool.free.len() <= 2 && !pool.free.is_empty());
+        assert!(matches!(pool.take(), Sums::Exact(a) if a.sums() == [0; 4]) || codec == Codec::F32);
+        bytes
+    }
+
+    #[test]
+    fn any_division_into_tasks_gives_the_same_bytes() {
+        let (a, b, c) = (
+            [1.5, -2.0, 0.25, 8.0],
+            [0.5, 3.0, -1.0, 2.0],
+            [-4.0, 0.0, 0.5, 0.5],
+        );
+        for codec in [Codec::Exact, Codec::F32] {
+            let whole = encoded(codec, &[&[a, b, c]]);
+            assert_eq!(encoded(codec, &[&[c], &[a], &[b]]), whole);
+            assert_eq!(encoded(codec, &[&[b, c], &[a]]), whole);
+        }
+        let expected = codec::exact::encode(&[-16, 8, -1, 21]);
+        assert_eq!(encoded(Codec::Exact, &[&[a, b], &[c]]), expected);
+    }
+
+    #[test]
+    fn a_lease_without_a_finished_task_has_no_bytes() {
+        assert!(LeaseSums::Empty.encode().is_empty());
+    }
+}
