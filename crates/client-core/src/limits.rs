@@ -24,3 +24,5 @@ pub const FINISH_TIMEOUT_MS: u64 = 10_000;
 pub const SPEED_WEIGHT: f64 = 0.3;
 /// Span of the samples-per-second figure.
 pub const SPEED_WINDOW_MS: u64 = 5_000;
+/// So many updates are kept until they are answered; older ones are history to the server.
+pub const MAX_UNANSWERED: usize = 4;

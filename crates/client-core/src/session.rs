@@ -14,7 +14,7 @@ use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, 
 use crate::backoff::Backoff;
 use crate::effect::Effect;
 use crate::input::{Config, Input, TaskFault, TaskResult};
-use crate::limits::{FINISH_TIMEOUT_MS, MAX_LANE_FAILURES};
+use crate::limits::{FINISH_TIMEOUT_MS, MAX_LANE_FAILURES, MAX_UNANSWERED};
 use crate::pace::Pace;
 use crate::stats::Stats;
 use crate::status::StopCode;
@@ -38,7 +38,9 @@ pub struct Session {
     run: Option<LoadedRun>,
     params: Option<(RunId, ParamVersion)>,
     work: Option<Work>,
-    unanswered: Option<Unanswered>,
+    /// Updates without a receipt, oldest first: more than one when a lease was revoked while its update was
+    /// under way.
+    unanswered: Vec<Unanswered>,
     lanes: Vec<Lane>,
     pause: Option<PauseReason>,
     /// Whether the server thinks that this worker wants leases.
@@ -86,7 +88,7 @@ impl Session {
             run: None,
             params: None,
             work: None,
-            unanswered: None,
+            unanswered: Vec::new(),
             lanes: vec![Lane::default(); usize::from(config.lanes.max(1))],
             pause: None,
             announced_ready: false,
@@ -214,7 +216,11 @@ impl Session {
             return;
         }
         let update = work.update();
-        self.unanswered = Some(Unanswered {
+        if self.unanswered.len() >= MAX_UNANSWERED {
+            let lease_id = self.unanswered.remove(0).lease_id;
+            effects.push(Effect::ForgetUpdate { lease_id });
+        }
+        self.unanswered.push(Unanswered {
             lease_id,
             samples: update.samples,
         });
@@ -261,7 +267,7 @@ impl Session {
         let Some(finish_by) = self.finish_by else {
             return;
         };
-        let nothing_open = self.work.is_none() && self.unanswered.is_none();
+        let nothing_open = self.work.is_none() && self.unanswered.is_empty();
         if nothing_open || now >= finish_by || !self.link.is_up() {
             let message = "Finished. Thank you for your help!".to_owned();
             self.stop(StopCode::Finished, message, effects);
@@ -285,9 +291,8 @@ impl Session {
     }
 
     fn forget_unanswered(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(Unanswered { lease_id, .. }) = self.unanswered.take() {
-            effects.push(Effect::ForgetUpdate { lease_id });
-        }
+        let forgotten = self.unanswered.drain(..);
+        effects.extend(forgotten.map(|Unanswered { lease_id, .. }| Effect::ForgetUpdate { lease_id }));
     }
 
     fn data_ready(&mut self, lease_id: LeaseId) {
@@ -330,12 +335,14 @@ impl Session {
         else {
             return;
         };
+        if !work.end_flight(result) {
+            return;
+        }
         match &result.outcome {
             Ok(()) => {
-                if work.finish(result) {
-                    self.last_computed = Some(now);
-                    self.stats.computed(now, result.samples, result.elapsed_us);
-                }
+                work.finish(result);
+                self.last_computed = Some(now);
+                self.stats.computed(now, result.samples, result.elapsed_us);
                 if let Some(lane) = self.lanes.get_mut(usize::from(result.lane)) {
                     lane.failures = 0;
                 }

@@ -89,18 +89,20 @@ impl Work {
         })
     }
 
-    /// A lane finished its range; false if it did not have it.
-    pub(crate) fn finish(&mut self, result: &TaskResult) -> bool {
-        if !self.end_flight(result) {
-            return false;
-        }
+    /// Whether a lane had this range; it has not any more.
+    pub(crate) fn end_flight(&mut self, result: &TaskResult) -> bool {
+        let entry = (result.lane, result.range);
+        let position = self.in_flight.iter().position(|flight| *flight == entry);
+        position.map(|at| self.in_flight.swap_remove(at)).is_some()
+    }
+
+    /// A lane's range is done.
+    pub(crate) fn finish(&mut self, result: &TaskResult) {
         self.samples += result.samples;
         self.loss_q20 += result.loss_q20;
         self.correct += result.correct;
         self.compute_us += result.elapsed_us;
-        let at = self
-            .done
-            .partition_point(|range| range.first < result.range.first);
+        let at = self.done.partition_point(|range| range.first < result.range.first);
         self.done.insert(at, result.range);
         self.done.dedup_by(|next, range| {
             let adjacent = range.first + range.count == next.first;
@@ -109,20 +111,11 @@ impl Work {
             }
             adjacent
         });
-        true
     }
 
-    /// A lane lost its range: it waits again.
+    /// A lane's range waits again.
     pub(crate) fn give_back(&mut self, result: &TaskResult) {
-        if self.end_flight(result) {
-            self.waiting.insert(0, result.range);
-        }
-    }
-
-    fn end_flight(&mut self, result: &TaskResult) -> bool {
-        let entry = (result.lane, result.range);
-        let position = self.in_flight.iter().position(|flight| *flight == entry);
-        position.map(|at| self.in_flight.swap_remove(at)).is_some()
+        self.waiting.insert(0, result.range);
     }
 
     /// The control part of the update with what is done; the driver fills in the digest.

@@ -17,7 +17,7 @@ use crate::run::HostedRun;
 use crate::status::{RunStatus, WorkerStatus};
 
 /// The decisions of a parameter server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Coordinator {
     runs: BTreeMap<RunId, HostedRun>,
     registry: Registry,
@@ -30,8 +30,18 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// A coordinator without runs and workers.
-    pub fn new() -> Self {
-        Self::default()
+    ///
+    /// `epoch` differs from that of every earlier server on the same data (a random number will do): leases
+    /// of before a restart must not be taken for leases of after it.
+    pub fn new(epoch: u32) -> Self {
+        Self {
+            runs: BTreeMap::new(),
+            registry: Registry::default(),
+            next_lease_id: u64::from(epoch) << 32,
+            next_nonce: 0,
+            next_sweep: Timestamp(0),
+            draining: false,
+        }
     }
 
     /// Takes an input and appends what is to be done.
@@ -57,12 +67,12 @@ impl Coordinator {
                 outcome,
             } => self.step_applied(now, run_id, version, outcome, effects),
             Input::SnapshotDurable { run_id, version } => {
-                self.snapshot_ended(run_id, version, true, effects);
+                self.snapshot_ended(now, run_id, version, true, effects);
             }
             Input::SnapshotFailed { run_id, version } => {
-                self.snapshot_ended(run_id, version, false, effects);
+                self.snapshot_ended(now, run_id, version, false, effects);
             }
-            Input::Shutdown { reconnect_in_ms } => self.shutdown(reconnect_in_ms, effects),
+            Input::Shutdown { reconnect_in_ms } => self.shutdown(now, reconnect_in_ms, effects),
         }
         if now >= self.next_sweep {
             self.sweep(now, effects);
@@ -71,7 +81,7 @@ impl Coordinator {
 
     /// When to call again if nothing happens.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        (!self.registry.workers.is_empty()).then_some(self.next_sweep)
+        (!self.registry.workers.is_empty() || !self.runs.is_empty()).then_some(self.next_sweep)
     }
 
     /// A run at a moment.

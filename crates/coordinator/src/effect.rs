@@ -11,6 +11,9 @@ use crate::run::RunState;
 pub enum SnapshotCause {
     /// The run file's interval.
     Interval,
+    /// The run was started: a restarted server goes on with it, and the page can show what the model knew
+    /// before it learned.
+    Started,
     /// The run was paused.
     Paused,
     /// The run was stopped.

@@ -31,3 +31,5 @@ pub const MAX_CREDITED_IDENTITIES: usize = 1_000_000;
 pub const SPEED_WINDOW_STEPS: usize = 200;
 /// A worker without a lease for so long is told why.
 pub const IDLE_NOTICE_MS: u64 = 1_000;
+/// A snapshot that could not be written is tried again after so long.
+pub const SNAPSHOT_RETRY_MS: u64 = 5_000;

@@ -15,7 +15,7 @@ use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp};
 use crate::effect::{Effect, SnapshotCause};
 use crate::input::{NewRun, RunCommand};
 use crate::lease::LeaseEntry;
-use crate::limits::{MAX_CREDITED_IDENTITIES, SPEED_WINDOW_STEPS};
+use crate::limits::{MAX_CREDITED_IDENTITIES, SNAPSHOT_RETRY_MS, SPEED_WINDOW_STEPS};
 use crate::step::Step;
 
 /// Loss sums are counted in units of 2^-20 nats.
@@ -146,8 +146,17 @@ pub(crate) struct HostedRun {
 /// At most one snapshot is being written; a further wish waits for it.
 #[derive(Debug, Default)]
 struct SnapshotProgress {
-    in_flight: Option<(ParamVersion, BTreeMap<Digest, u64>)>,
+    in_flight: Option<SnapshotInFlight>,
     wanted: Option<SnapshotCause>,
+    /// After a failure nothing is tried before it: a full disk does not empty at once.
+    not_before: Timestamp,
+}
+
+#[derive(Debug)]
+struct SnapshotInFlight {
+    version: ParamVersion,
+    cause: SnapshotCause,
+    earned: BTreeMap<Digest, u64>,
 }
 
 impl HostedRun {
@@ -257,17 +266,27 @@ impl HostedRun {
     }
 
     /// Asks for a snapshot, now or when the one under way is written.
-    pub(crate) fn want_snapshot(&mut self, cause: SnapshotCause, effects: &mut Vec<Effect>) {
+    pub(crate) fn want_snapshot(
+        &mut self,
+        now: Timestamp,
+        cause: SnapshotCause,
+        effects: &mut Vec<Effect>,
+    ) {
         self.snapshot.wanted = Some(cause);
-        self.begin_snapshot(effects);
+        self.begin_snapshot(now, effects);
     }
 
-    fn begin_snapshot(&mut self, effects: &mut Vec<Effect>) {
-        if self.applying || self.snapshot.in_flight.is_some() {
+    /// Begins a snapshot that is wanted, if it can be begun now.
+    pub(crate) fn begin_snapshot(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.applying || self.snapshot.in_flight.is_some() || now < self.snapshot.not_before {
             return;
         }
         if let Some(cause) = self.snapshot.wanted.take() {
-            self.snapshot.in_flight = Some((self.version, self.earned.clone()));
+            self.snapshot.in_flight = Some(SnapshotInFlight {
+                version: self.version,
+                cause,
+                earned: self.earned.clone(),
+            });
             effects.push(Effect::TakeSnapshot {
                 run_id: self.id,
                 cause,
@@ -279,23 +298,23 @@ impl HostedRun {
     /// A snapshot is written or has failed; true if credits have become durable.
     pub(crate) fn end_snapshot(
         &mut self,
+        now: Timestamp,
         version: ParamVersion,
         durable: bool,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let in_flight = self
-            .snapshot
-            .in_flight
-            .take_if(|(in_flight, _)| *in_flight == version);
-        let is_durable = match in_flight {
-            Some((_, earned)) if durable => {
-                self.durable = earned;
-                true
-            }
-            _ => false,
+        let in_flight = self.snapshot.in_flight.take_if(|s| s.version == version);
+        let Some(SnapshotInFlight { cause, earned, .. }) = in_flight else {
+            return false;
         };
-        self.begin_snapshot(effects);
-        is_durable
+        if durable {
+            self.durable = earned;
+        } else {
+            self.snapshot.wanted.get_or_insert(cause);
+            self.snapshot.not_before = now + SNAPSHOT_RETRY_MS;
+        }
+        self.begin_snapshot(now, effects);
+        durable
     }
 
     /// Durable samples of an identity.

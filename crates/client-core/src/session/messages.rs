@@ -86,12 +86,11 @@ impl Session {
         self.link = Link::Up {
             silent_from: now + SILENT_HEARTBEATS * self.heartbeat_ms,
         };
-        match self.unanswered {
-            Some(Unanswered { lease_id, .. }) if welcome.resumed => {
-                effects.push(Effect::ResendUpdate { lease_id });
-            }
-            _ => self.forget_unanswered(effects),
+        if !welcome.resumed {
+            self.forget_unanswered(effects);
         }
+        let unanswered = self.unanswered.iter();
+        effects.extend(unanswered.map(|&Unanswered { lease_id, .. }| Effect::ResendUpdate { lease_id }));
     }
 
     fn refused(
@@ -192,12 +191,12 @@ impl Session {
         verdict: Verdict,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(unanswered) = self.unanswered.filter(|update| update.lease_id == lease_id) else {
+        let known = self.unanswered.iter().position(|update| update.lease_id == lease_id);
+        let Some(unanswered) = known.map(|at| self.unanswered.remove(at)) else {
             return;
         };
-        self.stats
-            .answered(verdict, unanswered.samples, now.since_ms(self.started_at));
-        self.forget_unanswered(effects);
+        self.stats.answered(verdict, unanswered.samples, now.since_ms(self.started_at));
+        effects.push(Effect::ForgetUpdate { lease_id });
         self.backoff.reset();
     }
 }

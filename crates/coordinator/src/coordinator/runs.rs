@@ -32,29 +32,21 @@ impl Coordinator {
         command: RunCommand,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(run) = self
+        let is_allowed = self
             .runs
             .get(&run_id)
-            .filter(|run| run.phase.allows(command))
-        else {
+            .is_some_and(|run| run.phase.allows(command));
+        if !is_allowed {
             return;
-        };
-        let never_began = run.phase == RunPhase::Created;
-        let phase = match command {
-            RunCommand::Start => RunPhase::Running,
-            RunCommand::Pause => RunPhase::Paused,
-            RunCommand::Stop => RunPhase::Stopped,
+        }
+        let (phase, cause) = match command {
+            RunCommand::Start => (RunPhase::Running, SnapshotCause::Started),
+            RunCommand::Pause => (RunPhase::Paused, SnapshotCause::Paused),
+            RunCommand::Stop => (RunPhase::Stopped, SnapshotCause::Stopped),
         };
         self.change_phase(now, run_id, phase, None, effects);
-        let cause = match command {
-            // Version 0 on disk: the page can show what the model knew before it learned.
-            RunCommand::Start if never_began => SnapshotCause::Interval,
-            RunCommand::Start => return,
-            RunCommand::Pause => SnapshotCause::Paused,
-            RunCommand::Stop => SnapshotCause::Stopped,
-        };
         if let Some(run) = self.runs.get_mut(&run_id) {
-            run.want_snapshot(cause, effects);
+            run.want_snapshot(now, cause, effects);
         }
     }
 
@@ -162,7 +154,7 @@ impl Coordinator {
         else {
             return;
         };
-        let lease_id = LeaseId(self.next_lease_id + 1);
+        let lease_id = LeaseId(self.next_lease_id.wrapping_add(1));
         let (Some(range), Some(connection)) = (run.step.lease(lease_id, size), worker.connection)
         else {
             return;
@@ -243,7 +235,7 @@ impl Coordinator {
                 let reason = Some(diverged.to_string());
                 self.change_phase(now, run_id, RunPhase::Paused, reason, effects);
                 if let Some(run) = self.runs.get_mut(&run_id) {
-                    run.want_snapshot(SnapshotCause::Paused, effects);
+                    run.want_snapshot(now, SnapshotCause::Paused, effects);
                 }
             }
         }
@@ -262,18 +254,19 @@ impl Coordinator {
             effects.push(Effect::Evaluate { run_id, version });
         }
         if finished {
-            run.want_snapshot(SnapshotCause::Finished, effects);
+            run.want_snapshot(now, SnapshotCause::Finished, effects);
             self.change_phase(now, run_id, RunPhase::Finished, None, effects);
             return;
         }
         if is_due(run.spec.snapshot_every_steps) {
-            run.want_snapshot(SnapshotCause::Interval, effects);
+            run.want_snapshot(now, SnapshotCause::Interval, effects);
         }
         self.hand_out(now, run_id, effects);
     }
 
     pub(super) fn snapshot_ended(
         &mut self,
+        now: Timestamp,
         run_id: RunId,
         version: ParamVersion,
         durable: bool,
@@ -282,7 +275,7 @@ impl Coordinator {
         let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
-        if !run.end_snapshot(version, durable, effects) {
+        if !run.end_snapshot(now, version, durable, effects) {
             return;
         }
         let mut changed = Vec::new();
@@ -309,10 +302,10 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn snapshot_for_shutdown(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn snapshot_for_shutdown(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for run in self.runs.values_mut() {
             if run.phase == RunPhase::Running {
-                run.want_snapshot(SnapshotCause::Shutdown, effects);
+                run.want_snapshot(now, SnapshotCause::Shutdown, effects);
             }
         }
     }

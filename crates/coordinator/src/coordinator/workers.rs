@@ -312,6 +312,9 @@ impl Coordinator {
     pub(super) fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.next_sweep = now + SWEEP_MS;
         self.expire_leases(now, effects);
+        for run in self.runs.values_mut() {
+            run.begin_snapshot(now, effects);
+        }
         let mut silent = Vec::new();
         let mut forgotten = Vec::new();
         for worker in self.registry.workers.values_mut() {
@@ -351,7 +354,12 @@ impl Coordinator {
         self.runs.values().map(|run| run.credited(identity)).sum()
     }
 
-    pub(super) fn shutdown(&mut self, reconnect_in_ms: u32, effects: &mut Vec<Effect>) {
+    pub(super) fn shutdown(
+        &mut self,
+        now: Timestamp,
+        reconnect_in_ms: u32,
+        effects: &mut Vec<Effect>,
+    ) {
         self.draining = true;
         let restarting = ServerMessage::Restarting {
             reconnect_in_ms,
@@ -363,7 +371,7 @@ impl Coordinator {
                 effects.push(Effect::Close { connection });
             }
         }
-        self.snapshot_for_shutdown(effects);
+        self.snapshot_for_shutdown(now, effects);
     }
 }
 

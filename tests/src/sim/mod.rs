@@ -1,0 +1,83 @@
+//! The whole network in one thread under a seed: the coordinator, N sessions, and a hostile network between
+//! them, on a virtual clock.
+//!
+//! Decisions are those of the shipped crates; messages travel as real frames through the real decoder; real
+//! gradients of a small network are computed by the real engine. What is simulated is time, sockets, disks
+//! and misfortune. Every committed step is compared with a straight-line training of the same run file
+//! (ELASTIC), so a micro-batch lost, doubled or computed against the wrong parameters cannot go unnoticed.
+//!
+//! A failure names its seed: `cargo xtask sim --seed N` replays it with a timeline.
+
+mod chance;
+mod fixture;
+mod hostile;
+mod network;
+mod reference;
+mod server;
+mod worker;
+mod world;
+
+use std::fmt;
+
+pub use world::Outcome;
+
+/// What may go wrong, and how much of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Honest workers that begin.
+    pub workers: usize,
+    /// Workers that send whatever they like.
+    pub hostile_workers: usize,
+    /// Connections break, workers die, the server dies, snapshots fail, …
+    pub faults: bool,
+    /// Keep a readable timeline.
+    pub timeline: bool,
+}
+
+impl Scenario {
+    /// A scenario drawn from its seed: 1 to 8 workers, faults in nine of ten, hostile workers in half.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut chance = chance::Chance::new(seed ^ 0x5eed);
+        Self {
+            seed,
+            workers: 1 + chance.below(8),
+            hostile_workers: if chance.one_in(2) { 1 + chance.below(2) } else { 0 },
+            faults: !chance.one_in(10),
+            timeline: false,
+        }
+    }
+}
+
+/// A run of the simulation that broke an invariant.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Virtual time in ms.
+    pub at_ms: u64,
+    /// What went wrong.
+    pub problem: String,
+    /// The timeline, if it was kept.
+    pub timeline: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.timeline {
+            writeln!(f, "{line}")?;
+        }
+        let seed = self.scenario.seed;
+        writeln!(f, "seed {seed} failed at {} ms: {}", self.at_ms, self.problem)?;
+        write!(f, "replay with: cargo xtask sim --seed {seed}")
+    }
+}
+
+/// Runs a scenario to the end of its training run.
+///
+/// # Errors
+/// The first invariant that does not hold, or a training run that does not end.
+pub fn simulate(scenario: &Scenario) -> Result<Outcome, Box<Failure>> {
+    world::World::new(scenario.clone()).run()
+}

@@ -1,0 +1,71 @@
+//! Straight-line training of the run file: what every version must be.
+
+use std::sync::Arc;
+
+use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
+use tabswarm_model::digest::Digest;
+use tabswarm_model::fixed_point::Exponents;
+use tabswarm_model::master::{Master, StepInput};
+use tabswarm_model::samples::MicroBatch;
+
+use super::fixture::Job;
+
+/// The digest of every version, from 0 to the last.
+pub(super) fn digests(job: &mut Job) -> Vec<Digest> {
+    let run = Arc::clone(&job.run);
+    let graph = Arc::new(run.graph());
+    let tensors = graph.layout.tensors().len();
+    let mut engine = Engine::new(graph, run.class, run.micro_batch as usize)
+        .expect("every machine has the portable class");
+    let mut master = Master::new(&run);
+    let mut exponents = Exponents::first(tensors);
+    let mut digests = vec![Digest::of_params(master.params())];
+    let steps_total = job.plan.steps_total();
+    for version in 0..steps_total {
+        engine.set_params(master.params()).expect("the model's length");
+        while let Some(fits) = accumulate_step(job, &mut engine, &mut master, version, &exponents) {
+            assert!(exponents.lower(&fits), "an overflow lowers an exponent");
+            master.reset();
+        }
+        let shape = job.plan.step(version);
+        let report = master
+            .apply_exact(&StepInput {
+                exponents: exponents.current(),
+                samples: u64::from(shape.samples),
+                rate_factor: run.schedule.factor(version, steps_total),
+            })
+            .expect("the job does not diverge");
+        exponents.commit(&report.max_abs_sums, shape.micro_batches);
+        digests.push(report.digest);
+    }
+    digests
+}
+
+/// Adds up one step; gives the exponents that fit where one does not.
+fn accumulate_step(
+    job: &mut Job,
+    engine: &mut Engine,
+    master: &mut Master,
+    version: u64,
+    exponents: &Exponents,
+) -> Option<Vec<i8>> {
+    let shape = job.plan.step(version);
+    let mut sums = LeaseAccumulator::new(master.layout());
+    let mut batch = MicroBatch::default();
+    for idx in 0..shape.micro_batches {
+        job.gather(shape, idx, &mut batch);
+        engine
+            .gradient(Batch {
+                inputs: &batch.inputs,
+                labels: &batch.labels,
+            })
+            .expect("finite gradients");
+        match sums.add(engine.gradient_buffer(), exponents.current()) {
+            Ok(()) => {}
+            Err(AccumulateError::Overflow { fits }) => return Some(fits),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    master.accumulate(sums.sums());
+    None
+}

@@ -1,0 +1,232 @@
+//! The simulated server: the real coordinator and master, a disk that keeps what was made durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tabswarm_coordinator::{
+    ConnectionId, Coordinator, Effect, Event, Input, NewRun, Payload, ReceivedUpdate, RunCommand, RunPhase,
+    RunState,
+};
+use tabswarm_model::digest::Digest;
+use tabswarm_model::fixed_point::MICRO_BATCH_LIMIT;
+use tabswarm_model::master::{Master, StepInput};
+use tabswarm_protocol::client::Update;
+use tabswarm_protocol::server::{ParamsHeader, RejectReason};
+use tabswarm_protocol::{
+    ClientMessage, Decoder, FrameError, ParamVersion, RawMessage, RunId, ServerMessage, Timestamp, codec,
+    encode_frames,
+};
+
+use super::fixture::Job;
+
+pub(super) const RUN_ID: RunId = RunId(1);
+
+/// A snapshot as it lies on the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) master: Master,
+    pub(super) state: RunState,
+}
+
+/// What the server wants of the world around it.
+#[derive(Debug)]
+pub(super) enum Output {
+    Send(ConnectionId, Vec<u8>),
+    Close(ConnectionId),
+    WriteSnapshot(Box<Stored>),
+    Event(Event),
+}
+
+/// The server process; it dies as a whole.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) coordinator: Coordinator,
+    pub(super) master: Master,
+    sockets: BTreeMap<ConnectionId, Socket>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    decoder: Decoder,
+    greeted: bool,
+}
+
+impl Server {
+    /// Starts from a snapshot, or anew.
+    pub(super) fn start(
+        now: u64,
+        epoch: u32,
+        job: &Job,
+        stored: Option<&Stored>,
+        outputs: &mut Vec<Output>,
+    ) -> Self {
+        let (master, state) = match stored {
+            Some(stored) => (stored.master.clone(), stored.state.clone()),
+            None => (Master::new(&job.run), RunState::fresh(&job.run)),
+        };
+        let phase = state.phase;
+        let new_run = NewRun {
+            run_id: RUN_ID,
+            run: Arc::clone(&job.run),
+            dataset: Digest::of(job.manifest.to_json().as_bytes()),
+            samples: job.samples(),
+            params_digest: Digest::of_params(master.params()),
+            state,
+        };
+        let mut server = Self {
+            coordinator: Coordinator::new(epoch),
+            master,
+            sockets: BTreeMap::new(),
+        };
+        server.handle(now, Input::CreateRun(Box::new(new_run)), outputs);
+        if phase == RunPhase::Created {
+            let command = RunCommand::Start;
+            server.handle(now, Input::Command { run_id: RUN_ID, command }, outputs);
+        }
+        server
+    }
+
+    /// Handles an input and all that follows at once.
+    pub(super) fn handle(&mut self, now: u64, input: Input, outputs: &mut Vec<Output>) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            let mut effects = Vec::new();
+            self.coordinator.handle(Timestamp(now), input, &mut effects);
+            for effect in effects {
+                if let Some(answer) = self.carry_out(effect, outputs) {
+                    assert!(next.is_none(), "a step is applied at a time");
+                    next = Some(answer);
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, outputs: &mut Vec<Output>) -> Option<Input> {
+        match effect {
+            Effect::Send { connection, message } => send(connection, &message, &[], outputs),
+            Effect::SendParams { connection, run_id, version } => {
+                let bytes = codec::f32::encode(self.master.params());
+                let digest = Digest::of(&bytes).0;
+                let header = ParamsHeader { run_id, version, digest };
+                send(connection, &ServerMessage::Params(header), &bytes, outputs);
+            }
+            Effect::Close { connection } => outputs.push(Output::Close(connection)),
+            Effect::Accumulate { payload, .. } => match payload {
+                Payload::Exact(sums) => self.master.accumulate(&sums),
+                Payload::F32(_) => unreachable!("the run uses the exact codec"),
+            },
+            Effect::ResetAccumulator { .. } => self.master.reset(),
+            Effect::ApplyStep { run_id, version, exponents, samples, rate_factor } => {
+                let outcome = self.master.apply_exact(&StepInput {
+                    exponents: &exponents,
+                    samples,
+                    rate_factor,
+                });
+                return Some(Input::StepApplied { run_id, version, outcome });
+            }
+            Effect::Evaluate { .. } => {}
+            Effect::TakeSnapshot { state, .. } => {
+                let mut master = self.master.clone();
+                // Updates of the step in progress are not part of a snapshot.
+                master.reset();
+                outputs.push(Output::WriteSnapshot(Box::new(Stored { master, state })));
+            }
+            Effect::Event(event) => outputs.push(Output::Event(event)),
+        }
+        None
+    }
+
+    /// A connection was opened.
+    pub(super) fn accept(&mut self, connection: ConnectionId) {
+        let decoder = Decoder::new(1 << 20);
+        self.sockets.insert(connection, Socket { decoder, greeted: false });
+    }
+
+    /// Bytes arrived; true if the connection must be closed.
+    pub(super) fn receive(
+        &mut self,
+        now: u64,
+        connection: ConnectionId,
+        bytes: &[u8],
+        fresh_token: [u8; 32],
+        outputs: &mut Vec<Output>,
+    ) -> bool {
+        let Some(socket) = self.sockets.get_mut(&connection) else {
+            return true;
+        };
+        let mut messages = Vec::new();
+        let mut failed = socket.decoder.push(bytes, &mut messages).is_err();
+        for message in messages {
+            let greeted = self.sockets.get(&connection).is_some_and(|socket| socket.greeted);
+            match self.interpret(connection, &message, greeted, fresh_token) {
+                Ok(input) => self.handle(now, input, outputs),
+                Err(_) => failed = true,
+            }
+        }
+        failed
+    }
+
+    fn interpret(
+        &mut self,
+        connection: ConnectionId,
+        message: &RawMessage,
+        greeted: bool,
+        fresh_token: [u8; 32],
+    ) -> Result<Input, FrameError> {
+        match message.control()? {
+            ClientMessage::Hello(hello) if !greeted => {
+                if let Some(socket) = self.sockets.get_mut(&connection) {
+                    socket.greeted = true;
+                }
+                let fresh_token = tabswarm_protocol::Token(fresh_token);
+                Ok(Input::Hello { connection, hello, fresh_token })
+            }
+            _ if !greeted => Err(FrameError::Sequence { problem: "no hello" }),
+            ClientMessage::Update(header) => {
+                let payload = decode_update(&header, &message.tensor, self.master.layout().len());
+                let update = ReceivedUpdate { header, payload };
+                Ok(Input::Update { connection, update })
+            }
+            message => Ok(Input::Message { connection, message }),
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn disconnect(&mut self, now: u64, connection: ConnectionId, outputs: &mut Vec<Output>) {
+        if self.sockets.remove(&connection).is_some() {
+            self.handle(now, Input::Disconnected { connection }, outputs);
+        }
+    }
+
+    /// A snapshot was written or failed.
+    pub(super) fn snapshot_ended(&mut self, now: u64, version: ParamVersion, durable: bool, outputs: &mut Vec<Output>) {
+        let run_id = RUN_ID;
+        let input = if durable {
+            Input::SnapshotDurable { run_id, version }
+        } else {
+            Input::SnapshotFailed { run_id, version }
+        };
+        self.handle(now, input, outputs);
+    }
+}
+
+/// What the socket's task does with an update before the coordinator sees it.
+fn decode_update(header: &Update, tensor: &[u8], len: usize) -> Result<Payload, RejectReason> {
+    if Digest::of(tensor).0 != header.digest {
+        return Err(RejectReason::WrongDigest);
+    }
+    let Ok(sums) = codec::exact::decode(tensor, len) else {
+        return Err(RejectReason::Malformed);
+    };
+    let micro_batches: u64 = header.done.iter().map(|range| u64::from(range.count)).sum();
+    let limit = micro_batches.saturating_mul(u64::from(MICRO_BATCH_LIMIT.unsigned_abs()));
+    if sums.iter().any(|sum| u64::from(sum.unsigned_abs()) > limit) {
+        return Err(RejectReason::OutOfRange);
+    }
+    Ok(Payload::Exact(sums.into()))
+}
+
+fn send(connection: ConnectionId, message: &ServerMessage, tensor: &[u8], outputs: &mut Vec<Output>) {
+    let bytes = encode_frames(message, tensor).concat();
+    outputs.push(Output::Send(connection, bytes));
+}

@@ -1,0 +1,458 @@
+//! The world: virtual time, everybody's events in order, misfortune, and the checks.
+
+mod faults;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tabswarm_client_core::Input as WorkerInput;
+use tabswarm_compute::Engine;
+use tabswarm_coordinator::{ConnectionId, Input as ServerInput, RunCommand};
+use tabswarm_model::Layout;
+use tabswarm_protocol::ServerMessage;
+
+use super::chance::Chance;
+use super::fixture::Job;
+use super::hostile::Hostile;
+use super::network::{Direction, Network};
+use super::server::{self, Server, Stored};
+use super::worker::{self, Tools, Worker};
+use super::{Failure, Scenario, reference};
+use watch::Watch;
+
+pub use watch::Outcome;
+
+/// Virtual time after which a training run counts as stuck: faults end long before.
+const PATIENCE_MS: u64 = 4 * 60 * 60 * 1_000;
+/// Events after which a simulation counts as stuck.
+const PATIENCE_EVENTS: u64 = 3_000_000;
+
+/// Something that happens at a time.
+#[derive(Debug)]
+enum Happening {
+    Deliver(ConnectionId, Direction, Vec<u8>),
+    /// A close travels behind the messages before it.
+    CloseArrives(ConnectionId, Direction),
+    /// One side notices that the connection is broken.
+    Noticed(ConnectionId, usize, Direction),
+    Opened(usize, u32),
+    OpenFailed(usize, u32),
+    Worker(usize, u32, WorkerInput),
+    WorkerTick(usize, u32),
+    ServerTick(u32),
+    SnapshotWritten(u32, Box<Stored>),
+    ServerStarts,
+    HostileConnects(usize),
+    Fault,
+    Operator(RunCommand),
+}
+
+/// A place in the world for a worker; its occupant may die and be replaced.
+#[derive(Debug)]
+struct Seat {
+    incarnation: u32,
+    worker: Worker,
+    tick_at: Option<u64>,
+}
+
+/// The state of the simulation.
+#[derive(Debug)]
+pub(super) struct World {
+    scenario: Scenario,
+    now: u64,
+    n_events: u64,
+    n_scheduled: u64,
+    queue: BTreeMap<(u64, u64), Happening>,
+    chance: Chance,
+    network: Network,
+    job: Job,
+    engine: Engine,
+    layout: Layout,
+    server: Option<Server>,
+    server_epoch: u32,
+    server_tick_at: Option<u64>,
+    stored: Option<Stored>,
+    seats: Vec<Seat>,
+    hostile: Vec<(Hostile, Option<ConnectionId>)>,
+    faults_left: u32,
+    watch: Watch,
+}
+
+impl World {
+    pub(super) fn new(scenario: Scenario) -> Self {
+        let mut chance = Chance::new(scenario.seed);
+        let mut job = Job::new();
+        let graph = Arc::new(job.run.graph());
+        let layout = graph.layout.clone();
+        let engine = Engine::new(graph, job.run.class, job.run.micro_batch as usize)
+            .expect("every machine has the portable class");
+        let seats = (0..scenario.workers).map(|_| Seat::new(&mut chance)).collect();
+        let hostile = (0..scenario.hostile_workers).map(|_| (Hostile::new(layout.len()), None)).collect();
+        Self {
+            watch: Watch::new(reference::digests(&mut job), scenario.timeline),
+            faults_left: if scenario.faults { 40 } else { 0 },
+            now: 0,
+            n_events: 0,
+            n_scheduled: 0,
+            queue: BTreeMap::new(),
+            network: Network::default(),
+            server: None,
+            server_epoch: 0,
+            server_tick_at: None,
+            stored: None,
+            seats,
+            hostile,
+            scenario,
+            chance,
+            job,
+            engine,
+            layout,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<Outcome, Box<Failure>> {
+        self.at(0, Happening::ServerStarts);
+        for seat_idx in 0..self.seats.len() {
+            let after = self.chance.between(0, 2_000);
+            self.at(after, Happening::Worker(seat_idx, 0, WorkerInput::Start));
+        }
+        for hostile_idx in 0..self.hostile.len() {
+            self.at(self.now + 500, Happening::HostileConnects(hostile_idx));
+        }
+        self.at(1_000, Happening::Fault);
+        while let Some(((at, _), happening)) = self.queue.pop_first() {
+            self.now = at;
+            self.n_events += 1;
+            self.happen(happening);
+            if let Some(problem) = self.watch.problem.take() {
+                return Err(self.fail(problem));
+            }
+            if self.is_over() {
+                return Ok(self.watch.outcome(self.now, self.n_events));
+            }
+            if self.now > PATIENCE_MS || self.n_events > PATIENCE_EVENTS {
+                let version = self.watch.version;
+                return Err(self.fail(format!("the training run is stuck at version {version}")));
+            }
+        }
+        Err(self.fail("nothing is left to happen".into()))
+    }
+
+    fn fail(self, problem: String) -> Box<Failure> {
+        Box::new(Failure {
+            at_ms: self.now,
+            problem,
+            timeline: self.watch.timeline,
+            scenario: self.scenario,
+        })
+    }
+
+    /// The last version is durable.
+    fn is_over(&self) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| stored.state.version.0 == self.job.plan.steps_total())
+    }
+
+    fn at(&mut self, at: u64, happening: Happening) {
+        // What is scheduled first happens first among equals.
+        self.n_scheduled += 1;
+        self.queue.insert((at, self.n_scheduled), happening);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Deliver(id, direction, bytes) => self.deliver(id, direction, &bytes),
+            Happening::CloseArrives(id, direction) => {
+                if let Some(connection) = self.network.open.remove(&id) {
+                    self.notice(id, connection.worker, direction);
+                }
+            }
+            Happening::Noticed(id, worker, direction) => self.notice(id, worker, direction),
+            Happening::Opened(seat, incarnation) => self.opened(seat, incarnation),
+            Happening::OpenFailed(seat, incarnation) => {
+                let reason = "no answer".into();
+                self.tell_worker(seat, incarnation, WorkerInput::SocketClosed { reason });
+            }
+            Happening::Worker(seat, incarnation, input) => self.tell_worker(seat, incarnation, input),
+            Happening::WorkerTick(seat, incarnation) => {
+                self.seats[seat].tick_at = None;
+                self.tell_worker(seat, incarnation, WorkerInput::Tick);
+            }
+            Happening::ServerTick(epoch) => {
+                if epoch == self.server_epoch {
+                    self.server_tick_at = None;
+                    self.tell_server(ServerInput::Tick);
+                }
+            }
+            Happening::SnapshotWritten(epoch, stored) => self.snapshot_written(epoch, stored),
+            Happening::ServerStarts => self.start_server(),
+            Happening::HostileConnects(idx) => self.hostile_connects(idx),
+            Happening::Fault => self.fault(),
+            Happening::Operator(command) if self.server.is_none() => {
+                self.at(self.now + 1_000, Happening::Operator(command));
+            }
+            Happening::Operator(command) => {
+                self.watch.note(self.now, || format!("operator: {command:?}"));
+                let run_id = server::RUN_ID;
+                self.tell_server(ServerInput::Command { run_id, command });
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: ConnectionId, direction: Direction, bytes: &[u8]) {
+        let Some(worker) = self.network.open.get(&id).map(|connection| connection.worker) else {
+            return;
+        };
+        match direction {
+            Direction::ToServer => self.server_receives(id, bytes),
+            Direction::ToWorker if worker >= self.seats.len() => {
+                let hostile_idx = worker - self.seats.len();
+                let answers = self.hostile[hostile_idx].0.receive(bytes, &mut self.chance);
+                answers.into_iter().for_each(|answer| self.send(id, Direction::ToServer, answer));
+            }
+            Direction::ToWorker => self.worker_receives(worker, id, bytes),
+        }
+    }
+
+    fn server_receives(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let fresh_token = self.chance.bytes();
+        let Some(server) = &mut self.server else {
+            return;
+        };
+        let mut outputs = Vec::new();
+        let failed = server.receive(self.now, id, bytes, fresh_token, &mut outputs);
+        self.after_server(outputs);
+        if failed {
+            self.close(id, Direction::ToWorker);
+            self.disconnect_server(id);
+        }
+    }
+
+    fn worker_receives(&mut self, seat: usize, id: ConnectionId, bytes: &[u8]) {
+        if self.seats[seat].worker.connection != Some(id) {
+            return;
+        }
+        let incarnation = self.seats[seat].incarnation;
+        match self.seats[seat].worker.receive(bytes) {
+            Ok(messages) => {
+                for message in messages {
+                    self.watch_credit(seat, &message);
+                    self.tell_worker(seat, incarnation, WorkerInput::Message(message));
+                }
+            }
+            Err(error) => self.watch.fail(format!("a worker can't read the server: {error}")),
+        }
+    }
+
+    fn watch_credit(&mut self, seat: usize, message: &ServerMessage) {
+        let credited = match message {
+            ServerMessage::Welcome(welcome) => welcome.credited_samples,
+            ServerMessage::Credited { samples } => *samples,
+            _ => return,
+        };
+        self.watch.credited(seat, credited);
+    }
+
+    /// One side learns that a connection is over.
+    fn notice(&mut self, id: ConnectionId, worker: usize, side: Direction) {
+        match side {
+            Direction::ToServer => self.disconnect_server(id),
+            Direction::ToWorker if worker >= self.seats.len() => {
+                let idx = worker - self.seats.len();
+                if self.hostile[idx].1.take_if(|current| *current == id).is_some() {
+                    let after = self.chance.between(100, 3_000);
+                    self.at(self.now + after, Happening::HostileConnects(idx));
+                }
+            }
+            Direction::ToWorker => {
+                let seat = &mut self.seats[worker];
+                if seat.worker.connection.take_if(|current| *current == id).is_some() {
+                    let incarnation = seat.incarnation;
+                    let reason = "the connection is lost".into();
+                    self.tell_worker(worker, incarnation, WorkerInput::SocketClosed { reason });
+                }
+            }
+        }
+    }
+
+    fn disconnect_server(&mut self, id: ConnectionId) {
+        if let Some(server) = &mut self.server {
+            let mut outputs = Vec::new();
+            server.disconnect(self.now, id, &mut outputs);
+            self.after_server(outputs);
+        }
+    }
+
+    fn send(&mut self, id: ConnectionId, direction: Direction, bytes: Vec<u8>) {
+        if let Some(arrival) = self.network.arrival(self.now, id, direction, &mut self.chance) {
+            self.at(arrival, Happening::Deliver(id, direction, bytes));
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId, direction: Direction) {
+        if let Some(arrival) = self.network.arrival(self.now, id, direction, &mut self.chance) {
+            self.at(arrival, Happening::CloseArrives(id, direction));
+        }
+    }
+
+    fn opened(&mut self, seat: usize, incarnation: u32) {
+        if self.seats[seat].incarnation != incarnation {
+            return;
+        }
+        let Some(server) = &mut self.server else {
+            let reason = "the server went away".into();
+            self.tell_worker(seat, incarnation, WorkerInput::SocketClosed { reason });
+            return;
+        };
+        let id = self.network.open(seat);
+        server.accept(id);
+        self.seats[seat].worker.connected(id);
+        self.tell_worker(seat, incarnation, WorkerInput::SocketOpened);
+    }
+
+    fn hostile_connects(&mut self, idx: usize) {
+        let Some(server) = &mut self.server else {
+            self.at(self.now + 1_000, Happening::HostileConnects(idx));
+            return;
+        };
+        let id = self.network.open(self.seats.len() + idx);
+        server.accept(id);
+        self.hostile[idx].1 = Some(id);
+        let hello = self.hostile[idx].0.connected();
+        self.send(id, Direction::ToServer, hello);
+    }
+
+    fn tell_worker(&mut self, seat_idx: usize, incarnation: u32, input: WorkerInput) {
+        let seat = &mut self.seats[seat_idx];
+        if seat.incarnation != incarnation {
+            return;
+        }
+        if matches!(input, WorkerInput::Start) {
+            self.watch.begins(seat_idx);
+        }
+        let mut outputs = Vec::new();
+        let mut tools = Tools {
+            chance: &mut self.chance,
+            job: &mut self.job,
+            engine: &mut self.engine,
+            layout: &self.layout,
+            faults: self.scenario.faults,
+        };
+        seat.worker.handle(self.now, input, &mut tools, &mut outputs);
+        for output in outputs {
+            self.after_worker(seat_idx, incarnation, output);
+        }
+        let seat = &mut self.seats[seat_idx];
+        let Some(deadline) = seat.worker.session.next_deadline() else {
+            return;
+        };
+        let at = deadline.0.max(self.now + 1);
+        if seat.tick_at.is_none_or(|known| at < known) {
+            seat.tick_at = Some(at);
+            self.at(at, Happening::WorkerTick(seat_idx, incarnation));
+        }
+    }
+
+    fn after_worker(&mut self, seat: usize, incarnation: u32, output: worker::Output) {
+        match output {
+            worker::Output::Connect => {
+                let after = self.now + self.chance.between(1, 60);
+                let refused = self.server.is_none() || (self.scenario.faults && self.chance.one_in(20));
+                let happening = if refused {
+                    Happening::OpenFailed(seat, incarnation)
+                } else {
+                    Happening::Opened(seat, incarnation)
+                };
+                self.at(after, happening);
+            }
+            worker::Output::Close => {
+                if let Some(id) = self.seats[seat].worker.connection.take() {
+                    self.close(id, Direction::ToServer);
+                }
+            }
+            worker::Output::Send(bytes) => {
+                if let Some(id) = self.seats[seat].worker.connection {
+                    self.send(id, Direction::ToServer, bytes);
+                }
+            }
+            worker::Output::Later(after, input) => {
+                self.at(self.now + after, Happening::Worker(seat, incarnation, input));
+            }
+        }
+    }
+
+    fn tell_server(&mut self, input: ServerInput) {
+        if let Some(server) = &mut self.server {
+            let mut outputs = Vec::new();
+            server.handle(self.now, input, &mut outputs);
+            self.after_server(outputs);
+        }
+    }
+
+    fn after_server(&mut self, outputs: Vec<server::Output>) {
+        for output in outputs {
+            match output {
+                server::Output::Send(id, bytes) => self.send(id, Direction::ToWorker, bytes),
+                server::Output::Close(id) => {
+                    self.close(id, Direction::ToWorker);
+                    self.disconnect_server(id);
+                }
+                server::Output::WriteSnapshot(stored) => {
+                    let after = self.now + self.chance.between(1, 400);
+                    self.at(after, Happening::SnapshotWritten(self.server_epoch, stored));
+                }
+                server::Output::Event(event) => self.watch.event(self.now, &event),
+            }
+        }
+        let deadline = self.server.as_ref().and_then(|server| server.coordinator.next_deadline());
+        if let Some(deadline) = deadline {
+            let at = deadline.0.max(self.now + 1);
+            if self.server_tick_at.is_none_or(|known| at < known) {
+                self.server_tick_at = Some(at);
+                self.at(at, Happening::ServerTick(self.server_epoch));
+            }
+        }
+    }
+
+    fn start_server(&mut self) {
+        self.server_epoch += 1;
+        self.server_tick_at = None;
+        let version = self.stored.as_ref().map_or(0, |stored| stored.state.version.0);
+        self.watch.server_starts(self.now, version);
+        let mut outputs = Vec::new();
+        let stored = self.stored.as_ref();
+        let server = Server::start(self.now, self.server_epoch, &self.job, stored, &mut outputs);
+        self.server = Some(server);
+        self.after_server(outputs);
+        // An operator looks after a server that came back with its run paused.
+        self.at(self.now + 6_000, Happening::Operator(RunCommand::Start));
+    }
+
+    fn snapshot_written(&mut self, epoch: u32, stored: Box<Stored>) {
+        if epoch != self.server_epoch || self.server.is_none() {
+            return;
+        }
+        let version = stored.state.version;
+        let durable = !(self.scenario.faults && self.chance.one_in(8));
+        if durable {
+            self.watch.snapshot(&stored.state);
+            self.stored = Some(*stored);
+        }
+        let mut outputs = Vec::new();
+        if let Some(server) = &mut self.server {
+            server.snapshot_ended(self.now, version, durable, &mut outputs);
+        }
+        self.after_server(outputs);
+    }
+}
+
+impl Seat {
+    fn new(chance: &mut Chance) -> Self {
+        Self {
+            incarnation: 0,
+            worker: Worker::new(chance),
+            tick_at: None,
+        }
+    }
+}

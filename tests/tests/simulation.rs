@@ -1,0 +1,60 @@
+//! The network under many seeds: the invariants hold whatever happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tabswarm_tests::sim::{Outcome, Scenario, simulate};
+
+/// Seeds of a normal run; `TABSWARM_SIM_SEEDS` overrides it.
+const SEEDS: u64 = 1_000;
+
+fn seeds() -> u64 {
+    match std::env::var("TABSWARM_SIM_SEEDS") {
+        Ok(text) => text.parse().expect("TABSWARM_SIM_SEEDS is a number"),
+        Err(_) => SEEDS,
+    }
+}
+
+#[test]
+fn a_thousand_seeds_end_on_one_digest() {
+    let mut digests = BTreeSet::new();
+    let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut rejected = BTreeMap::new();
+    let mut total = Outcome::default();
+    for seed in 0..seeds() {
+        let outcome = simulate(&Scenario::from_seed(seed)).unwrap_or_else(|failure| panic!("{failure}"));
+        digests.insert(outcome.digest.expect("a run of at least one step"));
+        total.events += outcome.events;
+        total.accepted += outcome.accepted;
+        total.lapsed += outcome.lapsed;
+        outcome.faults.iter().for_each(|(kind, n)| *faults.entry(kind).or_default() += n);
+        outcome.rejected.iter().for_each(|(reason, n)| *rejected.entry(*reason).or_default() += n);
+    }
+    println!("{total:#?}\nfaults {faults:#?}\nrejected {rejected:#?}");
+    assert_eq!(digests.len(), 1, "{digests:?}");
+    // A simulation in which nothing goes wrong proves nothing.
+    assert!(faults.len() >= 8, "{faults:?}");
+    assert!(rejected.len() >= 5, "{rejected:?}");
+    assert!(rejected.values().sum::<u64>() > 0 && total.lapsed > 0);
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    let scenario = Scenario::from_seed(11);
+    let first = simulate(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    let second = simulate(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(first, second);
+}
+
+#[test]
+fn one_worker_without_faults_needs_nothing_twice() {
+    let scenario = Scenario {
+        seed: 1,
+        workers: 1,
+        hostile_workers: 0,
+        faults: false,
+        timeline: false,
+    };
+    let outcome = simulate(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(outcome.rejected.is_empty(), "{outcome:?}");
+    assert_eq!(outcome.server_starts, 1);
+}
