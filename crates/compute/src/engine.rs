@@ -249,7 +249,7 @@ impl Engine {
     fn loss(
         &mut self,
         batch: Batch<'_>,
-        kernel: fn(&[f32], &[u16], &mut [f32], usize) -> Result<BatchStats, ComputeError>,
+        kernel: softmax_cross_entropy::Kernel,
     ) -> Result<BatchStats, ComputeError> {
         let Loss::SoftmaxCrossEntropy {
             logits,

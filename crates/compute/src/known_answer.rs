@@ -63,12 +63,12 @@ pub fn digest_of_path(path: Path) -> Result<[u8; 32], ComputeError> {
         hasher.update(&stats.samples.to_le_bytes());
         hasher.update(&stats.loss_q20.to_le_bytes());
         hasher.update(&stats.correct.to_le_bytes());
-        gradient.iter().for_each(|g| {
-            hasher.update(&g.to_bits().to_le_bytes());
-        });
-        fixed_point_sums(&graph, gradient).iter().for_each(|sum| {
+        for value in gradient {
+            hasher.update(&value.to_bits().to_le_bytes());
+        }
+        for sum in fixed_point_sums(&graph, gradient) {
             hasher.update(&sum.to_le_bytes());
-        });
+        }
     }
     Ok(*hasher.finalize().as_bytes())
 }

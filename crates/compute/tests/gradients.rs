@@ -36,7 +36,7 @@ fn case(input: usize, layers: Vec<LayerSpec>, samples: usize) -> Case {
         loss,
     }));
     let labels = (0..samples)
-        .map(|i| (i * 7 % graph.classes) as u16)
+        .map(|i| u16::try_from(i * 7 % graph.classes).expect("few classes"))
         .collect();
     Case {
         params: numbers(graph.layout.len(), 1)

@@ -46,8 +46,8 @@ fn add_avx2(values: &[f32], scale: f32, sums: &mut [i32]) {
         // SAFETY: both chunks hold eight values of four bytes. The conversion rounds halves to even, the
         // mode that Rust requires to be set.
         unsafe {
-            let scaled = _mm256_mul_ps(_mm256_loadu_ps(value.as_ptr()), scales);
-            let quantized = _mm256_cvtps_epi32(scaled);
+            let product = _mm256_mul_ps(_mm256_loadu_ps(value.as_ptr()), scales);
+            let quantized = _mm256_cvtps_epi32(product);
             _mm256_storeu_si256(to, _mm256_add_epi32(_mm256_loadu_si256(to), quantized));
         }
     }
@@ -66,8 +66,8 @@ fn add_simd128(values: &[f32], scale: f32, sums: &mut [i32]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         // SAFETY: both chunks hold four values of four bytes; wasm needs no alignment.
         unsafe {
-            let scaled = f32x4_mul(v128_load(value.as_ptr().cast()), scales);
-            let quantized = i32x4_trunc_sat_f32x4(f32x4_nearest(scaled));
+            let product = f32x4_mul(v128_load(value.as_ptr().cast()), scales);
+            let quantized = i32x4_trunc_sat_f32x4(f32x4_nearest(product));
             let to = sum.as_mut_ptr().cast();
             v128_store(to, i32x4_add(v128_load(to), quantized));
         }
@@ -112,12 +112,13 @@ mod tests {
             values in prop::collection::vec(-1.0_f32..=1.0, 0..70), exponent in -30_i8..=24
         ) {
             let scale = scale(exponent);
-            let mut sums: Vec<i32> = (0..values.len() as i32).collect();
+            let held: Vec<i32> = (0..70).take(values.len()).collect();
+            let mut sums = held.clone();
             let expected: Vec<i32> =
                 sums.iter().zip(&values).map(|(sum, &value)| sum + quantize(value, scale)).collect();
             add_quantized(&values, scale, &mut sums);
             prop_assert_eq!(&sums, &expected);
-            let mut generic: Vec<i32> = (0..values.len() as i32).collect();
+            let mut generic = held.clone();
             add_generic(&values, scale, &mut generic);
             prop_assert_eq!(&generic, &expected);
         }

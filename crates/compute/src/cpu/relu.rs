@@ -21,6 +21,7 @@ pub(crate) fn backward(output: &[f32], grad: &mut [f32]) {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "results that are exact")]
 mod tests {
     use super::*;
 

@@ -12,12 +12,17 @@ const LOSS_UNITS_PER_NAT: f64 = 1_048_576.0;
 /// A sample's loss counts at most this many nats; beyond it the run has diverged, and sums stay in range.
 const LOSS_CAP_NATS: f64 = 1_048_576.0;
 
+/// [`forward`] or [`forward_backward`]: logits, labels, a buffer like the logits, number of classes.
+pub(crate) type Kernel = fn(&[f32], &[u16], &mut [f32], usize) -> Result<BatchStats, ComputeError>;
+
 /// `probabilities (n, classes) = softmax(logits)`, row by row.
 pub(crate) fn softmax(logits: &[f32], probabilities: &mut [f32], classes: usize) {
     exponentials(logits, probabilities, classes);
     for row in probabilities.chunks_exact_mut(classes) {
         let sum = sum(row);
-        row.iter_mut().for_each(|p| *p /= sum);
+        for p in row.iter_mut() {
+            *p /= sum;
+        }
     }
 }
 
@@ -52,7 +57,9 @@ pub(crate) fn forward_backward(
     let stats = forward(logits, labels, grad_logits, classes)?;
     for (row, &label) in grad_logits.chunks_exact_mut(classes).zip(labels) {
         let sum = sum(row);
-        row.iter_mut().for_each(|p| *p /= sum);
+        for p in row.iter_mut() {
+            *p /= sum;
+        }
         row[usize::from(label)] -= 1.0;
     }
     Ok(stats)
@@ -109,6 +116,7 @@ fn loss_units(logits: &[f32], sum: f32, label: u16) -> Option<i64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "results that are exact")]
 mod tests {
     use super::*;
 

@@ -31,7 +31,8 @@ impl<'a> Reference<'a> {
     /// The summed loss in nats.
     pub(crate) fn loss(&mut self, inputs: &[f64], labels: &[u16]) -> f64 {
         let shape = (labels.len(), self.graph.input_features());
-        *self.at(self.graph.input) = Array2::from_shape_vec(shape, inputs.to_vec()).unwrap();
+        *self.at(self.graph.input) =
+            Array2::from_shape_vec(shape, inputs.to_vec()).expect("the caller gives whole samples");
         for op in &self.graph.forward {
             self.run(op);
         }
@@ -114,7 +115,8 @@ impl<'a> Reference<'a> {
     fn weight(&self, id: TensorId) -> ArrayView2<'a, f64> {
         let spec = self.graph.layout.tensor(id);
         let shape = (spec.shape[0], spec.shape[1]);
-        ArrayView2::from_shape(shape, &self.params[spec.range()]).unwrap()
+        ArrayView2::from_shape(shape, &self.params[spec.range()])
+            .expect("a tensor has as many values as its shape says")
     }
 
     fn write_gradient(&mut self, id: TensorId, values: impl Iterator<Item = f64>) {

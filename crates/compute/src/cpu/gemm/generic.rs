@@ -1,4 +1,8 @@
 //! Plain Rust for every other CPU: fixed-size arrays that the compiler turns into whatever SIMD there is.
+#![expect(
+    clippy::inline_always,
+    reason = "the loops must be compiled into each caller, with its CPU features and constants"
+)]
 
 use super::blocks::Heights;
 use super::strip::Strip;
@@ -57,21 +61,18 @@ fn tile<const ROWS: usize>(
         }
     };
     let (panel, _) = strip.b.as_chunks::<NR>();
-    match strip.a_stride {
-        Some(stride) => {
-            let rows: [&[f32]; ROWS] = std::array::from_fn(|r| {
-                let from = (row + r) * stride;
-                &strip.a[from..from + strip.depth]
-            });
-            for (k, b) in panel.iter().enumerate().take(strip.depth) {
-                step(std::array::from_fn(|r| rows[r][k]), b);
-            }
+    if let Some(stride) = strip.a_stride {
+        let rows: [&[f32]; ROWS] = std::array::from_fn(|r| {
+            let from = (row + r) * stride;
+            &strip.a[from..from + strip.depth]
+        });
+        for (k, b) in panel.iter().enumerate().take(strip.depth) {
+            step(std::array::from_fn(|r| rows[r][k]), b);
         }
-        None => {
-            let (columns, _) = strip.a[row * strip.depth..].as_chunks::<ROWS>();
-            for (a, b) in columns.iter().zip(panel).take(strip.depth) {
-                step(*a, b);
-            }
+    } else {
+        let (columns, _) = strip.a[row * strip.depth..].as_chunks::<ROWS>();
+        for (a, b) in columns.iter().zip(panel).take(strip.depth) {
+            step(*a, b);
         }
     }
     for (r, acc_row) in acc.iter().enumerate() {

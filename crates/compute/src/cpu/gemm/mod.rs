@@ -10,6 +10,7 @@
 
 mod blocks;
 mod generic;
+mod pack;
 mod path;
 mod simd;
 mod strip;
@@ -84,29 +85,11 @@ impl Gemm {
 
     /// Packs a right operand, which must fit the room that `panels` was made with.
     pub(crate) fn pack(&self, panels: &mut Panels, right: Right<'_>, depth: usize, cols: usize) {
-        panels.depth = depth;
-        panels.cols = cols;
-        let nr = self.inner.nr;
-        let panel_len = depth * nr;
-        for (panel_idx, first) in (0..cols).step_by(nr).enumerate() {
-            let width = nr.min(cols - first);
-            let panel = &mut panels.values[panel_idx * panel_len..][..panel_len];
-            match right {
-                Right::RowMajor(values) => {
-                    for (to, from) in panel.chunks_exact_mut(nr).zip(values.chunks_exact(cols)) {
-                        to[..width].copy_from_slice(&from[first..first + width]);
-                        to[width..].fill(0.0);
-                    }
-                }
-                Right::Transposed(values) => {
-                    for (k, to) in panel.chunks_exact_mut(nr).enumerate() {
-                        for (col, to) in to[..width].iter_mut().enumerate() {
-                            *to = values[(first + col) * depth + k];
-                        }
-                        to[width..].fill(0.0);
-                    }
-                }
-            }
+        (panels.depth, panels.cols) = (depth, cols);
+        match self.inner.nr {
+            8 => pack::right::<8>(&mut panels.values, right, depth, cols),
+            16 => pack::right::<16>(&mut panels.values, right, depth, cols),
+            nr => unreachable!("no path has panels of {nr} columns"),
         }
     }
 
@@ -133,7 +116,7 @@ impl Gemm {
                     Left::Transposed(values) => {
                         let packed = &mut self.packed_left[..rows_len * depth_len];
                         let heights = Heights::new(rows_len, self.inner.mr);
-                        pack_left(
+                        pack::left(
                             packed,
                             heights,
                             &values[depth_first * rows + row_first..],
@@ -158,30 +141,5 @@ impl Gemm {
                 }
             }
         }
-    }
-}
-
-/// Packs rows that are stored as columns with stride `stride` into blocks of `(depth, height)`.
-fn pack_left(packed: &mut [f32], heights: Heights, values: &[f32], stride: usize, depth: usize) {
-    let mut row = 0;
-    for block_idx in 0..heights.blocks() {
-        let height = heights.height(block_idx);
-        let block = &mut packed[row * depth..(row + height) * depth];
-        match height {
-            6 => pack_block::<6>(block, &values[row..], stride),
-            5 => pack_block::<5>(block, &values[row..], stride),
-            4 => pack_block::<4>(block, &values[row..], stride),
-            3 => pack_block::<3>(block, &values[row..], stride),
-            2 => pack_block::<2>(block, &values[row..], stride),
-            _ => pack_block::<1>(block, &values[row..], stride),
-        }
-        row += height;
-    }
-}
-
-fn pack_block<const HEIGHT: usize>(block: &mut [f32], values: &[f32], stride: usize) {
-    let (columns, _) = block.as_chunks_mut::<HEIGHT>();
-    for (column, from) in columns.iter_mut().zip(values.chunks(stride)) {
-        column.copy_from_slice(&from[..HEIGHT]);
     }
 }

@@ -8,6 +8,10 @@
     unsafe_code,
     reason = "SIMD loads and stores through raw pointers; bounds are asserted once per strip"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "the loops must be compiled into each caller, with its CPU features and constants"
+)]
 
 use super::blocks::Heights;
 use super::strip::{MAX_NR, Strip};
@@ -80,8 +84,8 @@ pub(super) unsafe fn run<S: Simd, const VECS: usize>(strip: &mut Strip<'_>, tall
         assert!(
             S::LANES * VECS <= MAX_NR,
             "edge tiles are staged in MAX_NR columns"
-        )
-    };
+        );
+    }
     strip.assert_bounds(S::LANES * VECS);
     let heights = Heights::new(strip.rows, tallest);
     let mut row = 0;
@@ -128,23 +132,30 @@ unsafe fn tile_of<S: Simd, const ROWS: usize, const VECS: usize>(
 ) {
     // SAFETY: the caller's promises are those of `tile`.
     unsafe {
-        match stride {
-            Some(row_step) => {
-                let left = Left {
+        if let Some(row_step) = stride {
+            let depth_step = 1;
+            tile::<S, ROWS, VECS>(
+                depth,
+                Left {
                     at,
                     row_step,
-                    depth_step: 1,
-                };
-                tile::<S, ROWS, VECS>(depth, left, panel, to);
-            }
-            None => {
-                let left = Left {
+                    depth_step,
+                },
+                panel,
+                to,
+            );
+        } else {
+            let (row_step, depth_step) = (1, ROWS);
+            tile::<S, ROWS, VECS>(
+                depth,
+                Left {
                     at,
-                    row_step: 1,
-                    depth_step: ROWS,
-                };
-                tile::<S, ROWS, VECS>(depth, left, panel, to);
-            }
+                    row_step,
+                    depth_step,
+                },
+                panel,
+                to,
+            );
         }
     }
 }
