@@ -6,6 +6,7 @@
 pub(crate) mod browser;
 pub(crate) mod datasets;
 mod npm;
+mod rust_src;
 pub(crate) mod wasm_target;
 
 use anyhow::{Context as _, Result};
@@ -14,7 +15,7 @@ use crate::workspace::Workspace;
 
 /// Installs what is missing; `tests` adds what only the tests need.
 pub(crate) fn setup(workspace: &Workspace, tests: bool) -> Result<()> {
-    wasm_target::install().context("the Rust target for browsers could not be set up")?;
+    wasm_target::install(workspace).context("the Rust target for browsers could not be set up")?;
     npm::install(workspace, &workspace.www()).context("the pages' npm packages are missing")?;
     datasets::install_mnist(workspace).context("the MNIST data set could not be set up")?;
     if tests {
