@@ -175,6 +175,22 @@ mod tests {
         }
     }
 
+    /// `docs/protocol.md` quotes these, for clients in other languages.
+    #[test]
+    fn documented_orders() {
+        let whole = BatchPlan {
+            samples: 10,
+            ..plan(None)
+        };
+        assert_eq!(whole.epoch_order(0), [1, 6, 0, 2, 9, 8, 4, 3, 5, 7]);
+        assert_eq!(whole.epoch_order(1), [8, 0, 3, 7, 1, 4, 5, 9, 6, 2]);
+        let windows = BatchPlan {
+            samples: 3_000,
+            ..plan(Some(1))
+        };
+        assert_eq!(windows.epoch_order(0)[..5], [986, 467, 830, 616, 613]);
+    }
+
     #[test]
     fn a_window_needs_its_chunks_only() {
         let order = plan(Some(8)).epoch_order(0);

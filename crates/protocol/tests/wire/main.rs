@@ -7,6 +7,7 @@
 
 mod allocation;
 mod common;
+mod docs;
 mod frames;
 mod golden;
 mod hostile;
