@@ -62,7 +62,7 @@ enum Task {
 
 fn main() -> ExitCode {
     match perform(Cli::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -70,16 +70,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(task: Task) -> Result<()> {
+/// An error is printed; a suite that failed has already said so, and its closing line comes last.
+fn perform(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::locate()?;
     match task {
-        Task::Setup { tests } => setup::setup(&workspace, tests),
+        Task::Setup { tests } => setup::setup(&workspace, tests)?,
         Task::Web => {
             setup::setup(&workspace, false)?;
-            web::build(&workspace)
+            web::build(&workspace)?;
         }
-        Task::Demo(options) => demo::demo(&workspace, &options),
-        Task::Test { quick } => suite::run(&workspace, quick),
-        Task::Tidy { fix } => tidy::tidy(&workspace, fix),
+        Task::Demo(options) => demo::demo(&workspace, &options)?,
+        Task::Test { quick } if !suite::run(&workspace, quick) => return Ok(ExitCode::FAILURE),
+        Task::Test { .. } => {}
+        Task::Tidy { fix } => tidy::tidy(&workspace, fix)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

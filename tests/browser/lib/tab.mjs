@@ -16,6 +16,13 @@ const ARGS = [
 ];
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** Colors half-way through a transition are nobody's choice. Runs in the page. */
+async function settle() {
+  const ends = (animation) => Number.isFinite(animation.effect.getComputedTiming().endTime);
+  const animations = document.getAnimations().filter(ends);
+  await Promise.allSettled(animations.map((animation) => animation.finished));
+}
+
 /** Starts a headless browser that ends with the test `t`. */
 export async function openBrowser(t) {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
@@ -131,6 +138,7 @@ export class Tab {
   async axe() {
     // Through the debugger: the page's own policy refuses scripts that are not the page's.
     await this.page.evaluate(AXE);
+    await this.page.evaluate(settle);
     const { violations } = await this.page.evaluate(() => globalThis.axe.run(document));
     return violations.map(({ id, help, nodes }) => `${id}: ${help} (${nodes.map((node) => node.target).join('; ')})`);
   }
