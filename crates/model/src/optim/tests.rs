@@ -1,3 +1,5 @@
+//! Update rules against values computed by hand.
+
 use super::*;
 
 /// Two steps of each rule from p = 1 with gradients 0.5 and -0.25, computed by hand.

@@ -1,5 +1,7 @@
 //! From the written run file to a [`Run`]: every rule, one function a section.
 
+use std::fmt;
+
 use super::raw::{
     RawClass, RawCodec, RawData, RawDecay, RawFormat, RawLayer, RawLoss, RawMode, RawModel,
     RawOptimizer, RawRun, RawSchedule, RawTrain,
@@ -85,17 +87,27 @@ impl Check {
         self.require((min..=max).contains(&value), place, problem, &remedy);
     }
 
-    fn real(&mut self, place: &str, value: f64, allowed: impl Fn(f64) -> bool, remedy: &str) {
-        let holds = value.is_finite() && allowed(value);
+    /// Shown as it was written: an `f32` with its own digits.
+    fn real<N>(&mut self, place: &str, value: N, allowed: impl Fn(f64) -> bool, remedy: &str)
+    where
+        N: Copy + fmt::Display + Into<f64>,
+    {
+        let holds = value.into().is_finite() && allowed(value.into());
         self.require(holds, place, format!("{value} is out of range"), remedy);
     }
 
     fn text(&mut self, place: &str, text: &str, max_chars: usize) {
         let chars = text.chars().count();
-        let holds = chars <= max_chars && !text.chars().any(|c| c.is_control() && c != '\n');
-        let problem = format!("{chars} characters, or a control character among them");
-        let remedy = format!("write at most {max_chars} printable characters");
-        self.require(holds, place, problem, &remedy);
+        let problem = format!("{chars} characters are too many");
+        let remedy = format!("write at most {max_chars} characters");
+        self.require(chars <= max_chars, place, problem, &remedy);
+        let control = text.chars().position(|c| c.is_control() && c != '\n');
+        let problem = format!(
+            "character {} is a control character",
+            control.unwrap_or_default() + 1
+        );
+        let remedy = "write printable characters and line breaks only";
+        self.require(control.is_none(), place, problem, remedy);
     }
 
     fn name(&mut self, raw: &RawRun) {
@@ -119,14 +131,14 @@ impl Check {
         let remedy = "write a relative path of letters, digits, dots, dashes and underscores";
         self.require(holds, "data.path", problem, remedy);
         let positive = "write a number above 0 and at most 1000";
-        let std = f64::from(raw.normalize.std);
+        let std = raw.normalize.std;
         self.real(
             "data.normalize.std",
             std,
             |v| v > 1e-6 && v <= 1e3,
             positive,
         );
-        let mean = f64::from(raw.normalize.mean);
+        let mean = raw.normalize.mean;
         let remedy = "write a number from -1000 to 1000";
         self.real("data.normalize.mean", mean, |v| v.abs() <= 1e3, remedy);
         if let Some(window) = raw.shuffle_window {
@@ -249,7 +261,7 @@ impl Check {
         self.require(holds, "train.global_batch", problem, &remedy);
         if let Some(norm) = raw.clip_norm {
             let remedy = "write a number above 0, or leave the key out";
-            self.real("train.clip_norm", norm.into(), |v| v > 0.0, remedy);
+            self.real("train.clip_norm", norm, |v| v > 0.0, remedy);
         }
     }
 
@@ -300,7 +312,7 @@ impl Check {
                     "write a number from 0 to below 1",
                 ),
             };
-            self.real(&format!("optimizer.{key}"), value.into(), allowed, remedy);
+            self.real(&format!("optimizer.{key}"), value, allowed, remedy);
         }
         spec
     }

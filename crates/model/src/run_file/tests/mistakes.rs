@@ -1,0 +1,240 @@
+//! Each possible mistake has one clear message with its place and a remedy.
+//!
+//! `mistakes.txt` has the messages; `UPDATE_EXPECT=1 cargo test -p tabswarm-model` writes it anew.
+
+use std::fmt::Write as _;
+
+use expect_test::{expect, expect_file};
+
+use super::{VALID, edited, good};
+use crate::run_file::{MAX_RUN_FILE_BYTES, Run, RunFileError};
+
+/// What is replaced in the valid file, and by what.
+type Edit = (&'static str, &'static str);
+
+const TOP: &[Edit] = &[
+    (r#"name = "digits""#, r#"name = """#),
+    (r#"name = "digits""#, r#"name = "Digits""#),
+    (r#"name = "digits""#, r#"name = "7digits""#),
+    (r#"name = "digits""#, r#"name = "di_gits""#),
+    (r#"name = "digits""#, r#"name = "../digits""#),
+    (r#"title = "Digits""#, r#"title = "a\u0007b""#),
+    ("seed = 7", "seed = 9007199254740992"),
+    ("seed = 7", "seed = -1"),
+    ("seed = 7", r#"seed = "seven""#),
+];
+
+const DATA: &[Edit] = &[
+    (r#"path = "mnist""#, r#"path = """#),
+    (r#"path = "mnist""#, r#"path = "/etc""#),
+    (r#"path = "mnist""#, r#"path = "../secrets""#),
+    (r#"path = "mnist""#, r#"path = "a//b""#),
+    (r#"path = "mnist""#, "path = 'a\\b'"),
+    (r#"path = "mnist""#, r#"path = ".hidden""#),
+    ("std = 0.3081", "std = 0.0"),
+    ("std = 0.3081", "std = -1.0"),
+    ("std = 0.3081", "std = inf"),
+    ("mean = 0.1307", "mean = nan"),
+    ("mean = 0.1307", "mean = 1001.0"),
+    ("shuffle_window = 8192", "shuffle_window = 0"),
+    ("shuffle_window = 8192", "shuffle_window = 4294967296"),
+    (r#"format = "idx""#, r#"format = "csv""#),
+];
+
+const MODEL: &[Edit] = &[
+    ("input = [28, 28, 1]", "input = []"),
+    ("input = [28, 28, 1]", "input = [28, 0]"),
+    ("input = [28, 28, 1]", "input = [1, 1, 1, 1, 1, 1, 1, 1, 1]"),
+    ("input = [28, 28, 1]", "input = [4294967296, 4294967296]"),
+    ("input = [28, 28, 1]", "input = [1024, 1025]"),
+    ("    { kind = \"flatten\" },\n", ""),
+    ("units = 128", "units = 0"),
+    ("units = 128", "units = 1048577"),
+    ("units = 128", "units = 100000"),
+    ("units = 10 }", "units = 1 }"),
+    ("units = 10 }", "units = 65537 }"),
+    (r#"{ kind = "relu" }"#, r#"{ kind = "gelu" }"#),
+    (r#"{ kind = "relu" }"#, r#"{ kind = "relu", units = 3 }"#),
+    (r#"{ kind = "relu" }"#, "{ units = 3 }"),
+    ("units = 128", "unit = 128"),
+    (r#"loss = "softmax_cross_entropy""#, r#"loss = "hinge""#),
+];
+
+const TRAIN: &[Edit] = &[
+    ("epochs = 10", "epochs = 0"),
+    ("epochs = 10", "epochs = 1000001"),
+    ("micro_batch = 32", "micro_batch = 0"),
+    ("micro_batch = 32", "micro_batch = 4097"),
+    ("global_batch = 128", "global_batch = 0"),
+    ("global_batch = 128", "global_batch = 100"),
+    ("global_batch = 128", "global_batch = 2097184"),
+    ("clip_norm = 1.5", "clip_norm = 0.0"),
+    ("clip_norm = 1.5", "clip_norm = inf"),
+];
+
+const OPTIMIZER: &[Edit] = &[
+    (r#"kind = "adam""#, r#"kind = "adagrad""#),
+    (r#"kind = "adam""#, r#"kind = "sgd""#),
+    ("learning_rate = 0.001", "learning_rate = 0.0"),
+    ("learning_rate = 0.001", "learning_rate = -0.1"),
+    ("learning_rate = 0.001", "learning_rate = nan"),
+    ("learning_rate = 0.001", "learning_rate = 1e39"),
+    ("learning_rate = 0.001\n", ""),
+    ("beta1 = 0.8", "beta1 = 1.0"),
+    ("beta2 = 0.99", "beta2 = -0.1"),
+    ("epsilon = 1e-6", "epsilon = 0.0"),
+    ("weight_decay = 0.001", "weight_decay = 1.5"),
+];
+
+const SCHEDULE: &[Edit] = &[
+    ("every_steps = 100,", "every_steps = 0,"),
+    ("factor = 0.5", "factor = 1.5"),
+    (
+        r#"decay = { kind = "step", every_steps = 100, factor = 0.5 }"#,
+        r#"decay = { kind = "exponential", rate = 0.0 }"#,
+    ),
+    (
+        r#"decay = { kind = "step", every_steps = 100, factor = 0.5 }"#,
+        r#"decay = { kind = "polynomial", power = 101.0 }"#,
+    ),
+    (
+        r#"decay = { kind = "step", every_steps = 100, factor = 0.5 }"#,
+        r#"decay = { kind = "polynomial" }"#,
+    ),
+    (
+        r#"decay = { kind = "step", every_steps = 100, factor = 0.5 }"#,
+        r#"decay = { kind = "square", power = 3.0 }"#,
+    ),
+    (
+        r#"decay = { kind = "step", every_steps = 100, factor = 0.5 }"#,
+        r#"decay = { kind = "triangle" }"#,
+    ),
+    ("warmup_steps = 20", "warmup_steps = -1"),
+];
+
+const OPERATIONS: &[Edit] = &[
+    ("lease_target_ms = 500", "lease_target_ms = 9"),
+    ("lease_target_ms = 500", "lease_target_ms = 600001"),
+    (r#"mode = "sync""#, r#"mode = "async""#),
+    (r#"class = "portable""#, r#"class = "fused""#),
+    (r#"codec = "exact""#, r#"codec = "f32""#),
+    (r#"codec = "exact""#, r#"codec = "f16""#),
+    ("reproducible = true", r#"reproducible = "yes""#),
+    ("every_steps = 50", "every_steps = 0"),
+    ("every_steps = 400", "every_steps = 0"),
+    ("keep = 5", "keep = 0"),
+    ("keep = 5", "keep = 1001"),
+];
+
+const FILE: &[Edit] = &[
+    ("seed = 7", "seed = 7\nsed = 8"),
+    ("epochs = 10", "epochs = 10\nbatch = 128"),
+    ("[snapshot]", "[snapshots]"),
+    ("[evaluation]", "[snapshot]"),
+    ("seed = 7\n", ""),
+    ("seed = 7", "seed = 7\nseed = 8"),
+    ("seed = 7", "seed = "),
+    ("[optimizer]", "[optimizer"),
+];
+
+/// Edits that are too long to be written out.
+fn long_edits() -> Vec<(String, String)> {
+    let line = |key: &str, len| format!("{key} = \"{}\"", "x".repeat(len));
+    let dense = concat!(
+        "    { kind = \"dense\", units = 128 },\n",
+        "    { kind = \"relu\" },\n",
+        "    { kind = \"dense\", units = 10 },\n",
+    );
+    let flatten = "    { kind = \"flatten\" },\n";
+    let relu = "    { kind = \"relu\" },\n";
+    let comment = format!("seed = 7 #{}", "x".repeat(MAX_RUN_FILE_BYTES));
+    let edits = [
+        ("name = \"digits\"", line("name", 65)),
+        ("title = \"Digits\"", line("title", 121)),
+        (
+            "description = \"Reads digits.\"",
+            line("description", 2_001),
+        ),
+        (dense, String::new()),
+        (&format!("{flatten}{dense}"), String::new()),
+        (relu, relu.repeat(1_000)),
+        ("seed = 7", comment),
+        (VALID, String::new()),
+        (VALID, "<html>".to_owned()),
+    ];
+    edits.map(|(from, to)| (from.to_owned(), to)).into()
+}
+
+/// At most so many characters of an edit are shown.
+const SHOWN_CHARS: usize = 70;
+
+fn shown(edit: &str) -> String {
+    let line = edit.trim().replace('\n', "\\n");
+    match line.char_indices().nth(SHOWN_CHARS) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
+
+#[test]
+fn every_mistake_has_its_message() {
+    let sections = [
+        TOP, DATA, MODEL, TRAIN, OPTIMIZER, SCHEDULE, OPERATIONS, FILE,
+    ];
+    let short = sections.concat().into_iter();
+    let short = short.map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let edits: Vec<(String, String)> = short.chain(long_edits()).collect();
+    assert!(edits.len() >= 60, "{} cases", edits.len());
+    let mut text = String::new();
+    for (from, to) in &edits {
+        let (shown_from, shown_to) = (shown(from), shown(to));
+        writeln!(text, "- {shown_from}\n+ {shown_to}").unwrap();
+        match Run::from_toml(&edited(from, to)) {
+            Ok(_) => panic!("accepted: {shown_to:?} instead of {shown_from:?}"),
+            Err(error) => writeln!(text, "{error}\n").unwrap(),
+        }
+    }
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    expect_file!["mistakes.txt"].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn all_mistakes_are_listed_in_the_order_of_the_file() {
+    let text = edited("name = \"digits\"", "name = \"Digits\"")
+        .replace("epochs = 10", "epochs = 0")
+        .replace("keep = 5", "keep = 0")
+        .replace("units = 128", "units = 0");
+    let Err(RunFileError::Invalid { mistakes }) = Run::from_toml(&text) else {
+        panic!("accepted");
+    };
+    let places: Vec<&str> = mistakes
+        .iter()
+        .map(|mistake| mistake.place.as_str())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "name",
+            "model.layers[1].units",
+            "train.epochs",
+            "snapshot.keep"
+        ]
+    );
+}
+
+#[test]
+fn json_mistakes_have_a_place_too() {
+    let json = good("seed = 7", "seed = 8").to_json();
+    let of = |from: &str, to: &str| {
+        Run::from_json(&json.replace(from, to))
+            .unwrap_err()
+            .to_string()
+    };
+    expect!["invalid value: integer `-8`, expected u64 at line 1 column 73"]
+        .assert_eq(&of("\"seed\":8", "\"seed\":-8"));
+    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot` at line 1 column 79"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
+    expect!["train.epochs: 0 is out of range; write a whole number from 1 to 1000000"]
+        .assert_eq(&of("\"epochs\":10", "\"epochs\":0"));
+    assert!(Run::from_json("").is_err());
+    assert!(Run::from_json("null").is_err());
+}
