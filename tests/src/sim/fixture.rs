@@ -9,6 +9,7 @@ use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest};
 
 use super::chance::Chance;
+use crate::reference;
 
 const RUN_FILE: &str = r#"
 name = "sim"
@@ -78,6 +79,11 @@ impl Job {
 
     pub(super) fn samples(&self) -> u32 {
         SAMPLES
+    }
+
+    /// The digest of every version.
+    pub(super) fn reference(&mut self) -> Vec<Digest> {
+        reference::digests(&self.run, &mut self.store)
     }
 
     pub(super) fn gather(&mut self, step: StepShape, micro_batch_idx: u32, batch: &mut MicroBatch) {

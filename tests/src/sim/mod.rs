@@ -12,7 +12,6 @@ mod chance;
 mod fixture;
 mod hostile;
 mod network;
-mod reference;
 mod server;
 mod worker;
 mod world;

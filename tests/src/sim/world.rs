@@ -18,7 +18,7 @@ use super::hostile::Hostile;
 use super::network::{Direction, Network};
 use super::server::{self, Server, Stored};
 use super::worker::{self, Tools, Worker};
-use super::{Failure, Scenario, reference};
+use super::{Failure, Scenario};
 use watch::Watch;
 
 pub use watch::Outcome;
@@ -90,7 +90,7 @@ impl World {
         let seats = (0..scenario.workers).map(|_| Seat::new(&mut chance)).collect();
         let hostile = (0..scenario.hostile_workers).map(|_| (Hostile::new(layout.len()), None)).collect();
         Self {
-            watch: Watch::new(reference::digests(&mut job), scenario.timeline),
+            watch: Watch::new(job.reference(), scenario.timeline),
             faults_left: if scenario.faults { 40 } else { 0 },
             now: 0,
             n_events: 0,

@@ -1,33 +1,32 @@
-//! Straight-line training of the run file: what every version must be.
+//! Straight-line training of a run file: what every version must be, whoever takes part.
 
 use std::sync::Arc;
 
 use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
+use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::Exponents;
 use tabswarm_model::master::{Master, StepInput};
-use tabswarm_model::samples::MicroBatch;
+use tabswarm_model::samples::{MicroBatch, SampleStore};
 
-use super::fixture::Job;
-
-/// The digest of every version, from 0 to the last.
-pub(super) fn digests(job: &mut Job) -> Vec<Digest> {
-    let run = Arc::clone(&job.run);
+/// The digest of every version, from 0 to the last. All chunks are in `samples`.
+pub fn digests(run: &Run, samples: &mut SampleStore) -> Vec<Digest> {
+    let plan = *samples.plan();
     let graph = Arc::new(run.graph());
     let tensors = graph.layout.tensors().len();
     let mut engine = Engine::new(graph, run.class, run.micro_batch as usize)
         .expect("every machine has the portable class");
-    let mut master = Master::new(&run);
+    let mut master = Master::new(run);
     let mut exponents = Exponents::first(tensors);
     let mut digests = vec![Digest::of_params(master.params())];
-    let steps_total = job.plan.steps_total();
+    let steps_total = plan.steps_total();
     for version in 0..steps_total {
         engine.set_params(master.params()).expect("the model's length");
-        while let Some(fits) = accumulate_step(job, &mut engine, &mut master, version, &exponents) {
+        while let Some(fits) = accumulate_step(samples, &mut engine, &mut master, version, &exponents) {
             assert!(exponents.lower(&fits), "an overflow lowers an exponent");
             master.reset();
         }
-        let shape = job.plan.step(version);
+        let shape = plan.step(version);
         let report = master
             .apply_exact(&StepInput {
                 exponents: exponents.current(),
@@ -43,17 +42,17 @@ pub(super) fn digests(job: &mut Job) -> Vec<Digest> {
 
 /// Adds up one step; gives the exponents that fit where one does not.
 fn accumulate_step(
-    job: &mut Job,
+    samples: &mut SampleStore,
     engine: &mut Engine,
     master: &mut Master,
     version: u64,
     exponents: &Exponents,
 ) -> Option<Vec<i8>> {
-    let shape = job.plan.step(version);
+    let shape = samples.plan().step(version);
     let mut sums = LeaseAccumulator::new(master.layout());
     let mut batch = MicroBatch::default();
     for idx in 0..shape.micro_batches {
-        job.gather(shape, idx, &mut batch);
+        assert!(samples.gather(shape, idx, &mut batch), "all chunks are here");
         engine
             .gradient(Batch {
                 inputs: &batch.inputs,
