@@ -1,1 +1,23 @@
-//! To be written.
+//! The worker in a browser tab.
+//!
+//! The same module runs in three kinds of dedicated worker: as [`Driver`] (session, socket, data), as
+//! [`Lane`] (one engine each) and as [`Predictor`] ("Try the model"). Nothing of it runs on the page's own
+//! thread. The scripts in `www/src/worker` load it and pass messages on.
+//!
+//! `driver` and `lane` decide and compute without a browser and are tested natively; `browser` is glue.
+
+mod browser;
+mod driver;
+mod driver_export;
+#[cfg(test)]
+mod fixture;
+mod known_answer;
+mod lane;
+mod panic;
+mod predictor;
+
+pub use driver_export::Driver;
+pub use known_answer::{bench, known_answer_hex};
+pub use lane::Lane;
+pub use panic::on_panic;
+pub use predictor::Predictor;

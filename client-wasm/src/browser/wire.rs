@@ -1,0 +1,228 @@
+//! The messages between driver and lane, as JavaScript values.
+//!
+//! A message is an array: its kind, then its parts. Large parts are typed arrays whose buffers are moved,
+//! not copied, from one thread to the other.
+
+use js_sys::{
+    Array, BigInt, Float32Array, Int8Array, Int32Array, Uint8Array, Uint16Array, Uint32Array,
+};
+use wasm_bindgen::{JsCast as _, JsValue};
+
+use crate::driver::Work;
+use crate::lane::{Done, Report, Sums, Tally};
+
+/// Driver to lane: a run to load, as JSON.
+const LOAD: u8 = 0;
+/// Driver to lane: parameters.
+const PARAMS: u8 = 1;
+/// Driver to lane: samples to compute with.
+const WORK: u8 = 2;
+
+/// Lane to driver: the run is loaded.
+const READY: u8 = 10;
+/// Lane to driver: sums.
+const DONE: u8 = 11;
+/// Lane to driver: exponents that fit.
+const OVERFLOW: u8 = 12;
+/// Lane to driver: a sentence.
+const FAILED: u8 = 13;
+
+/// A message and the buffers that move with it.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    /// The message.
+    pub(crate) message: Array,
+    /// The buffers.
+    pub(crate) transfer: Array,
+}
+
+impl Envelope {
+    fn new(kind: u8) -> Self {
+        Self {
+            message: Array::of(&[JsValue::from(kind)]),
+            transfer: Array::new(),
+        }
+    }
+
+    fn with(self, part: impl Into<JsValue>) -> Self {
+        self.message.push(&part.into());
+        self
+    }
+
+    fn moving(self, part: impl Into<JsValue>, buffer: &js_sys::ArrayBuffer) -> Self {
+        self.transfer.push(buffer);
+        self.with(part)
+    }
+}
+
+/// The message that makes a lane load a run.
+pub(crate) fn load(run_json: &str) -> Envelope {
+    Envelope::new(LOAD).with(run_json)
+}
+
+/// The message that gives a lane parameters (little-endian `f32`).
+pub(crate) fn params(values: &[u8]) -> Envelope {
+    let bytes = Uint8Array::from(values);
+    let buffer = bytes.buffer();
+    let values = Float32Array::new(&buffer);
+    Envelope::new(PARAMS).moving(values, &buffer)
+}
+
+/// The message that gives a lane work.
+pub(crate) fn work(work: Work<'_>) -> Envelope {
+    let count = |len: usize| u32::try_from(len).expect("wasm32 lengths are u32");
+    let (n_inputs, n_labels) = work.batches.iter().fold((0, 0), |(inputs, labels), batch| {
+        (inputs + batch.inputs.len(), labels + batch.labels.len())
+    });
+    let inputs = Float32Array::new_with_length(count(n_inputs));
+    let labels = Uint16Array::new_with_length(count(n_labels));
+    let sizes = Uint32Array::new_with_length(count(work.batches.len()));
+    let (mut input_idx, mut label_idx) = (0, 0);
+    for (batch_idx, batch) in (0..).zip(work.batches) {
+        let (input_end, label_end) = (
+            input_idx + count(batch.inputs.len()),
+            label_idx + count(batch.labels.len()),
+        );
+        inputs
+            .subarray(input_idx, input_end)
+            .copy_from(&batch.inputs);
+        labels
+            .subarray(label_idx, label_end)
+            .copy_from(&batch.labels);
+        sizes.set_index(batch_idx, count(batch.labels.len()));
+        (input_idx, label_idx) = (input_end, label_end);
+    }
+    let buffer = inputs.buffer();
+    Envelope::new(WORK)
+        .moving(inputs, &buffer)
+        .with(labels)
+        .with(sizes)
+        .with(Int8Array::from(work.exponents))
+}
+
+/// What a lane is told.
+#[derive(Debug)]
+pub(crate) enum ToLane {
+    /// Load a run.
+    Load(String),
+    /// Take parameters.
+    Params(Float32Array),
+    /// Compute.
+    Work {
+        /// (samples, features).
+        inputs: Float32Array,
+        /// One per sample.
+        labels: Uint16Array,
+        /// Samples of each micro-batch.
+        sizes: Uint32Array,
+        /// Empty for the `f32` codec.
+        exponents: Int8Array,
+    },
+}
+
+/// Reads a message to a lane; none for anything else.
+pub(crate) fn read_to_lane(message: &JsValue) -> Option<ToLane> {
+    let parts = message.dyn_ref::<Array>()?;
+    match kind(parts)? {
+        LOAD => parts.get(1).as_string().map(ToLane::Load),
+        PARAMS => parts.get(1).dyn_into().ok().map(ToLane::Params),
+        WORK => Some(ToLane::Work {
+            inputs: parts.get(1).dyn_into().ok()?,
+            labels: parts.get(2).dyn_into().ok()?,
+            sizes: parts.get(3).dyn_into().ok()?,
+            exponents: parts.get(4).dyn_into().ok()?,
+        }),
+        _ => None,
+    }
+}
+
+/// The answer of a lane that loaded its run.
+pub(crate) fn ready() -> Envelope {
+    Envelope::new(READY)
+}
+
+/// The answer of a lane with fixed-point sums.
+pub(crate) fn done_exact(sums: &[i32], tally: Tally, elapsed_us: f64) -> Envelope {
+    let sums = Int32Array::from(sums);
+    let buffer = sums.buffer();
+    with_tally(Envelope::new(DONE).moving(sums, &buffer), tally, elapsed_us)
+}
+
+/// The answer of a lane with floating-point sums.
+pub(crate) fn done_plain(sums: &[f32], tally: Tally, elapsed_us: f64) -> Envelope {
+    let sums = Float32Array::from(sums);
+    let buffer = sums.buffer();
+    with_tally(Envelope::new(DONE).moving(sums, &buffer), tally, elapsed_us)
+}
+
+fn with_tally(envelope: Envelope, tally: Tally, elapsed_us: f64) -> Envelope {
+    envelope
+        .with(tally.samples)
+        .with(BigInt::from(tally.loss_q20))
+        .with(tally.correct)
+        .with(elapsed_us)
+}
+
+/// The answer of a lane whose gradients do not fit.
+pub(crate) fn overflow(fits: &[i8]) -> Envelope {
+    Envelope::new(OVERFLOW).with(Int8Array::from(fits))
+}
+
+/// The answer of a lane that failed.
+pub(crate) fn failed(message: &str) -> Envelope {
+    Envelope::new(FAILED).with(message)
+}
+
+/// Reads a lane's answer; anything unreadable is a failure of the lane.
+pub(crate) fn read_report(message: &JsValue) -> Report {
+    message
+        .dyn_ref::<Array>()
+        .and_then(report)
+        .unwrap_or_else(|| Report::Failed {
+            message: "The lane sent something unreadable.".to_owned(),
+        })
+}
+
+fn report(parts: &Array) -> Option<Report> {
+    match kind(parts)? {
+        READY => Some(Report::Ready),
+        DONE => {
+            let sums = parts.get(1);
+            let sums = match sums.dyn_ref::<Int32Array>() {
+                Some(exact) => Sums::Exact(exact.to_vec()),
+                None => Sums::Plain(sums.dyn_ref::<Float32Array>()?.to_vec()),
+            };
+            let loss_q20 = parts.get(3).dyn_into::<BigInt>().ok()?;
+            Some(Report::Done(Done {
+                sums,
+                tally: Tally {
+                    samples: whole(&parts.get(2))?,
+                    loss_q20: i64::try_from(loss_q20).ok()?,
+                    correct: whole(&parts.get(4))?,
+                },
+                elapsed_us: u64::from(whole(&parts.get(5))?),
+            }))
+        }
+        OVERFLOW => Some(Report::Overflow {
+            fits: parts.get(1).dyn_into::<Int8Array>().ok()?.to_vec(),
+        }),
+        FAILED => Some(Report::Failed {
+            message: parts.get(1).as_string()?,
+        }),
+        _ => None,
+    }
+}
+
+fn kind(parts: &Array) -> Option<u8> {
+    whole(&parts.get(0)).and_then(|kind| kind.try_into().ok())
+}
+
+/// A number as whole number, saturating.
+fn whole(value: &JsValue) -> Option<u32> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates on purpose"
+    )]
+    value.as_f64().map(|number| number as u32)
+}

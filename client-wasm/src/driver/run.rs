@@ -1,0 +1,255 @@
+//! The assigned run: what it is, and the samples that are here.
+
+use tabswarm_model::batches::{BatchPlan, StepShape};
+use tabswarm_model::dataset::{MAX_MANIFEST_BYTES, Manifest};
+use tabswarm_model::digest::Digest;
+use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
+use tabswarm_model::run_file::Codec;
+use tabswarm_model::samples::SampleStore;
+use tabswarm_model::{ArithmeticClass, Run};
+use tabswarm_protocol::client::MicroBatchRange;
+use tabswarm_protocol::server::{ParamsHeader, RunAssignment};
+use tabswarm_protocol::{ParamVersion, RunId};
+
+/// A run that the server assigned.
+#[derive(Debug)]
+pub(crate) struct ActiveRun {
+    /// Its name on this connection.
+    pub(crate) run_id: RunId,
+    /// The training set's manifest.
+    pub(crate) dataset: Digest,
+    /// The run file.
+    pub(crate) run: Run,
+    /// The samples; none before the manifest is here.
+    pub(crate) store: Option<SampleStore>,
+    run_json: String,
+    parameters: usize,
+    input_features: usize,
+    classes: usize,
+}
+
+impl ActiveRun {
+    /// Reads an assignment.
+    ///
+    /// # Errors
+    /// A sentence where the run can't be read, or this browser does not compute as the run needs it.
+    pub(crate) fn new(
+        assignment: RunAssignment,
+        classes: &[ArithmeticClass],
+    ) -> Result<Self, String> {
+        let run = Run::from_json(&assignment.run_json).map_err(|error| {
+            format!("The server's run can't be read; reload the page to get its newest version. ({error})")
+        })?;
+        if !classes.contains(&run.class) {
+            return Err(format!(
+                "The run needs {} arithmetic, and this browser failed the known-answer test for it.",
+                run.class.as_str()
+            ));
+        }
+        let graph = run.graph();
+        Ok(Self {
+            run_id: assignment.run_id,
+            dataset: Digest(assignment.dataset),
+            store: None,
+            run_json: assignment.run_json,
+            parameters: graph.layout.len(),
+            input_features: graph.input_features(),
+            classes: graph.classes,
+            run,
+        })
+    }
+
+    /// Whether an assignment is for this run on this data, be it under another number.
+    pub(crate) fn is(&self, assignment: &RunAssignment) -> bool {
+        self.run_json == assignment.run_json && self.dataset.0 == assignment.dataset
+    }
+
+    /// The run file as it came.
+    pub(crate) fn json(&self) -> &str {
+        &self.run_json
+    }
+
+    /// Bytes of the parameters.
+    pub(crate) fn params_bytes(&self) -> usize {
+        self.parameters * size_of::<f32>()
+    }
+
+    /// Takes the manifest.
+    ///
+    /// # Errors
+    /// A sentence where it is not the one named, or does not go with the model.
+    pub(crate) fn take_manifest(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if bytes.len() > MAX_MANIFEST_BYTES {
+            let got = bytes.len();
+            return Err(format!(
+                "The data set manifest has {got} bytes, at most {MAX_MANIFEST_BYTES} are allowed."
+            ));
+        }
+        if Digest::of(bytes) != self.dataset {
+            return Err("The data set manifest was damaged on its way.".to_owned());
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| format!("The data set manifest is no text: {error}."))?;
+        let manifest = Manifest::from_json(text)
+            .map_err(|error| format!("The data does not load: {error}."))?;
+        if manifest.features() != self.input_features || manifest.classes as usize > self.classes {
+            return Err(format!(
+                "The data does not fit the model: samples have {} values and {} classes, the model takes {} and {}.",
+                manifest.features(),
+                manifest.classes,
+                self.input_features,
+                self.classes
+            ));
+        }
+        let plan = BatchPlan::new(&self.run, manifest.samples);
+        self.store = Some(SampleStore::new(
+            manifest,
+            plan,
+            self.run.data.normalization,
+        ));
+        Ok(())
+    }
+
+    /// Steps of the whole run; 0 before the manifest is here.
+    pub(crate) fn steps_total(&self) -> u64 {
+        self.store
+            .as_ref()
+            .map_or(0, |store| store.plan().steps_total())
+    }
+
+    /// Checks parameters that came.
+    ///
+    /// # Errors
+    /// A sentence where they are not what they should be.
+    pub(crate) fn check_params(&self, header: &ParamsHeader, tensor: &[u8]) -> Result<(), String> {
+        if header.run_id != self.run_id {
+            return Err("The server sent parameters of another run.".to_owned());
+        }
+        if tensor.len() != self.params_bytes() {
+            let (got, expected) = (tensor.len(), self.params_bytes());
+            return Err(format!(
+                "The server sent {got} bytes of parameters, the model has {expected}."
+            ));
+        }
+        if Digest::of(tensor).0 != header.digest {
+            return Err("The parameters were damaged on their way.".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The step of a lease.
+    ///
+    /// # Errors
+    /// A sentence where the lease is not possible.
+    pub(crate) fn step(
+        &self,
+        version: ParamVersion,
+        range: MicroBatchRange,
+    ) -> Result<StepShape, String> {
+        let store = self
+            .store
+            .as_ref()
+            .ok_or("The data set is not loaded yet.")?;
+        let plan = store.plan();
+        if version.0 >= plan.steps_total() {
+            return Err(format!(
+                "The server leased step {} of {}.",
+                version.0 + 1,
+                plan.steps_total()
+            ));
+        }
+        let step = plan.step(version.0);
+        let end = range.first.checked_add(range.count);
+        if end.is_none_or(|end| end > step.micro_batches) {
+            return Err("The server leased micro-batches that the step does not have.".to_owned());
+        }
+        if self.run.codec == Codec::Exact && range.count > MAX_LEASE_MICRO_BATCHES {
+            return Err(format!(
+                "The server leased more than {MAX_LEASE_MICRO_BATCHES} micro-batches at once."
+            ));
+        }
+        Ok(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{self, manifest};
+
+    fn run() -> ActiveRun {
+        let assignment = RunAssignment {
+            run_id: RunId(1),
+            run_json: fixture::run_json("exact"),
+            dataset: Digest::of(manifest().to_json().as_bytes()).0,
+        };
+        ActiveRun::new(assignment, &[ArithmeticClass::Portable]).unwrap()
+    }
+
+    #[test]
+    fn a_class_that_failed_its_test_is_named() {
+        let assignment = RunAssignment {
+            run_id: RunId(1),
+            run_json: fixture::run_json("exact"),
+            dataset: [0; 32],
+        };
+        let error = ActiveRun::new(assignment, &[]).unwrap_err();
+        assert!(error.contains("portable arithmetic"), "{error}");
+    }
+
+    #[test]
+    fn only_the_named_manifest_that_fits_the_model_is_taken() {
+        let mut run = run();
+        let error = run.take_manifest(b"{}").unwrap_err();
+        assert!(error.contains("damaged"), "{error}");
+        assert_eq!(run.steps_total(), 0);
+        let mut wide = manifest();
+        wide.sample_shape = vec![5];
+        run.dataset = Digest::of(wide.to_json().as_bytes());
+        let error = run.take_manifest(wide.to_json().as_bytes()).unwrap_err();
+        assert!(error.contains("does not fit the model"), "{error}");
+        run.dataset = Digest::of(manifest().to_json().as_bytes());
+        assert_eq!(run.take_manifest(manifest().to_json().as_bytes()), Ok(()));
+        assert_eq!(run.steps_total(), 6);
+    }
+
+    #[test]
+    fn impossible_leases_are_refused() {
+        let mut run = run();
+        let range = |first, count| MicroBatchRange { first, count };
+        assert!(run.step(ParamVersion(0), range(0, 1)).is_err());
+        run.take_manifest(manifest().to_json().as_bytes()).unwrap();
+        assert_eq!(
+            run.step(ParamVersion(0), range(0, 4))
+                .map(|step| step.micro_batches),
+            Ok(4)
+        );
+        assert!(run.step(ParamVersion(0), range(1, 4)).is_err());
+        assert!(run.step(ParamVersion(0), range(u32::MAX, 2)).is_err());
+        // The last step of an epoch of 20 samples has 4 samples.
+        assert!(run.step(ParamVersion(2), range(0, 2)).is_ok());
+        assert!(run.step(ParamVersion(2), range(0, 3)).is_err());
+        assert!(run.step(ParamVersion(6), range(0, 1)).is_err());
+    }
+
+    #[test]
+    fn damaged_and_foreign_parameters_are_refused() {
+        let run = run();
+        let tensor = vec![0; run.params_bytes()];
+        let header = ParamsHeader {
+            run_id: RunId(1),
+            version: ParamVersion(3),
+            digest: Digest::of(&tensor).0,
+        };
+        assert_eq!(run.check_params(&header, &tensor), Ok(()));
+        assert!(run.check_params(&header, &tensor[4..]).is_err());
+        let mut damaged = tensor.clone();
+        damaged[7] ^= 1;
+        assert!(run.check_params(&header, &damaged).is_err());
+        let foreign = ParamsHeader {
+            run_id: RunId(2),
+            ..header
+        };
+        assert!(run.check_params(&foreign, &tensor).is_err());
+    }
+}

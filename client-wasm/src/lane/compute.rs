@@ -1,0 +1,276 @@
+//! What a lane computes, without the browser around it.
+
+use std::sync::Arc;
+
+use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
+use tabswarm_model::Run;
+use tabswarm_model::run_file::Codec;
+
+use super::Tally;
+
+/// The samples of a task: micro-batches one behind the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TaskSamples<'a> {
+    /// (samples, features).
+    pub(super) inputs: &'a [f32],
+    /// One per sample.
+    pub(super) labels: &'a [u16],
+    /// Samples of each micro-batch.
+    pub(super) sizes: &'a [u32],
+}
+
+/// Why a task gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Per tensor the largest exponent that fits.
+    Overflow(Vec<i8>),
+    /// A sentence.
+    Failed(String),
+}
+
+/// The sums after a task.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SumsView<'a> {
+    /// Fixed point.
+    Exact(&'a [i32]),
+    /// Floating point.
+    Plain(&'a [f32]),
+}
+
+/// An engine with a run.
+#[derive(Debug)]
+pub(super) struct Computer {
+    engine: Engine,
+    sums: Accumulator,
+    /// Why the parameters given last can't be used.
+    params_fault: Option<String>,
+}
+
+#[derive(Debug)]
+enum Accumulator {
+    Exact(LeaseAccumulator),
+    Plain(Vec<f32>),
+}
+
+impl Computer {
+    /// An engine for a run, tested to give the bits of the run's arithmetic class.
+    ///
+    /// # Errors
+    /// A sentence where the run can't be read or this browser can't compute it.
+    pub(super) fn new(run_json: &str) -> Result<Self, String> {
+        let run =
+            Run::from_json(run_json).map_err(|error| format!("The run can't be read: {error}"))?;
+        let graph = Arc::new(run.graph());
+        let sums = match run.codec {
+            Codec::Exact => Accumulator::Exact(LeaseAccumulator::new(&graph.layout)),
+            Codec::F32 => Accumulator::Plain(vec![0.0; graph.layout.len()]),
+        };
+        let engine = Engine::new(graph, run.class, run.micro_batch as usize);
+        Ok(Self {
+            engine: engine.map_err(|error| format!("The engine could not start: {error}."))?,
+            sums,
+            params_fault: None,
+        })
+    }
+
+    /// Takes parameters for all later tasks. A task tells when they were of no use.
+    pub(super) fn set_params(&mut self, params: &[f32]) {
+        let outcome = self.engine.set_params(params);
+        self.params_fault = outcome
+            .err()
+            .map(|error| format!("The parameters are of no use: {error}."));
+    }
+
+    /// Computes the gradients of a task and sums them up.
+    ///
+    /// # Errors
+    /// See [`Fault`]; the sums then mean nothing.
+    pub(super) fn compute(
+        &mut self,
+        samples: TaskSamples<'_>,
+        exponents: &[i8],
+    ) -> Result<Tally, Fault> {
+        if let Some(fault) = &self.params_fault {
+            return Err(Fault::Failed(fault.clone()));
+        }
+        self.sums.reset();
+        let features = self.engine.graph().input_features();
+        let mut tally = Tally::default();
+        let mut fits: Option<Vec<i8>> = None;
+        let (mut inputs, mut labels) = (samples.inputs, samples.labels);
+        for &size in samples.sizes {
+            let size = size as usize;
+            let ends = inputs
+                .split_at_checked(size * features)
+                .zip(labels.split_at_checked(size));
+            let ((head_inputs, rest_inputs), (head_labels, rest_labels)) =
+                ends.ok_or_else(|| Fault::Failed("The task has too few samples.".to_owned()))?;
+            (inputs, labels) = (rest_inputs, rest_labels);
+            let batch = Batch {
+                inputs: head_inputs,
+                labels: head_labels,
+            };
+            let stats = self.engine.gradient(batch);
+            let stats =
+                stats.map_err(|error| Fault::Failed(format!("The engine failed: {error}.")))?;
+            tally.samples += stats.samples;
+            tally.loss_q20 += stats.loss_q20;
+            tally.correct += stats.correct;
+            if let Err(fault) = self.sums.add(self.engine.gradient_buffer(), exponents) {
+                // The rest is computed all the same: one report that names everything saves further ones.
+                fits = Some(smallest(fits, overflow(fault)?));
+            }
+        }
+        match fits {
+            Some(fits) => Err(Fault::Overflow(fits)),
+            None => Ok(tally),
+        }
+    }
+
+    /// The sums of the last task.
+    pub(super) fn sums(&self) -> SumsView<'_> {
+        match &self.sums {
+            Accumulator::Exact(accumulator) => SumsView::Exact(accumulator.sums()),
+            Accumulator::Plain(sums) => SumsView::Plain(sums),
+        }
+    }
+}
+
+impl Accumulator {
+    fn reset(&mut self) {
+        match self {
+            Self::Exact(accumulator) => accumulator.reset(),
+            Self::Plain(sums) => sums.fill(0.0),
+        }
+    }
+
+    fn add(&mut self, gradient: &[f32], exponents: &[i8]) -> Result<(), AccumulateError> {
+        match self {
+            Self::Exact(accumulator) => accumulator.add(gradient, exponents),
+            Self::Plain(sums) => {
+                for (sum, value) in sums.iter_mut().zip(gradient) {
+                    *sum += value;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn overflow(error: AccumulateError) -> Result<Vec<i8>, Fault> {
+    match error {
+        AccumulateError::Overflow { fits } => Ok(fits),
+        error => Err(Fault::Failed(format!(
+            "The gradients could not be added: {error}."
+        ))),
+    }
+}
+
+fn smallest(known: Option<Vec<i8>>, mut fits: Vec<i8>) -> Vec<i8> {
+    for (fit, known) in fits.iter_mut().zip(known.into_iter().flatten()) {
+        *fit = known.min(*fit);
+    }
+    fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    const FEATURES: usize = 4;
+    const SAMPLES: [u32; 3] = [2, 2, 1];
+
+    fn inputs() -> Vec<f32> {
+        (0..5 * FEATURES)
+            .map(|idx| (idx % 7) as f32 / 7.0)
+            .collect()
+    }
+
+    fn computer(codec: &str) -> Computer {
+        let mut computer = Computer::new(&fixture::run_json(codec)).unwrap();
+        let params: Vec<f32> = (0..fixture::PARAMETERS)
+            .map(|idx| (idx % 5) as f32 * 0.1 - 0.2)
+            .collect();
+        computer.set_params(&params);
+        computer
+    }
+
+    fn task(inputs: &[f32]) -> TaskSamples<'_> {
+        TaskSamples {
+            inputs,
+            labels: &[0, 1, 2, 0, 1],
+            sizes: &SAMPLES,
+        }
+    }
+
+    #[test]
+    fn exact_and_plain_sums_agree() {
+        let inputs = inputs();
+        let (mut exact, mut plain) = (computer("exact"), computer("f32"));
+        let tally = exact.compute(task(&inputs), &[20, 20]).unwrap();
+        assert_eq!(plain.compute(task(&inputs), &[]), Ok(tally));
+        assert_eq!(tally.samples, 5);
+        let (SumsView::Exact(exact), SumsView::Plain(plain)) = (exact.sums(), plain.sums()) else {
+            panic!("each codec has its own sums");
+        };
+        assert!(exact.iter().any(|&sum| sum != 0));
+        for (&exact, &plain) in exact.iter().zip(plain) {
+            let difference = f64::from(exact) / f64::from(1 << 20) - f64::from(plain);
+            assert!(difference.abs() < 1e-5, "{exact} {plain}");
+        }
+    }
+
+    #[test]
+    fn a_task_begins_with_empty_sums() {
+        let inputs = inputs();
+        let mut computer = computer("exact");
+        let sums = |computer: &Computer| match computer.sums() {
+            SumsView::Exact(sums) => sums.to_vec(),
+            SumsView::Plain(_) => vec![],
+        };
+        computer.compute(task(&inputs), &[20, 20]).unwrap();
+        let first = sums(&computer);
+        computer.compute(task(&inputs), &[20, 20]).unwrap();
+        assert_eq!(sums(&computer), first);
+    }
+
+    #[test]
+    fn an_overflow_names_exponents_that_fit_every_micro_batch() {
+        let inputs = inputs();
+        let mut computer = computer("exact");
+        let Err(Fault::Overflow(fits)) = computer.compute(task(&inputs), &[100, 100]) else {
+            panic!("2^100 fits no gradient");
+        };
+        assert!(computer.compute(task(&inputs), &fits).is_ok());
+        let larger: Vec<i8> = fits.iter().map(|fit| fit + 1).collect();
+        assert_eq!(
+            computer.compute(task(&inputs), &larger),
+            Err(Fault::Overflow(fits))
+        );
+    }
+
+    #[test]
+    fn faults_are_sentences() {
+        let inputs = inputs();
+        let mut computer = computer("exact");
+        let short = computer.compute(task(&inputs[1..]), &[20, 20]);
+        assert_eq!(
+            short,
+            Err(Fault::Failed("The task has too few samples.".to_owned()))
+        );
+        computer.set_params(&[f32::NAN; fixture::PARAMETERS]);
+        let Err(Fault::Failed(message)) = computer.compute(task(&inputs), &[20, 20]) else {
+            panic!("the parameters are not finite");
+        };
+        assert!(
+            message.starts_with("The parameters are of no use:"),
+            "{message}"
+        );
+        assert!(
+            Computer::new("{")
+                .unwrap_err()
+                .starts_with("The run can't be read:")
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! The lane as JavaScript sees it.
+
+use wasm_bindgen::prelude::*;
+use web_sys::DedicatedWorkerGlobalScope;
+
+use super::compute::{Computer, Fault, SumsView, TaskSamples};
+use crate::browser::wire::{self, Envelope, ToLane};
+use crate::browser::{Clock, worker_scope};
+
+/// The engine of one lane worker: answers the driver's messages.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Lane {
+    scope: DedicatedWorkerGlobalScope,
+    clock: Clock,
+    computer: Option<Computer>,
+    /// Kept from task to task, so that a task allocates nothing.
+    inputs: Vec<f32>,
+    labels: Vec<u16>,
+}
+
+#[wasm_bindgen]
+impl Lane {
+    /// A lane without a run.
+    ///
+    /// # Errors
+    /// Outside of a dedicated worker.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Result<Self, JsError> {
+        let scope =
+            worker_scope().ok_or_else(|| JsError::new("a lane lives in a dedicated worker"))?;
+        Ok(Self {
+            clock: Clock::new(&scope).ok_or_else(|| JsError::new("this browser has no clock"))?,
+            scope,
+            computer: None,
+            inputs: Vec::new(),
+            labels: Vec::new(),
+        })
+    }
+
+    /// Takes one message of the driver.
+    ///
+    /// # Errors
+    /// Where the answer can't be sent.
+    pub fn handle(&mut self, message: &JsValue) -> Result<(), JsValue> {
+        let started_us = self.clock.now_us();
+        let answer = match wire::read_to_lane(message) {
+            Some(ToLane::Load(run_json)) => self.load(&run_json),
+            Some(ToLane::Params(values)) => {
+                if let Some(computer) = &mut self.computer {
+                    computer.set_params(&values.to_vec());
+                }
+                return Ok(());
+            }
+            Some(ToLane::Work {
+                inputs,
+                labels,
+                sizes,
+                exponents,
+            }) => {
+                self.inputs.resize(inputs.length() as usize, 0.0);
+                inputs.copy_to(&mut self.inputs);
+                self.labels.resize(labels.length() as usize, 0);
+                labels.copy_to(&mut self.labels);
+                self.compute(&sizes.to_vec(), &exponents.to_vec(), started_us)
+            }
+            None => wire::failed("The driver sent something unreadable."),
+        };
+        self.scope
+            .post_message_with_transfer(&answer.message, &answer.transfer)
+    }
+
+    fn load(&mut self, run_json: &str) -> Envelope {
+        self.computer = None;
+        match Computer::new(run_json) {
+            Ok(computer) => {
+                self.computer = Some(computer);
+                wire::ready()
+            }
+            Err(message) => wire::failed(&message),
+        }
+    }
+
+    fn compute(&mut self, sizes: &[u32], exponents: &[i8], started_us: f64) -> Envelope {
+        let Some(computer) = &mut self.computer else {
+            return wire::failed("The lane has no run.");
+        };
+        let samples = TaskSamples {
+            inputs: &self.inputs,
+            labels: &self.labels,
+            sizes,
+        };
+        match computer.compute(samples, exponents) {
+            Ok(tally) => {
+                let elapsed_us = self.clock.now_us() - started_us;
+                match computer.sums() {
+                    SumsView::Exact(sums) => wire::done_exact(sums, tally, elapsed_us),
+                    SumsView::Plain(sums) => wire::done_plain(sums, tally, elapsed_us),
+                }
+            }
+            Err(Fault::Overflow(fits)) => wire::overflow(&fits),
+            Err(Fault::Failed(message)) => wire::failed(&message),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A lane: one engine on one thread of its own, fed by messages.
+//!
+//! A lane knows a run, the parameters it was given last, and nothing of sessions, leases or the network.
+
+mod compute;
+mod export;
+
+pub use export::Lane;
+
+/// Summed gradients of a task's micro-batches, in the order of the flat parameter vector.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Sums {
+    /// Fixed point, for the `exact` codec.
+    Exact(Vec<i32>),
+    /// Floating point, for the `f32` codec.
+    Plain(Vec<f32>),
+}
+
+/// A finished task.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Done {
+    /// The gradients' sums.
+    pub(crate) sums: Sums,
+    /// The sums over samples.
+    pub(crate) tally: Tally,
+    /// Time from the task's arrival to its sums.
+    pub(crate) elapsed_us: u64,
+}
+
+/// Sums over the samples of a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Samples.
+    pub(crate) samples: u32,
+    /// Losses, in units of 2^-20 nats.
+    pub(crate) loss_q20: i64,
+    /// Samples classified correctly.
+    pub(crate) correct: u32,
+}
+
+/// What a lane says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Report {
+    /// The run is loaded.
+    Ready,
+    /// A task is done.
+    Done(Done),
+    /// The task's gradients do not fit their exponents; per tensor the largest that does.
+    Overflow {
+        /// One per tensor.
+        fits: Vec<i8>,
+    },
+    /// The run could not be loaded or the task not be computed; the lane lives on.
+    Failed {
+        /// A sentence.
+        message: String,
+    },
+    /// The lane is gone.
+    Crashed {
+        /// A sentence.
+        message: String,
+    },
+}

@@ -1,0 +1,74 @@
+/**
+ * The engine's wasm module: which of the two builds this browser runs, and its loading.
+ *
+ * Both builds do the same. The relaxed one can also fuse multiplications and additions, with
+ * instructions that not every browser has; a module that holds one unknown instruction does not
+ * load at all.
+ */
+import relaxedUrl from '../wasm/relaxed/tabswarm_client_wasm_bg.wasm?url';
+import simdUrl from '../wasm/simd128/tabswarm_client_wasm_bg.wasm?url';
+
+/** What a build exports to scripts. */
+export type Engine = typeof import('../wasm/simd128/tabswarm_client_wasm.js');
+
+/** The builds, by folder name. */
+export type Build = 'relaxed' | 'simd128';
+
+/** A build whose code is compiled; workers get it by message and need not compile it again. */
+export interface CompiledModule {
+  build: Build;
+  module: WebAssembly.Module;
+}
+
+// A module with one function `() -> v128` each: an operation on constant vectors.
+const HEADER = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0];
+// `i8x16.splat (i32.const 0)`.
+const SPLAT = [65, 0, 253, 15];
+const END = 11;
+
+function runs(...body: number[]): boolean {
+  // Sizes come first: of the code section, then its count of functions, then of the function, whose
+  // first byte says that it has no locals.
+  const code = [10, body.length + 4, 1, body.length + 2, 0, ...body, END];
+  return WebAssembly.validate(new Uint8Array([...HEADER, ...code]));
+}
+
+function choose(): Build {
+  // `i8x16.relaxed_swizzle`, by its number among the vector instructions.
+  if (runs(...SPLAT, ...SPLAT, 253, 128, 2)) return 'relaxed';
+  if (runs(...SPLAT)) return 'simd128';
+  throw new Error(
+    'This browser cannot help: it lacks WebAssembly SIMD. Browsers made since 2023 have it.',
+  );
+}
+
+const urls: Record<Build, string> = { relaxed: relaxedUrl, simd128: simdUrl };
+
+/** Fetches and compiles the build for this browser. */
+export async function compile(): Promise<CompiledModule> {
+  const build = choose();
+  const response = await fetch(urls[build]);
+  if (!response.ok) {
+    throw new Error(`The engine could not be loaded: the server answered ${response.status}.`);
+  }
+  return { build, module: await WebAssembly.compileStreaming(response) };
+}
+
+/** Starts a compiled build in this worker. Panics in it call `onPanic` before they end it. */
+export async function start(
+  compiled: CompiledModule,
+  onPanic: (message: string) => void,
+): Promise<Engine> {
+  const engine: Engine =
+    compiled.build === 'relaxed'
+      ? await import('../wasm/relaxed/tabswarm_client_wasm.js')
+      : await import('../wasm/simd128/tabswarm_client_wasm.js');
+  engine.initSync({ module: compiled.module });
+  engine.onPanic(onPanic);
+  return engine;
+}
+
+/** The text of anything thrown. */
+export function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
