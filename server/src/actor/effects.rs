@@ -1,0 +1,259 @@
+//! Carries out what the coordinator decided.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tabswarm_coordinator::{
+    ConnectionId, Effect, Event, Input, InvariantId, Payload, RunPhase, RunState, SnapshotCause,
+};
+use tabswarm_model::master::StepInput;
+use tabswarm_protocol::{ParamVersion, RunId, ServerMessage};
+use tracing::{debug, error, info, warn};
+
+use super::outbox::{Delivery, Outbound};
+use super::{Actor, events};
+use crate::evaluation::{self, Evaluated};
+use crate::snapshot_writer::{self, Written};
+use crate::view::{RunView, View};
+
+impl Actor {
+    pub(super) fn handle_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send {
+                connection,
+                message,
+            } => self.send(connection, message),
+            Effect::SendParams {
+                connection,
+                run_id,
+                version,
+            } => self.send_params(connection, run_id, version),
+            Effect::Close { connection } => {
+                if self.outboxes.close(connection) == Delivery::TooSlow {
+                    events::too_slow(connection.0, &self.metrics);
+                }
+            }
+            Effect::Accumulate {
+                run_id,
+                first,
+                payload,
+            } => self.accumulate(run_id, first, payload),
+            Effect::ResetAccumulator { run_id } => {
+                if let Some(run) = self.runs.get_mut(&run_id) {
+                    run.reset();
+                }
+            }
+            Effect::ApplyStep {
+                run_id,
+                version,
+                exponents,
+                samples,
+                rate_factor,
+            } => {
+                let exponents = &exponents;
+                let input = StepInput {
+                    exponents,
+                    samples,
+                    rate_factor,
+                };
+                self.apply(run_id, version, &input);
+            }
+            Effect::Evaluate { run_id, version } => self.evaluate(run_id, version),
+            Effect::TakeSnapshot {
+                run_id,
+                cause,
+                state,
+            } => self.take_snapshot(run_id, cause, state),
+            Effect::Event(event) => self.event(&event),
+        }
+    }
+
+    fn send_params(&mut self, connection: ConnectionId, run_id: RunId, version: ParamVersion) {
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            let frames = run.frames(version);
+            self.deliver(connection, Outbound::Frames(frames));
+        }
+    }
+
+    fn accumulate(&mut self, run_id: RunId, first: u32, payload: Payload) {
+        if let Some(run) = self.runs.get_mut(&run_id)
+            && !run.accumulate(first, payload)
+        {
+            let detail = format!("two updates of {run_id} begin at micro-batch {first}");
+            let id = InvariantId::LeaseOnce;
+            self.event(&Event::InvariantViolated { id, detail });
+        }
+    }
+
+    pub(super) fn evaluate(&self, run_id: RunId, version: ParamVersion) {
+        if let Some(run) = self.runs.get(&run_id) {
+            let params = Arc::clone(run.params());
+            self.evaluator.submit(evaluation::Job {
+                run_id,
+                version,
+                params,
+            });
+        }
+    }
+
+    fn send(&mut self, connection: ConnectionId, message: ServerMessage) {
+        let outbound = match &message {
+            ServerMessage::Run(assignment) => match self.runs.get(&assignment.run_id) {
+                Some(run) => Outbound::Assign {
+                    edge: run.edge(),
+                    message,
+                },
+                None => return,
+            },
+            _ => Outbound::Message(message),
+        };
+        self.deliver(connection, outbound);
+    }
+
+    fn deliver(&mut self, connection: ConnectionId, outbound: Outbound) {
+        if self.outboxes.deliver(connection, outbound) == Delivery::TooSlow {
+            events::too_slow(connection.0, &self.metrics);
+            self.follow_ups
+                .push_back(Input::Disconnected { connection });
+        }
+    }
+
+    fn apply(&mut self, run_id: RunId, version: ParamVersion, input: &StepInput<'_>) {
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        let started = Instant::now();
+        let outcome = run.apply(input);
+        let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.metrics.commit_us.add(elapsed_us);
+        self.follow_ups.push_back(Input::StepApplied {
+            run_id,
+            version,
+            outcome,
+        });
+    }
+
+    fn take_snapshot(&mut self, run_id: RunId, cause: SnapshotCause, state: RunState) {
+        let Some(run) = self.runs.get(&run_id) else {
+            return;
+        };
+        let version = state.version;
+        let job = run.snapshot_job(state);
+        debug!(%run_id, %version, ?cause, "snapshot begun");
+        if self
+            .writer
+            .submit(snapshot_writer::Job::Snapshot(Box::new(job)))
+        {
+            self.snapshots_pending += 1;
+        } else {
+            self.metrics.snapshot_failures.add(1);
+            warn!(%run_id, %version, "snapshot skipped: the disk does not keep up");
+            self.follow_ups
+                .push_back(Input::SnapshotFailed { run_id, version });
+        }
+    }
+
+    pub(super) fn written(&mut self, written: Written) {
+        self.snapshots_pending = self.snapshots_pending.saturating_sub(1);
+        let Written {
+            run_id,
+            version,
+            outcome,
+        } = written;
+        match outcome {
+            Ok(snapshots) => {
+                self.metrics.snapshots.add(1);
+                debug!(%run_id, %version, "snapshot durable");
+                if let Some(run) = self.runs.get_mut(&run_id) {
+                    run.snapshots = snapshots.into();
+                }
+                self.handle(Input::SnapshotDurable { run_id, version });
+            }
+            Err(problem) => {
+                self.metrics.snapshot_failures.add(1);
+                error!(%run_id, %version, problem, "snapshot could not be written; free disk space or fix the data directory");
+                self.handle(Input::SnapshotFailed { run_id, version });
+            }
+        }
+    }
+
+    pub(super) fn evaluated(&mut self, evaluated: Evaluated) {
+        let Evaluated { run_id, outcome } = evaluated;
+        let point = match outcome {
+            Ok(point) => point,
+            Err(problem) => {
+                warn!(%run_id, problem, "evaluation failed");
+                return;
+            }
+        };
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        run.evaluated(point);
+        let (version, loss, accuracy) = (point.version, point.loss, point.accuracy);
+        info!(
+            run = run.facts.run.name,
+            version, loss, accuracy, "evaluated"
+        );
+        let (dir, history) = (run.dir.clone(), Arc::clone(&run.history));
+        let status = self.coordinator.run_status(self.clock.now(), run_id);
+        if status.is_some_and(|status| status.phase != RunPhase::Running) {
+            // No later snapshot may come that would store it.
+            self.store(snapshot_writer::Job::History { dir, history });
+        }
+        self.is_dirty = true;
+    }
+
+    fn store(&mut self, job: snapshot_writer::Job) {
+        if !self.writer.submit(job) {
+            error!("a change could not be stored: the disk does not keep up");
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        events::record(event, &self.metrics);
+        match event {
+            Event::StepCommitted {
+                run_id,
+                version,
+                train_loss,
+                ..
+            } => {
+                if let Some(run) = self.runs.get_mut(run_id) {
+                    run.committed(*version, *train_loss);
+                }
+            }
+            Event::PhaseChanged { run_id, phase, .. } => {
+                if let Some(run) = self.runs.get(run_id) {
+                    let dir = run.dir.clone();
+                    self.store(snapshot_writer::Job::Phase { dir, phase: *phase });
+                }
+                self.publish();
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes the state of all runs visible.
+    pub(super) fn publish(&mut self) {
+        let now = self.clock.now();
+        let mut runs = Vec::with_capacity(self.runs.len());
+        for (run_id, run) in &mut self.runs {
+            if let Some(mut status) = self.coordinator.run_status(now, *run_id) {
+                let recent = run.publish();
+                // The digest that is told is one that can be fetched.
+                status.params_digest = run.digest();
+                runs.push(RunView {
+                    facts: Arc::clone(&run.facts),
+                    status,
+                    history: Arc::clone(&run.history),
+                    snapshots: Arc::clone(&run.snapshots),
+                    recent,
+                });
+            }
+        }
+        self.view.set(View { runs });
+        self.published = Some(now);
+        self.is_dirty = false;
+    }
+}

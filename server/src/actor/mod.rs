@@ -1,0 +1,433 @@
+//! The coordinator's thread: one loop that takes messages, asks the coordinator and does what it says.
+//!
+//! Everything that changes a run happens here, in order. Sockets, requests, the evaluation and the snapshot
+//! writer talk to this thread through one bounded queue; it never waits for any of them.
+
+mod effects;
+mod events;
+mod hosted;
+mod outbox;
+
+pub(crate) use hosted::PreparedRun;
+pub(crate) use outbox::{EdgeRun, Outbound, Outbox, TooSlow};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tabswarm_coordinator::{
+    ConnectionId, Coordinator, Effect, Input, ReceivedUpdate, RunCommand, RunPhase, WorkerStatus,
+};
+use tabswarm_protocol::client::Hello;
+use tabswarm_protocol::{ClientMessage, RunId, Timestamp, Token};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info};
+
+use crate::clock::Clock;
+use crate::evaluation::{Evaluated, Evaluator};
+use crate::limits::{
+    ACTOR_QUEUE_MESSAGES, PUBLISH_INTERVAL_MS, RECONNECT_IN_MS, REFRESH_INTERVAL_MS,
+    SNAPSHOT_DEADLINE,
+};
+use crate::metrics::Metrics;
+use crate::snapshot_writer::{SnapshotWriter, Written};
+use crate::view::ViewCell;
+use hosted::HostedRun;
+use outbox::Outboxes;
+
+/// What the thread may be told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A worker introduced itself on a new socket.
+    Hello {
+        /// The socket.
+        connection: ConnectionId,
+        /// What it said.
+        hello: Hello,
+        /// A fresh random token.
+        fresh_token: Token,
+        /// The way back.
+        outbox: Outbox,
+    },
+    /// Another message of a worker.
+    Worker {
+        /// The socket.
+        connection: ConnectionId,
+        /// What it said.
+        message: ClientMessage,
+    },
+    /// A decoded update.
+    Update {
+        /// The socket.
+        connection: ConnectionId,
+        /// The update.
+        update: ReceivedUpdate,
+    },
+    /// A socket is gone.
+    Disconnected {
+        /// The socket.
+        connection: ConnectionId,
+    },
+    /// Host a run.
+    Create {
+        /// The run.
+        prepared: Box<PreparedRun>,
+        /// Answered when it is in the published view.
+        done: oneshot::Sender<()>,
+    },
+    /// An operator's command.
+    Command {
+        /// Which run.
+        run_id: RunId,
+        /// What to do.
+        command: Command,
+        /// Answered when its effects are in the published view.
+        done: oneshot::Sender<Result<(), Forbidden>>,
+    },
+    /// Who is there?
+    Workers {
+        /// The answer.
+        reply: oneshot::Sender<Vec<WorkerStatus>>,
+    },
+    /// An evaluation is done.
+    Evaluated(Evaluated),
+    /// A snapshot is written, or could not be.
+    Written(Written),
+    /// Take snapshots, tell workers, end.
+    Shutdown,
+}
+
+/// What an operator may want of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Begin, or go on after a pause.
+    Start,
+    /// No more leases.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// End for good.
+    Stop,
+}
+
+/// A command that makes no sense in the run's phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the run is {phase}")]
+pub(crate) struct Forbidden {
+    /// The phase.
+    pub(crate) phase: RunPhase,
+}
+
+impl Command {
+    fn check(self, phase: RunPhase) -> Result<RunCommand, Forbidden> {
+        let command = match self {
+            Self::Start => RunCommand::Start,
+            Self::Resume if phase == RunPhase::Paused => RunCommand::Start,
+            Self::Resume => return Err(Forbidden { phase }),
+            Self::Pause => RunCommand::Pause,
+            Self::Stop => RunCommand::Stop,
+        };
+        if phase.allows(command) {
+            Ok(command)
+        } else {
+            Err(Forbidden { phase })
+        }
+    }
+}
+
+/// The thread is gone: the server is going down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the server is going down")]
+pub(crate) struct ActorGone;
+
+/// The way to the thread.
+#[derive(Debug, Clone)]
+pub(crate) struct ActorHandle(mpsc::Sender<Message>);
+
+impl ActorHandle {
+    /// Queues a message; waits while the queue is full.
+    pub(crate) async fn send(&self, message: Message) -> Result<(), ActorGone> {
+        self.0.send(message).await.map_err(|_gone| ActorGone)
+    }
+
+    /// Sends a message that is answered and waits for the answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<T, ActorGone> {
+        let (sender, answer) = oneshot::channel();
+        self.send(message(sender)).await?;
+        answer.await.map_err(|_gone| ActorGone)
+    }
+}
+
+/// How the thread ended.
+pub(crate) type Ended = oneshot::Receiver<()>;
+
+/// Starts the thread. The second value is told when it ends; it is dropped if the thread panicked.
+///
+/// `epoch` is another number at every start: leases of before a restart must not be taken for later ones.
+pub(crate) fn spawn(
+    epoch: u32,
+    clock: Clock,
+    view: Arc<ViewCell>,
+    metrics: Arc<Metrics>,
+) -> io::Result<(ActorHandle, Ended)> {
+    let (sender, inbox) = mpsc::channel(ACTOR_QUEUE_MESSAGES);
+    let (ended_sender, ended) = oneshot::channel();
+    let results = sender.clone();
+    // Both helpers may wait for room in the queue: the thread never waits for them. After its end nobody listens.
+    let evaluator = Evaluator::spawn(move |evaluated| {
+        drop(results.blocking_send(Message::Evaluated(evaluated)));
+    })?;
+    let results = sender.clone();
+    let writer = SnapshotWriter::spawn(move |written| {
+        drop(results.blocking_send(Message::Written(written)));
+    })?;
+    let timer = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let actor = Actor {
+        clock,
+        coordinator: Coordinator::new(epoch),
+        runs: BTreeMap::new(),
+        outboxes: Outboxes::default(),
+        evaluator,
+        writer,
+        view,
+        metrics,
+        effects: Vec::new(),
+        follow_ups: VecDeque::new(),
+        snapshots_pending: 0,
+        published: None,
+        is_dirty: true,
+    };
+    thread::Builder::new()
+        .name("coordinator".to_owned())
+        .spawn(move || {
+            actor.run(&timer, inbox);
+            // Nobody may be waiting any more.
+            ended_sender.send(()).ok();
+        })?;
+    Ok((ActorHandle(sender), ended))
+}
+
+struct Actor {
+    clock: Clock,
+    coordinator: Coordinator,
+    runs: BTreeMap<RunId, HostedRun>,
+    outboxes: Outboxes,
+    evaluator: Evaluator,
+    writer: SnapshotWriter,
+    view: Arc<ViewCell>,
+    metrics: Arc<Metrics>,
+    effects: Vec<Effect>,
+    /// Inputs that came from carrying out effects.
+    follow_ups: VecDeque<Input>,
+    snapshots_pending: usize,
+    published: Option<Timestamp>,
+    is_dirty: bool,
+}
+
+impl Actor {
+    fn run(mut self, timer: &tokio::runtime::Runtime, mut inbox: mpsc::Receiver<Message>) {
+        loop {
+            let wake = self.clock.instant(self.next_wake());
+            let message = match inbox.try_recv() {
+                Ok(message) => Some(message),
+                Err(_empty) => {
+                    let received = timer.block_on(async {
+                        tokio::time::timeout_at(wake.into(), inbox.recv()).await
+                    });
+                    match received {
+                        Ok(Some(message)) => Some(message),
+                        Ok(None) => return,
+                        Err(_elapsed) => None,
+                    }
+                }
+            };
+            let now = self.clock.now();
+            match message {
+                Some(Message::Shutdown) => break,
+                Some(message) => self.take(message),
+                None => {}
+            }
+            if self
+                .coordinator
+                .next_deadline()
+                .is_some_and(|deadline| deadline <= now)
+            {
+                self.handle(Input::Tick);
+            }
+            self.publish_when_due();
+        }
+        self.shut_down(timer, inbox);
+    }
+
+    fn next_wake(&self) -> Timestamp {
+        let interval = if self.is_dirty {
+            PUBLISH_INTERVAL_MS
+        } else {
+            REFRESH_INTERVAL_MS
+        };
+        let publish = self
+            .published
+            .map_or(Timestamp(0), |published| published + interval);
+        self.coordinator
+            .next_deadline()
+            .map_or(publish, |deadline| deadline.min(publish))
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Hello {
+                connection,
+                hello,
+                fresh_token,
+                outbox,
+            } => {
+                self.outboxes.add(connection, outbox);
+                self.handle(Input::Hello {
+                    connection,
+                    hello,
+                    fresh_token,
+                });
+            }
+            Message::Worker {
+                connection,
+                message,
+            } => self.handle(Input::Message {
+                connection,
+                message,
+            }),
+            Message::Update { connection, update } => {
+                self.handle(Input::Update { connection, update });
+            }
+            Message::Disconnected { connection } => {
+                self.outboxes.remove(connection);
+                self.handle(Input::Disconnected { connection });
+            }
+            Message::Create { prepared, done } => {
+                self.create(*prepared);
+                self.publish();
+                // Whoever asked may have gone away.
+                done.send(()).ok();
+            }
+            Message::Command {
+                run_id,
+                command,
+                done,
+            } => {
+                let outcome = self.command(run_id, command);
+                self.publish();
+                done.send(outcome).ok();
+            }
+            Message::Workers { reply } => drop(reply.send(self.coordinator.workers())),
+            Message::Evaluated(evaluated) => self.evaluated(evaluated),
+            Message::Written(written) => self.written(written),
+            Message::Shutdown => {}
+        }
+    }
+
+    fn create(&mut self, prepared: PreparedRun) {
+        let PreparedRun {
+            new_run,
+            master,
+            facts,
+            dir,
+            test_set,
+            history,
+            snapshots,
+        } = prepared;
+        let (run_id, version) = (new_run.run_id, new_run.state.version);
+        let is_evaluated = history.eval_of(version.0).is_some();
+        self.evaluator
+            .add_run(run_id, Arc::clone(&facts.run), test_set);
+        let digest = new_run.params_digest;
+        let hosted = HostedRun::new(facts, dir, master, digest, history, snapshots);
+        self.runs.insert(run_id, hosted);
+        self.handle(Input::CreateRun(Box::new(new_run)));
+        let status = self.coordinator.run_status(self.clock.now(), run_id);
+        if status.is_some_and(|status| status.phase == RunPhase::Finished) && !is_evaluated {
+            self.evaluate(run_id, version);
+        }
+    }
+
+    fn command(&mut self, run_id: RunId, command: Command) -> Result<(), Forbidden> {
+        // The run was found in the published view, and runs are never removed.
+        if let Some(status) = self.coordinator.run_status(self.clock.now(), run_id) {
+            let command = command.check(status.phase)?;
+            self.handle(Input::Command { run_id, command });
+        }
+        Ok(())
+    }
+
+    /// Gives an input to the coordinator and carries out all that follows.
+    fn handle(&mut self, input: Input) {
+        self.is_dirty = true;
+        self.follow_ups.push_back(input);
+        while let Some(input) = self.follow_ups.pop_front() {
+            let mut effects = std::mem::take(&mut self.effects);
+            self.coordinator
+                .handle(self.clock.now(), input, &mut effects);
+            for effect in effects.drain(..) {
+                self.handle_effect(effect);
+            }
+            self.effects = effects;
+        }
+    }
+
+    /// Snapshots are made durable, workers are told, sockets end.
+    fn shut_down(mut self, timer: &tokio::runtime::Runtime, mut inbox: mpsc::Receiver<Message>) {
+        let deadline = Instant::now() + SNAPSHOT_DEADLINE;
+        self.handle(Input::Shutdown {
+            reconnect_in_ms: RECONNECT_IN_MS,
+        });
+        while self.snapshots_pending > 0 {
+            let received = timer
+                .block_on(async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await });
+            match received {
+                Ok(Some(Message::Written(written))) => self.written(written),
+                // A worker that leaves now needs no answer, one that comes now is told by its socket's end.
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    error!(
+                        pending = self.snapshots_pending,
+                        "snapshots were not durable in time"
+                    );
+                    break;
+                }
+            }
+        }
+        self.outboxes.close_all();
+        for run in self.runs.values() {
+            self.writer.submit(crate::snapshot_writer::Job::History {
+                dir: run.dir.clone(),
+                history: Arc::clone(&run.history),
+            });
+        }
+        // The writer may be reporting into the queue: it must not wait for room there while we wait for it.
+        drop(inbox);
+        drop(self.writer);
+        info!("snapshots are durable");
+    }
+
+    fn publish_when_due(&mut self) {
+        let now = self.clock.now();
+        let age_ms = self
+            .published
+            .map_or(u64::MAX, |published| now.since_ms(published));
+        let due = (self.is_dirty && age_ms >= PUBLISH_INTERVAL_MS) || age_ms >= REFRESH_INTERVAL_MS;
+        if due {
+            self.publish();
+        }
+    }
+}
+
+/// Waits until the thread has ended; true if it did so in order.
+pub(crate) async fn joined(ended: Ended, within: Duration) -> bool {
+    matches!(tokio::time::timeout(within, ended).await, Ok(Ok(())))
+}

@@ -1,0 +1,208 @@
+//! Runs: create, list, command.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use tabswarm_coordinator::RunPhase;
+use tabswarm_coordinator::limits::MAX_RUNS;
+use tabswarm_model::run_file::MAX_RUN_FILE_BYTES;
+use tabswarm_protocol::RunId;
+use tracing::error;
+
+use crate::actor::{Command, Forbidden, Message};
+use crate::api::runs::no_run;
+use crate::api::wire::RunStatusJson;
+use crate::app::App;
+use crate::dataset::IngestError;
+use crate::hosting::CreateError;
+use crate::http::json;
+use crate::problem::Problem;
+use crate::view::RunView;
+
+/// A run as the operator sees it.
+#[derive(Debug, Serialize)]
+struct AdminRunJson {
+    run_id: u32,
+    /// Why it is in its phase, where that was not a command.
+    reason: Option<String>,
+    #[serde(flatten)]
+    status: RunStatusJson,
+}
+
+impl AdminRunJson {
+    fn new(view: &RunView) -> Self {
+        Self {
+            run_id: view.facts.run_id.0,
+            reason: view.status.reason.clone(),
+            status: RunStatusJson::new(view),
+        }
+    }
+}
+
+/// All runs.
+pub(crate) async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let view = app.view.get();
+    let runs: Vec<_> = view.runs.iter().map(AdminRunJson::new).collect();
+    json(&headers, &runs)
+}
+
+/// One run.
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    answer(&app, &headers, &name)
+}
+
+fn answer(app: &App, headers: &HeaderMap, name: &str) -> Result<Response, Problem> {
+    let view = app.view.get();
+    let run = view.run(name).ok_or_else(|| no_run(name))?;
+    Ok(json(headers, &AdminRunJson::new(run)))
+}
+
+/// What to do with a new run.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CreateQuery {
+    #[serde(default)]
+    start: bool,
+}
+
+/// Creates a run from a run file.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    query: Result<Query<CreateQuery>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let Query(CreateQuery { start }) = query.map_err(|error| bad_run_file(error.to_string()))?;
+    let body = body.map_err(|rejection| {
+        let detail = format!("The run file can't be read: {rejection}. At most {MAX_RUN_FILE_BYTES} bytes are allowed.");
+        Problem::new(rejection.status(), "bad_body", "Unreadable run file", detail)
+    })?;
+    let text = String::from_utf8(body.into())
+        .map_err(|error| bad_run_file(format!("the run file is not UTF-8: {error}")))?;
+    let _one_at_a_time = app.creating.lock().await;
+    if app.view.get().runs.len() >= MAX_RUNS {
+        let detail = format!("The server has {MAX_RUNS} runs, as many as it takes.");
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "too_many_runs",
+            "Too many runs",
+            detail,
+        ));
+    }
+    let hosts = Arc::clone(&app.hosts);
+    let prepared = tokio::task::spawn_blocking(move || hosts.create(&text)).await;
+    let prepared = match prepared {
+        Ok(created) => Box::new(created.map_err(refused)?),
+        Err(panic) => {
+            error!(%panic, "creating a run panicked");
+            return Err(Problem::internal());
+        }
+    };
+    let (run_id, name) = (prepared.facts.run_id, prepared.facts.run.name.clone());
+    let created = app
+        .actor
+        .ask(|done| Message::Create { prepared, done })
+        .await;
+    created.map_err(|_gone| Problem::going_down())?;
+    if start {
+        order(&app, run_id, &name, Command::Start).await?;
+    }
+    let answer = answer(&app, &headers, &name)?;
+    Ok((StatusCode::CREATED, answer).into_response())
+}
+
+/// Starts, pauses, resumes or stops a run.
+pub(crate) async fn command(
+    State(app): State<Arc<App>>,
+    Path((name, verb)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let command = match verb.as_str() {
+        "start" => Command::Start,
+        "pause" => Command::Pause,
+        "resume" => Command::Resume,
+        "stop" => Command::Stop,
+        _ => {
+            let detail =
+                format!("{verb:?} is no command; there are start, pause, resume and stop.");
+            return Err(Problem::not_found(detail));
+        }
+    };
+    let run_id = app.view.get().run(&name).map(|run| run.facts.run_id);
+    order(&app, run_id.ok_or_else(|| no_run(&name))?, &name, command).await?;
+    answer(&app, &headers, &name)
+}
+
+async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result<(), Problem> {
+    let ordered = app
+        .actor
+        .ask(|done| Message::Command {
+            run_id,
+            command,
+            done,
+        })
+        .await;
+    let ordered = ordered.map_err(|_gone| Problem::going_down())?;
+    ordered.map_err(|Forbidden { phase }| {
+        let detail = format!("The run {name:?} is {phase}; {}.", possible(phase));
+        Problem::new(
+            StatusCode::CONFLICT,
+            "wrong_phase",
+            "Not possible now",
+            detail,
+        )
+    })
+}
+
+fn possible(phase: RunPhase) -> &'static str {
+    match phase {
+        RunPhase::Created => "it can be started or stopped",
+        RunPhase::Running => "it can be paused or stopped",
+        RunPhase::Paused => "it can be resumed or stopped",
+        RunPhase::Finished | RunPhase::Stopped => "that is for good: create another run",
+    }
+}
+
+fn bad_run_file(detail: String) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "bad_run_file",
+        "Bad run file",
+        detail,
+    )
+}
+
+fn refused(error: CreateError) -> Problem {
+    match error {
+        CreateError::RunFile(error) => bad_run_file(error.to_string()),
+        CreateError::Exists { .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "name_taken",
+            "Name taken",
+            error.to_string(),
+        ),
+        CreateError::Ingest(IngestError::Store(_))
+        | CreateError::Stored(_)
+        | CreateError::RunDir(_) => {
+            error!(%error, "run could not be stored");
+            Problem::internal()
+        }
+        CreateError::Ingest(error) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Problem::new(
+                status,
+                "bad_dataset",
+                "Unusable data set",
+                error.to_string(),
+            )
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What request handlers and sockets share, and the two routers.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderValue, Uri};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use tabswarm_model::run_file::MAX_RUN_FILE_BYTES;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+
+use crate::actor::ActorHandle;
+use crate::assets::Assets;
+use crate::auth::Guard;
+use crate::blob_cache::BlobCache;
+use crate::config::Config;
+use crate::hosting::Hosts;
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::store::Store;
+use crate::view::ViewCell;
+use crate::{admin, api, assets, ws};
+
+/// Shared by all handlers.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// As started.
+    pub(crate) config: Config,
+    /// The coordinator's thread.
+    pub(crate) actor: ActorHandle,
+    /// What it published.
+    pub(crate) view: Arc<ViewCell>,
+    /// Files.
+    pub(crate) store: Arc<Store>,
+    /// Makes runs ready.
+    pub(crate) hosts: Arc<Hosts>,
+    /// One run is created at a time: ingestion uses all cores already.
+    pub(crate) creating: Mutex<()>,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The page.
+    pub(crate) assets: Arc<Assets>,
+    /// Chunks and parameters that were asked for lately.
+    pub(crate) blobs: BlobCache,
+    /// The admin token's hash.
+    pub(crate) guard: Guard,
+    /// One permit per worker's socket.
+    pub(crate) sockets: Arc<Semaphore>,
+    /// Number of the next socket.
+    pub(crate) next_connection: AtomicU64,
+    /// Held by every socket: shutdown waits until all are dropped.
+    pub(crate) alive: mpsc::Sender<()>,
+}
+
+/// The volunteers' interface.
+pub(crate) fn public_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/ws", get(ws::upgrade))
+        .route("/healthz", get(healthz))
+        .route("/api/runs", get(api::runs::list))
+        .route("/api/runs/{name}", get(api::runs::show))
+        .route("/api/runs/{name}/run.json", get(api::runs::run_json))
+        .route("/api/runs/{name}/history", get(api::runs::history))
+        .route("/api/runs/{name}/snapshots", get(api::runs::snapshots))
+        .route("/api/params/{digest}", get(api::blobs::params))
+        .route("/api/datasets/{digest}", get(api::blobs::dataset))
+        .route("/api/chunks/{digest}", get(api::blobs::chunk))
+        .fallback(get(assets::serve))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::map_response(secure))
+        .with_state(app)
+}
+
+/// The operators' interface.
+pub(crate) fn admin_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route(
+            "/admin/runs",
+            get(admin::runs::list).post(admin::runs::create),
+        )
+        .route("/admin/runs/{name}", get(admin::runs::show))
+        .route("/admin/runs/{name}/{verb}", post(admin::runs::command))
+        .route("/admin/workers", get(admin::workers::list))
+        .route("/metrics", get(admin::metrics))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&app),
+            admin::require_token,
+        ))
+        // Outside the token: a supervisor may ask without one.
+        .route("/healthz", get(healthz))
+        .layer(DefaultBodyLimit::max(MAX_RUN_FILE_BYTES))
+        .layer(axum::middleware::map_response(secure))
+        .with_state(app)
+}
+
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    Problem::not_found(format!("There is nothing at {}.", uri.path()))
+}
+
+async fn wrong_method() -> Problem {
+    Problem::wrong_method()
+}
+
+/// The page runs nothing but its own files; sockets to the own origin are part of `'self'`.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
+     style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; \
+     manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Nothing of the device but the battery's state, which the volunteer's rules need, and the wake lock.
+const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), battery=(self), camera=(), \
+     display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), payment=(), \
+     screen-wake-lock=(self), usb=()";
+
+async fn secure(response: Response) -> Response {
+    let mut response = response.into_response();
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            PERMISSIONS_POLICY,
+        ),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,77 @@
+//! The command line: `serve`, and verbs that talk to a running server's admin listener.
+//!
+//! Exit codes: 0 done, 1 it failed, 2 the command line makes no sense.
+
+mod client;
+mod run;
+mod serve;
+mod table;
+mod worker;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "tabswarm",
+    version,
+    about = "Trains neural networks on computers that their owners lend by opening a page",
+    after_help = "Examples:\n  \
+        tabswarm serve --data-dir data --datasets-dir datasets\n  \
+        tabswarm run create runs/mnist-mlp.toml --start\n  \
+        tabswarm run list"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a server.
+    Serve(serve::ServeArgs),
+    /// Create, list and command runs of a running server.
+    #[command(subcommand)]
+    Run(run::RunCommand),
+    /// Look at the workers of a running server.
+    #[command(subcommand)]
+    Worker(worker::WorkerCommand),
+}
+
+/// Does what the process's arguments say.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => args.run(),
+        Command::Run(command) => command.run(),
+        Command::Worker(command) => command.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed there is nobody to tell.
+            drop(writeln!(io::stderr(), "error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes an answer to standard output; a reader that has gone away is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

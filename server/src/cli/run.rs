@@ -1,0 +1,255 @@
+//! `tabswarm run …`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use tabswarm_model::Run;
+
+use super::client::{ClientArgs, parse};
+use super::print;
+use super::table::{Align, grouped, or_dash, table};
+
+/// Verbs about runs.
+#[derive(Debug, Subcommand)]
+pub(super) enum RunCommand {
+    /// Check a run file without a server.
+    #[command(after_help = "Example:\n  tabswarm run check runs/mnist-mlp.toml")]
+    Check {
+        /// The run file.
+        file: PathBuf,
+    },
+    /// Create a run; its data set is read and stored first.
+    #[command(after_help = "Example:\n  tabswarm run create runs/mnist-mlp.toml --start")]
+    Create {
+        /// The run file.
+        file: PathBuf,
+        /// Start it at once.
+        #[arg(long)]
+        start: bool,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// List all runs.
+    List {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Show one run.
+    Show(Named),
+    /// Hand out work: begin, or go on after a pause.
+    Start(Named),
+    /// Hand out no more work until the run is resumed; a snapshot is taken.
+    Pause(Named),
+    /// Go on after a pause.
+    Resume(Named),
+    /// End a run for good; a snapshot is taken.
+    Stop(Named),
+}
+
+/// A run of a server.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The run's name.
+    name: String,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// What the tables need of the server's answer.
+#[derive(Debug, Deserialize)]
+struct RunRow {
+    name: String,
+    title: String,
+    phase: String,
+    reason: Option<String>,
+    version: u64,
+    steps_total: u64,
+    epoch: u64,
+    epochs: u64,
+    samples_committed: u64,
+    samples_per_s: f64,
+    train_loss: Option<f64>,
+    eval: Option<EvalRow>,
+    workers: u64,
+    lanes: u64,
+    parameters: u64,
+    params_digest: String,
+    eta_s: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct EvalRow {
+    version: u64,
+    loss: f64,
+    accuracy: f64,
+}
+
+impl RunCommand {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Check { file } => check(&file),
+            Self::Create {
+                file,
+                start,
+                client,
+            } => create(&file, start, &client),
+            Self::List { client } => list(&client),
+            Self::Show(named) => {
+                let path = named.path("")?;
+                show(&named.client, &named.client.client()?.get(&path)?)
+            }
+            Self::Start(named) => named.order("start"),
+            Self::Pause(named) => named.order("pause"),
+            Self::Resume(named) => named.order("resume"),
+            Self::Stop(named) => named.order("stop"),
+        }
+    }
+}
+
+impl Named {
+    /// A run's address; names that no run can have would change it.
+    fn path(&self, suffix: &str) -> anyhow::Result<String> {
+        let name = &self.name;
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            || name.is_empty()
+        {
+            bail!("{name:?} is no run's name: names are letters, digits and dashes");
+        }
+        Ok(format!("/admin/runs/{name}{suffix}"))
+    }
+
+    fn order(&self, verb: &str) -> anyhow::Result<()> {
+        let path = self.path(&format!("/{verb}"))?;
+        show(&self.client, &self.client.client()?.post(&path, "")?)
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file)
+        .with_context(|| format!("the run file {} can't be read", file.display()))
+}
+
+fn checked(file: &Path) -> anyhow::Result<(String, Run)> {
+    let text = read(file)?;
+    match Run::from_toml(&text) {
+        Ok(run) => Ok((text, run)),
+        Err(error) => bail!("{} is no valid run file:\n{error}", file.display()),
+    }
+}
+
+fn check(file: &Path) -> anyhow::Result<()> {
+    let (_, run) = checked(file)?;
+    let graph = run.graph();
+    print(&format!(
+        "{} is valid: run {:?}, {} parameters in {} tensors, {} epochs in steps of {} samples, {} arithmetic, codec {}",
+        file.display(),
+        run.name,
+        grouped(graph.layout.len() as u64),
+        graph.layout.tensors().len(),
+        run.epochs,
+        run.global_batch,
+        run.class.as_str(),
+        run.codec.as_str(),
+    ))
+}
+
+fn create(file: &Path, start: bool, args: &ClientArgs) -> anyhow::Result<()> {
+    let (text, _) = checked(file)?;
+    let path = if start {
+        "/admin/runs?start=true"
+    } else {
+        "/admin/runs"
+    };
+    show(args, &args.client()?.post(path, &text)?)
+}
+
+fn list(args: &ClientArgs) -> anyhow::Result<()> {
+    let answer = args.client()?.get("/admin/runs")?;
+    if args.json {
+        return print(&answer);
+    }
+    let runs: Vec<RunRow> = parse(&answer)?;
+    if runs.is_empty() {
+        return print("There are no runs; create one with `tabswarm run create FILE`.");
+    }
+    let columns = [
+        ("NAME", Align::Left),
+        ("PHASE", Align::Left),
+        ("STEP", Align::Right),
+        ("OF", Align::Right),
+        ("LOSS", Align::Right),
+        ("ACCURACY", Align::Right),
+        ("WORKERS", Align::Right),
+        ("SAMPLES/S", Align::Right),
+    ];
+    let row = |run: &RunRow| {
+        vec![
+            run.name.clone(),
+            run.phase.clone(),
+            grouped(run.version),
+            grouped(run.steps_total),
+            or_dash(run.train_loss.map(|loss| format!("{loss:.4}"))),
+            or_dash(run.eval.as_ref().map(EvalRow::percent)),
+            run.workers.to_string(),
+            format!("{:.0}", run.samples_per_s),
+        ]
+    };
+    let rows: Vec<_> = runs.iter().map(row).collect();
+    print(&table(&columns, &rows))
+}
+
+impl EvalRow {
+    fn percent(&self) -> String {
+        format!("{:.2} %", self.accuracy * 100.0)
+    }
+}
+
+fn show(args: &ClientArgs, answer: &str) -> anyhow::Result<()> {
+    if args.json {
+        return print(answer);
+    }
+    let run: RunRow = parse(answer)?;
+    let reason = run
+        .reason
+        .map(|reason| format!(" ({reason})"))
+        .unwrap_or_default();
+    let eval = run.eval.as_ref();
+    let evaluated =
+        eval.map(|e| format!("{}, loss {:.4} (step {})", e.percent(), e.loss, e.version));
+    let lines = [
+        ("name", run.name),
+        ("title", run.title),
+        ("phase", format!("{}{reason}", run.phase)),
+        (
+            "step",
+            format!("{} of {}", grouped(run.version), grouped(run.steps_total)),
+        ),
+        ("epoch", format!("{} of {}", run.epoch, run.epochs)),
+        ("samples", grouped(run.samples_committed)),
+        ("speed", format!("{:.0} samples/s", run.samples_per_s)),
+        (
+            "time left",
+            or_dash(run.eta_s.map(|seconds| format!("{seconds:.0} s"))),
+        ),
+        (
+            "training loss",
+            or_dash(run.train_loss.map(|loss| format!("{loss:.4}"))),
+        ),
+        ("test accuracy", or_dash(evaluated)),
+        (
+            "workers",
+            format!("{} with {} lanes", run.workers, run.lanes),
+        ),
+        ("parameters", grouped(run.parameters)),
+        ("digest", run.params_digest),
+    ];
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|(key, value)| format!("{key:<14} {value}"))
+        .collect();
+    print(&lines.join("\n"))
+}

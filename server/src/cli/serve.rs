@@ -1,0 +1,227 @@
+//! `tabswarm serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use tokio::signal;
+use tracing::{error, warn};
+
+use crate::auth::AdminToken;
+use crate::config::{
+    Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
+};
+use crate::server::{Handle, serve};
+use crate::telemetry::{self, LogFormat};
+
+/// Exit code after a second signal, as shells report an interrupt.
+const INTERRUPTED: i32 = 130;
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tabswarm serve\n  \
+    tabswarm serve --listen 0.0.0.0:8080 --allow-origin https://blog.example\n\n\
+    The first Ctrl-C ends the server in order: snapshots become durable and workers are told when to come \
+    back. The second one ends it at once; then the steps since the last snapshot are computed again.")]
+pub(super) struct ServeArgs {
+    /// Address for volunteers.
+    #[arg(
+        long,
+        env = "TABSWARM_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    listen: SocketAddr,
+    /// Address for operators; keep it on the loopback or behind a proxy with TLS.
+    #[arg(
+        long,
+        env = "TABSWARM_ADMIN_LISTEN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDRESS"
+    )]
+    admin_listen: SocketAddr,
+    /// Folder for everything that the server keeps.
+    #[arg(
+        long,
+        env = "TABSWARM_DATA_DIR",
+        default_value = "data",
+        value_name = "FOLDER"
+    )]
+    data_dir: PathBuf,
+    /// Folder with one folder for each data set.
+    #[arg(
+        long,
+        env = "TABSWARM_DATASETS_DIR",
+        default_value = "datasets",
+        value_name = "FOLDER"
+    )]
+    datasets_dir: PathBuf,
+    #[arg(
+        long,
+        help = "Another origin whose pages may connect, such as https://blog.example; may be given several times",
+        value_name = "ORIGIN", value_parser = parse_origin)]
+    allow_origin: Vec<String>,
+    /// Most connected workers.
+    #[arg(long, default_value_t = DEFAULT_MAX_WORKERS, value_name = "N")]
+    max_workers: usize,
+    /// Most open connections of each listener.
+    #[arg(long, default_value_t = DEFAULT_MAX_CONNECTIONS, value_name = "N")]
+    max_connections: usize,
+    /// Most open connections of one remote address; the loopback is exempt.
+    #[arg(long, default_value_t = DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, value_name = "N")]
+    max_connections_per_address: usize,
+    /// Form of the log lines on standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// Log level (error, warn, info, debug, trace), or a filter per module.
+    #[arg(
+        long,
+        env = "TABSWARM_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    log: String,
+    /// Token for the admin listener; without it one is kept in the data directory's file admin-token.
+    #[arg(
+        long,
+        env = "TABSWARM_ADMIN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        hide = true
+    )]
+    admin_token: Option<String>,
+}
+
+fn parse_origin(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let authority = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    match authority {
+        Some(authority)
+            if !authority.is_empty() && !authority.contains(['/', '?', '#', '@', ' ']) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("an origin is a scheme and a host, such as https://blog.example".to_owned()),
+    }
+}
+
+impl ServeArgs {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        if let Err(problem) = telemetry::init(self.log_format, &self.log) {
+            bail!(problem);
+        }
+        let admin_token = self
+            .admin_token
+            .as_deref()
+            .map(AdminToken::new)
+            .transpose()?;
+        let config = Config {
+            listen: self.listen,
+            admin_listen: self.admin_listen,
+            data_dir: self.data_dir,
+            datasets_dir: self.datasets_dir,
+            allowed_origins: self.allow_origin,
+            admin_token,
+            max_connections: self.max_connections.max(1),
+            max_connections_per_address: self.max_connections_per_address.max(1),
+            max_workers: self.max_workers,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("network")
+            .build()
+            .context("the network threads can't be started")?;
+        runtime.block_on(run_until_signal(config))
+    }
+}
+
+async fn run_until_signal(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("signals can't be listened to")?;
+    let mut handle: Handle = serve(config).await?;
+    tokio::select! {
+        () = signals.next() => {}
+        broken = handle.broken() => return Err(broken.into()),
+    }
+    tokio::select! {
+        ended = handle.shutdown() => Ok(ended?),
+        () = signals.next() => {
+            warn!("second signal: ending at once");
+            abort()
+        }
+    }
+}
+
+#[expect(clippy::exit, reason = "a second signal asks for exactly that")]
+fn abort() -> ! {
+    error!("ended before snapshots were durable");
+    std::process::exit(INTERRUPTED)
+}
+
+/// Ctrl-C, and SIGTERM where there is one.
+struct Signals {
+    #[cfg(unix)]
+    terminate: signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_checked() {
+        assert_eq!(
+            parse_origin("https://blog.example/").as_deref(),
+            Ok("https://blog.example")
+        );
+        assert_eq!(
+            parse_origin("http://localhost:5173").as_deref(),
+            Ok("http://localhost:5173")
+        );
+        for bad in [
+            "blog.example",
+            "https://",
+            "https://blog.example/page",
+            "ftp://blog.example",
+            "*",
+        ] {
+            assert!(parse_origin(bad).is_err(), "{bad}");
+        }
+    }
+}

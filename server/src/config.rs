@@ -1,0 +1,55 @@
+//! What a server needs to know to start.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::auth::AdminToken;
+
+/// Connections of both listeners.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 4_096;
+/// Connections of one remote address (an IPv6 network counts as one).
+pub const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 64;
+/// Workers connected at a time.
+pub const DEFAULT_MAX_WORKERS: usize = 2_048;
+
+/// A server's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where volunteers connect.
+    pub listen: SocketAddr,
+    /// Where operators connect.
+    pub admin_listen: SocketAddr,
+    /// Everything that the server keeps.
+    pub data_dir: PathBuf,
+    /// The operator's data sets, one folder each.
+    pub datasets_dir: PathBuf,
+    /// Origins besides the server's own whose pages may connect.
+    pub allowed_origins: Vec<String>,
+    /// The admin token; one is kept in the data directory if none.
+    pub admin_token: Option<AdminToken>,
+    /// Most open connections of each listener.
+    pub max_connections: usize,
+    /// Most open connections of one address. Loopback addresses are exempt: a proxy on this machine speaks
+    /// for everybody.
+    pub max_connections_per_address: usize,
+    /// Most connected workers.
+    pub max_workers: usize,
+}
+
+impl Config {
+    /// Both listeners on the loopback with ports that the system chooses.
+    pub fn local(data_dir: PathBuf, datasets_dir: PathBuf) -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            listen,
+            admin_listen: listen,
+            data_dir,
+            datasets_dir,
+            allowed_origins: Vec::new(),
+            admin_token: None,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
+            max_connections_per_address: DEFAULT_MAX_CONNECTIONS_PER_ADDRESS,
+            max_workers: DEFAULT_MAX_WORKERS,
+        }
+    }
+}

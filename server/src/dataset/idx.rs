@@ -1,0 +1,218 @@
+//! IDX files, the format of MNIST: a big-endian header of dimensions, then bytes.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+const UNSIGNED_BYTE: u8 = 8;
+/// More is no data set of samples with small shapes but a damaged header.
+const MAX_DIMS: u8 = 8;
+
+/// The contents of an IDX file of bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Idx {
+    /// Samples first.
+    pub(crate) dims: Vec<usize>,
+    /// Row-major.
+    pub(crate) data: Vec<u8>,
+}
+
+/// Why a file is not what it should be.
+#[derive(Debug, Error)]
+pub(crate) enum IdxError {
+    /// None of the usual names exists.
+    #[error(
+        "{} has no {name}; run `cargo xtask setup` to fetch the data sets, or put the file there",
+        folder.display()
+    )]
+    Missing {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// The usual name.
+        name: String,
+    },
+    /// The system can't read it.
+    #[error("{} can't be read: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// The system's message.
+        source: io::Error,
+    },
+    /// It is compressed.
+    #[error("{} is compressed; unpack it with gunzip", path.display())]
+    Compressed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Its first bytes are not those of an IDX file of bytes.
+    #[error(
+        "{} is no IDX file of bytes with {expected_dims} dimensions: it starts with {got:02x?}; {FETCH_AGAIN}",
+        path.display()
+    )]
+    Magic {
+        /// Which.
+        path: PathBuf,
+        /// The dimensions that it should have.
+        expected_dims: u8,
+        /// Its first bytes.
+        got: Vec<u8>,
+    },
+    /// Its length does not follow from its dimensions.
+    #[error(
+        "{} has {got} bytes, but its dimensions {dims:?} make {expected}: it is {}; {FETCH_AGAIN}",
+        path.display(),
+        if got < expected { "truncated" } else { "too long" }
+    )]
+    Length {
+        /// Which.
+        path: PathBuf,
+        /// From its header.
+        dims: Vec<usize>,
+        /// From the dimensions.
+        expected: u64,
+        /// As it is.
+        got: u64,
+    },
+}
+
+const FETCH_AGAIN: &str = "delete it and run `cargo xtask setup` to fetch it again";
+
+/// Reads `NAME-images-idx3-ubyte` or whatever `name` is, also with a dot before `idx`.
+pub(crate) fn read(folder: &Path, name: &str, expected_dims: u8) -> Result<Idx, IdxError> {
+    let dotted = name.replace("-idx", ".idx");
+    let found = [name, &dotted]
+        .into_iter()
+        .map(|name| folder.join(name))
+        .find(|path| path.is_file());
+    match found {
+        Some(path) => read_file(path, expected_dims),
+        None => Err(IdxError::Missing {
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+        }),
+    }
+}
+
+fn read_file(path: PathBuf, expected_dims: u8) -> Result<Idx, IdxError> {
+    let io_error = |source| IdxError::Io {
+        path: path.clone(),
+        source,
+    };
+    let mut file = File::open(&path).map_err(io_error)?;
+    let got = file.metadata().map_err(io_error)?.len();
+    let header_len = 4 + 4 * usize::from(expected_dims.min(MAX_DIMS));
+    let mut header = Vec::with_capacity(header_len);
+    file.by_ref()
+        .take(header_len as u64)
+        .read_to_end(&mut header)
+        .map_err(io_error)?;
+    if header.starts_with(&[0x1f, 0x8b]) {
+        return Err(IdxError::Compressed { path });
+    }
+    if !header.starts_with(&[0, 0, UNSIGNED_BYTE, expected_dims]) || header.len() < header_len {
+        header.truncate(4);
+        return Err(IdxError::Magic {
+            path,
+            expected_dims,
+            got: header,
+        });
+    }
+    let dims: Vec<usize> = header[4..]
+        .chunks_exact(4)
+        .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize)
+        .collect();
+    // Saturating: dimensions that overflow are longer than any file.
+    let values = dims
+        .iter()
+        .fold(1_u64, |acc, &dim| acc.saturating_mul(dim as u64));
+    let expected = values.saturating_add(header_len as u64);
+    if expected != got {
+        return Err(IdxError::Length {
+            path,
+            dims,
+            expected,
+            got,
+        });
+    }
+    let mut data = Vec::new();
+    file.read_to_end(&mut data).map_err(io_error)?;
+    if data.len() as u64 != values {
+        let got = data.len() as u64 + header_len as u64;
+        return Err(IdxError::Length {
+            path,
+            dims,
+            expected,
+            got,
+        });
+    }
+    Ok(Idx { dims, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::scratch::Scratch;
+
+    const NAME: &str = "train-labels-idx1-ubyte";
+
+    #[test]
+    fn both_spellings_are_read() {
+        let scratch = Scratch::new("idx-spelling");
+        for name in [NAME, "train-labels.idx1-ubyte"] {
+            let path = scratch.path().join(name);
+            std::fs::write(&path, fixture::idx(&[3], &[7, 8, 9])).unwrap();
+            let idx = read(scratch.path(), NAME, 1).unwrap();
+            assert_eq!(
+                idx,
+                Idx {
+                    dims: vec![3],
+                    data: vec![7, 8, 9]
+                }
+            );
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_fault_has_one_clear_message() {
+        let whole = fixture::idx(&[3], &[7, 8, 9]);
+        let cases: [(Option<Vec<u8>>, &[&str]); 7] = [
+            (
+                None,
+                &["has no train-labels-idx1-ubyte", "cargo xtask setup"],
+            ),
+            (
+                Some(whole[..whole.len() - 1].to_vec()),
+                &["truncated", "10 bytes", "make 11"],
+            ),
+            (
+                Some([whole.as_slice(), &[0]].concat()),
+                &["too long", "12 bytes"],
+            ),
+            (Some(whole[..6].to_vec()), &["no IDX file"]),
+            (
+                Some(fixture::idx(&[1, 3], &[7, 8, 9])),
+                &["with 1 dimensions", "starts with [00, 00, 08, 02]"],
+            ),
+            (Some(vec![0x1f, 0x8b, 8, 0, 0]), &["gunzip"]),
+            (Some(fixture::idx(&[u32::MAX], &[])), &["truncated"]),
+        ];
+        let scratch = Scratch::new("idx-faults");
+        for (bytes, expected) in cases {
+            if let Some(bytes) = &bytes {
+                std::fs::write(scratch.path().join(NAME), bytes).unwrap();
+            }
+            let message = read(scratch.path(), NAME, 1).unwrap_err().to_string();
+            for part in expected {
+                assert!(
+                    message.contains(part),
+                    "{message:?} should contain {part:?}"
+                );
+            }
+        }
+    }
+}

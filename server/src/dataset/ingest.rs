@@ -1,0 +1,387 @@
+//! Ingestion: IDX files become content-addressed chunks and manifests in the data directory.
+//!
+//! What is there already is left alone, so a second run over the same data costs reading and hashing only.
+
+use std::io::Write as _;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tabswarm_model::Run;
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, DatasetError, Manifest};
+use tabswarm_model::digest::Digest;
+use thiserror::Error;
+
+use super::idx::{self, Idx, IdxError};
+use crate::store::Store;
+use crate::store::chunks::{ChunkStore, StoredSetError};
+
+/// Brotli quality of chunks: higher ones take several times as long for a few percent.
+const BROTLI_QUALITY: u32 = 5;
+/// Brotli window of 4 MiB: no chunk of usual size is larger.
+const BROTLI_WINDOW_BITS: u32 = 22;
+
+/// What a run's data became.
+#[derive(Debug, Clone)]
+pub(crate) struct Ingested {
+    /// Digest of the training set's manifest.
+    pub(crate) dataset: Digest,
+    /// The training set.
+    pub(crate) manifest: Manifest,
+    /// Digest of the test set's manifest.
+    pub(crate) test_set: Digest,
+}
+
+/// Why a run's data can't be used.
+#[derive(Debug, Error)]
+pub(crate) enum IngestError {
+    /// A file is missing or damaged.
+    #[error(transparent)]
+    Idx(#[from] IdxError),
+    /// Images and labels are not equally many.
+    #[error(
+        "{} has {images} {prefix} images but {labels} {prefix} labels; delete the files and run `cargo xtask setup` to fetch them again",
+        folder.display()
+    )]
+    Counts {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// `train` or `t10k`.
+        prefix: &'static str,
+        /// Number of images.
+        images: usize,
+        /// Number of labels.
+        labels: usize,
+    },
+    /// There are no samples.
+    #[error("{} has no {prefix} samples", folder.display())]
+    Empty {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// `train` or `t10k`.
+        prefix: &'static str,
+    },
+    /// The images do not fit the model.
+    #[error(
+        "the {prefix} images of {} are {got:?}, but model.input is {expected:?}; change model.input or data.path",
+        folder.display()
+    )]
+    Shape {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// `train` or `t10k`.
+        prefix: &'static str,
+        /// Of one image.
+        got: Vec<usize>,
+        /// Of the model.
+        expected: Vec<usize>,
+    },
+    /// A label has no output of the model.
+    #[error(
+        "label {label} of {prefix} sample {sample} in {} is out of range: the model has {classes} outputs; change the last layer's units or data.path",
+        folder.display()
+    )]
+    Label {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// `train` or `t10k`.
+        prefix: &'static str,
+        /// Index of the sample.
+        sample: usize,
+        /// The label.
+        label: u8,
+        /// Outputs of the model.
+        classes: usize,
+    },
+    /// The manifest would break a limit.
+    #[error("{}: {source}", folder.display())]
+    Limits {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// Which limit.
+        source: DatasetError,
+    },
+    /// The data directory can't be written.
+    #[error(transparent)]
+    Store(#[from] StoredSetError),
+}
+
+/// Reads, checks and stores a run's training and test set.
+pub(crate) fn ingest(
+    run: &Run,
+    datasets_dir: &Path,
+    store: &Store,
+) -> Result<Ingested, IngestError> {
+    let source = Source {
+        folder: datasets_dir.join(&run.data.path),
+        run,
+    };
+    let train = source.read("train")?;
+    let test = source.read("t10k")?;
+    let (dataset, manifest) = source.put(&train, &store.training, true)?;
+    let (test_set, _) = source.put(&test, &store.test, false)?;
+    Ok(Ingested {
+        dataset,
+        manifest,
+        test_set,
+    })
+}
+
+struct Source<'a> {
+    folder: PathBuf,
+    run: &'a Run,
+}
+
+/// Checked images and labels.
+struct Samples {
+    images: Idx,
+    labels: Vec<u8>,
+    features: usize,
+}
+
+impl Source<'_> {
+    fn read(&self, prefix: &'static str) -> Result<Samples, IngestError> {
+        let folder = || self.folder.clone();
+        let images = idx::read(&self.folder, &format!("{prefix}-images-idx3-ubyte"), 3)?;
+        let labels = idx::read(&self.folder, &format!("{prefix}-labels-idx1-ubyte"), 1)?.data;
+        if images.dims[0] != labels.len() {
+            let (images, labels) = (images.dims[0], labels.len());
+            return Err(IngestError::Counts {
+                folder: folder(),
+                prefix,
+                images,
+                labels,
+            });
+        }
+        if labels.is_empty() {
+            return Err(IngestError::Empty {
+                folder: folder(),
+                prefix,
+            });
+        }
+        // A model may say [28, 28, 1] where the file says [28, 28].
+        let squeezed =
+            |dims: &[usize]| -> Vec<usize> { dims.iter().copied().filter(|&n| n != 1).collect() };
+        let expected = &self.run.model.input;
+        let got = &images.dims[1..];
+        let flat = expected.len() == 1 && expected[0] == got.iter().product::<usize>();
+        if !flat && squeezed(expected) != squeezed(got) {
+            let (got, expected) = (got.to_vec(), expected.clone());
+            return Err(IngestError::Shape {
+                folder: folder(),
+                prefix,
+                got,
+                expected,
+            });
+        }
+        let classes = self.run.graph().classes;
+        if let Some(sample) = labels
+            .iter()
+            .position(|&label| usize::from(label) >= classes)
+        {
+            let label = labels[sample];
+            return Err(IngestError::Label {
+                folder: folder(),
+                prefix,
+                sample,
+                label,
+                classes,
+            });
+        }
+        let features = got.iter().product();
+        Ok(Samples {
+            images,
+            labels,
+            features,
+        })
+    }
+
+    fn put(
+        &self,
+        samples: &Samples,
+        store: &ChunkStore,
+        compress: bool,
+    ) -> Result<(Digest, Manifest), IngestError> {
+        let chunks = put_chunks(samples, store, compress)?;
+        let count = |n: usize| u32::try_from(n).expect("IDX dimensions are 32 bits");
+        let manifest = Manifest {
+            sample_shape: self.run.model.input.clone(),
+            classes: count(self.run.graph().classes),
+            samples: count(samples.labels.len()),
+            chunk_samples: CHUNK_SAMPLES,
+            chunks,
+        };
+        let json = manifest.to_json();
+        let manifest = Manifest::from_json(&json).map_err(|source| IngestError::Limits {
+            folder: self.folder.clone(),
+            source,
+        })?;
+        let digest = Digest::of(json.as_bytes());
+        ChunkStore::put(&store.manifest_path(digest), json.as_bytes())?;
+        store.sync()?;
+        Ok((digest, manifest))
+    }
+}
+
+/// Stores all chunks on as many threads as there are cores and returns their digests in order.
+fn put_chunks(
+    samples: &Samples,
+    store: &ChunkStore,
+    compress: bool,
+) -> Result<Vec<Digest>, StoredSetError> {
+    let count = samples.labels.len().div_ceil(CHUNK_SAMPLES as usize);
+    let threads = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(count);
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Digest)>, StoredSetError> {
+        let mut done = Vec::new();
+        loop {
+            let chunk_idx = next.fetch_add(1, Ordering::Relaxed);
+            if chunk_idx >= count {
+                return Ok(done);
+            }
+            let bytes = samples.chunk(chunk_idx).to_bytes();
+            done.push((chunk_idx, put_chunk(&bytes, store, compress)?));
+        }
+    };
+    let parts = thread::scope(|scope| {
+        let spawn = |idx| {
+            let thread = thread::Builder::new().name(format!("ingest-{idx}"));
+            thread.spawn_scoped(scope, work)
+        };
+        // Where the system has no more threads, the ones that started (and this one) do the work.
+        let helpers: Vec<_> = (1..threads).map_while(|idx| spawn(idx).ok()).collect();
+        let mut parts = vec![work()];
+        for helper in helpers {
+            parts.push(helper.join().expect("ingestion does not panic"));
+        }
+        parts
+    });
+    let mut digests = Vec::with_capacity(count);
+    for part in parts {
+        digests.extend(part?);
+    }
+    digests.sort_unstable_by_key(|(chunk_idx, _)| *chunk_idx);
+    Ok(digests.into_iter().map(|(_, digest)| digest).collect())
+}
+
+fn put_chunk(bytes: &[u8], store: &ChunkStore, compress: bool) -> Result<Digest, StoredSetError> {
+    let digest = Digest::of(bytes);
+    ChunkStore::put(&store.chunk_path(digest), bytes)?;
+    let path = store.brotli_path(digest);
+    if compress && !path.exists() {
+        ChunkStore::put(&path, &brotli(bytes, BROTLI_QUALITY))?;
+    }
+    Ok(digest)
+}
+
+/// Bytes in brotli form.
+pub(crate) fn brotli(bytes: &[u8], quality: u32) -> Vec<u8> {
+    let mut writer =
+        brotli::CompressorWriter::new(Vec::new(), 64 << 10, quality, BROTLI_WINDOW_BITS);
+    writer
+        .write_all(bytes)
+        .expect("writing to memory does not fail");
+    writer.into_inner()
+}
+
+impl Samples {
+    fn chunk(&self, chunk_idx: usize) -> Chunk {
+        let first = chunk_idx * CHUNK_SAMPLES as usize;
+        let end = (first + CHUNK_SAMPLES as usize).min(self.labels.len());
+        Chunk {
+            inputs: self.images.data[first * self.features..end * self.features].to_vec(),
+            labels: self.labels[first..end]
+                .iter()
+                .map(|&label| u16::from(label))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::TestSet;
+    use crate::fixture;
+    use crate::scratch::Scratch;
+
+    fn check(change: impl FnOnce(&Path), expected: &[&str], name: &str) {
+        let scratch = Scratch::new(&format!("ingest-{name}"));
+        let datasets = scratch.path().join("datasets");
+        let folder = datasets.join("tiny");
+        fixture::write_dataset(&folder, 20, 10);
+        change(&folder);
+        let store = Store::open(&scratch.path().join("data")).unwrap();
+        let message = ingest(&fixture::run(), &datasets, &store)
+            .unwrap_err()
+            .to_string();
+        for part in expected {
+            assert!(
+                message.contains(part),
+                "{message:?} should contain {part:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_mistake_has_one_clear_message() {
+        let write = |name: &'static str, bytes: Vec<u8>| {
+            move |folder: &Path| std::fs::write(folder.join(name), bytes).unwrap()
+        };
+        check(
+            |folder| std::fs::remove_file(folder.join("t10k-images-idx3-ubyte")).unwrap(),
+            &["t10k-images-idx3-ubyte", "cargo xtask setup"],
+            "missing",
+        );
+        check(
+            write("train-labels-idx1-ubyte", fixture::idx(&[3], &[0; 3])),
+            &["20 train images", "3 train labels"],
+            "counts",
+        );
+        check(
+            write(
+                "train-images-idx3-ubyte",
+                fixture::idx(&[20, 3, 2], &[0; 120]),
+            ),
+            &["[3, 2]", "model.input is [2, 3]"],
+            "shape",
+        );
+        let labels = [[0; 9].as_slice(), &[2]].concat();
+        check(
+            write("t10k-labels-idx1-ubyte", fixture::idx(&[10], &labels)),
+            &["label 2 of t10k sample 9", "2 outputs"],
+            "label",
+        );
+        let empty = |folder: &Path| fixture::write_dataset(folder, 0, 10);
+        check(empty, &["no train samples"], "empty");
+    }
+
+    #[test]
+    fn chunks_are_stored_once_and_come_back() {
+        let scratch = Scratch::new("ingest-twice");
+        let datasets = scratch.path().join("datasets");
+        fixture::write_dataset(&datasets.join("tiny"), 2_500, 10);
+        let store = Store::open(&scratch.path().join("data")).unwrap();
+        let run = fixture::run();
+        let first = ingest(&run, &datasets, &store).unwrap();
+        let second = ingest(&run, &datasets, &store).unwrap();
+        assert_eq!(first.dataset, second.dataset);
+        let manifest = store.training.verify(first.dataset).unwrap();
+        assert_eq!((manifest.samples, manifest.chunks.len()), (2_500, 3));
+        let chunk = store.training.chunk(&manifest, 2).unwrap();
+        assert_eq!((chunk.labels.len(), chunk.labels[1]), (452, 1));
+        assert!(store.training.brotli_path(manifest.chunks[0]).exists());
+        let test = TestSet::load(&store, first.test_set).unwrap();
+        assert_eq!(
+            test.batches(4)
+                .map(|(_, labels)| labels.len())
+                .sum::<usize>(),
+            10
+        );
+        // The test set is nowhere that the public can ask for.
+        assert!(!store.training.manifest_path(first.test_set).exists());
+    }
+}

@@ -1,0 +1,52 @@
+//! A small run and its data files, for unit tests.
+
+use std::path::Path;
+
+use tabswarm_model::Run;
+
+/// Two classes of 2×3 images.
+pub(crate) const RUN_TOML: &str = r#"
+name = "tiny"
+seed = 1
+data = { format = "idx", path = "tiny" }
+optimizer = { kind = "adam", learning_rate = 0.01 }
+[model]
+input = [2, 3]
+layers = [{ kind = "flatten" }, { kind = "dense", units = 4 }, { kind = "relu" }, { kind = "dense", units = 2 }]
+loss = "softmax_cross_entropy"
+[train]
+epochs = 2
+micro_batch = 4
+global_batch = 8
+"#;
+
+/// The run of [`RUN_TOML`].
+pub(crate) fn run() -> Run {
+    Run::from_toml(RUN_TOML).unwrap()
+}
+
+/// An IDX file of bytes.
+pub(crate) fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, u8::try_from(dims.len()).unwrap()];
+    bytes.extend(dims.iter().flat_map(|dim| dim.to_be_bytes()));
+    bytes.extend_from_slice(data);
+    bytes
+}
+
+/// Writes the four files of a data set of 2×3 images with labels 0 and 1.
+pub(crate) fn write_dataset(folder: &Path, train: u32, test: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    for (prefix, samples) in [("train", train), ("t10k", test)] {
+        let pixels: Vec<u8> = (0..samples * 6)
+            .map(|n| (n * 37 % 251).to_le_bytes()[0])
+            .collect();
+        let labels: Vec<u8> = (0..samples).map(|n| (n % 2).to_le_bytes()[0]).collect();
+        let images = idx(&[samples, 2, 3], &pixels);
+        std::fs::write(folder.join(format!("{prefix}-images-idx3-ubyte")), images).unwrap();
+        std::fs::write(
+            folder.join(format!("{prefix}-labels-idx1-ubyte")),
+            idx(&[samples], &labels),
+        )
+        .unwrap();
+    }
+}

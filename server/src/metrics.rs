@@ -1,0 +1,258 @@
+//! Counters, and their text for Prometheus.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tabswarm_coordinator::InvariantId;
+use tabswarm_protocol::server::RejectReason;
+
+use crate::view::{RunView, View};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// All counters of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    /// Updates that count.
+    pub(crate) accepted: Counter,
+    rejected: [Counter; REJECT_REASONS.len()],
+    violations: [Counter; InvariantId::ALL.len()],
+    /// Steps committed.
+    pub(crate) steps: Counter,
+    /// Samples in accepted updates.
+    pub(crate) samples: Counter,
+    /// Bytes from workers.
+    pub(crate) received_bytes: Counter,
+    /// Bytes to workers.
+    pub(crate) sent_bytes: Counter,
+    /// Sockets that were cut because they read too slowly.
+    pub(crate) slow_workers: Counter,
+    /// Connections over a limit.
+    pub(crate) connections_refused: Counter,
+    /// Snapshots on stable storage.
+    pub(crate) snapshots: Counter,
+    /// Snapshots that could not be written.
+    pub(crate) snapshot_failures: Counter,
+    /// Time spent applying steps.
+    pub(crate) commit_us: Counter,
+}
+
+const REJECT_REASONS: [(RejectReason, &str); 7] = [
+    (RejectReason::Malformed, "malformed"),
+    (RejectReason::OutOfRange, "out_of_range"),
+    (RejectReason::WrongDigest, "wrong_digest"),
+    (RejectReason::WrongCounts, "wrong_counts"),
+    (RejectReason::UnknownLease, "unknown_lease"),
+    (RejectReason::Superseded, "superseded"),
+    (RejectReason::RunInactive, "run_inactive"),
+];
+
+impl Metrics {
+    /// Counts a rejected update.
+    pub(crate) fn rejected(&self, reason: RejectReason) {
+        let at = REJECT_REASONS
+            .iter()
+            .position(|(known, _)| *known == reason);
+        if let Some(counter) = at.and_then(|idx| self.rejected.get(idx)) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts a violated invariant.
+    pub(crate) fn violated(&self, id: InvariantId) {
+        let at = InvariantId::ALL.iter().position(|known| *known == id);
+        if let Some(counter) = at.and_then(|idx| self.violations.get(idx)) {
+            counter.add(1);
+        }
+    }
+
+    /// The text that a scraper reads.
+    pub(crate) fn expose(&self, view: &View) -> String {
+        let mut page = Page::default();
+        let version = env!("CARGO_PKG_VERSION");
+        page.family(
+            "build_info",
+            "gauge",
+            "Version of the server",
+            [(format!("version=\"{version}\""), 1.0)],
+        );
+        let accepted = (
+            "outcome=\"accepted\"".to_owned(),
+            self.accepted.get() as f64,
+        );
+        let rejected = REJECT_REASONS.iter().zip(&self.rejected);
+        let rejected =
+            rejected.map(|((_, word), n)| (format!("outcome=\"{word}\""), n.get() as f64));
+        page.family(
+            "gradients_total",
+            "counter",
+            "Updates by what became of them",
+            std::iter::once(accepted).chain(rejected),
+        );
+        let violations = InvariantId::ALL.iter().zip(&self.violations);
+        let violations = violations.map(|(id, n)| (format!("id=\"{id}\""), n.get() as f64));
+        page.family(
+            "invariant_violations_total",
+            "counter",
+            "Invariants found broken: bugs",
+            violations,
+        );
+        self.traffic(&mut page);
+        page.runs(view);
+        page.text
+    }
+
+    fn traffic(&self, page: &mut Page) {
+        let bytes = [
+            ("received", &self.received_bytes),
+            ("sent", &self.sent_bytes),
+        ];
+        let bytes = bytes.map(|(word, n)| (format!("direction=\"{word}\""), n.get() as f64));
+        page.family(
+            "ws_bytes_total",
+            "counter",
+            "Bytes of WebSocket messages",
+            bytes,
+        );
+        let commit_s = self.commit_us.get() as f64 / 1e6;
+        let counters = [
+            ("steps_total", "Steps committed", &self.steps),
+            (
+                "samples_total",
+                "Samples in accepted updates",
+                &self.samples,
+            ),
+            (
+                "slow_workers_total",
+                "Sockets cut for reading too slowly",
+                &self.slow_workers,
+            ),
+            (
+                "connections_refused_total",
+                "Connections over a limit",
+                &self.connections_refused,
+            ),
+            (
+                "snapshots_total",
+                "Snapshots on stable storage",
+                &self.snapshots,
+            ),
+            (
+                "snapshot_failures_total",
+                "Snapshots not written",
+                &self.snapshot_failures,
+            ),
+        ];
+        let counters = counters.map(|(name, help, n)| (name, help, n.get() as f64));
+        let seconds = (
+            "commit_seconds_total",
+            "Time spent applying steps",
+            commit_s,
+        );
+        for (name, help, value) in counters.into_iter().chain([seconds]) {
+            page.family(name, "counter", help, [(String::new(), value)]);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (String, f64)>,
+    ) {
+        let mut line = |arguments: std::fmt::Arguments<'_>| {
+            self.text
+                .write_fmt(arguments)
+                .expect("writing to a string does not fail");
+        };
+        line(format_args!(
+            "# HELP tabswarm_{name} {help}.\n# TYPE tabswarm_{name} {kind}\n"
+        ));
+        for (labels, value) in samples {
+            match labels.as_str() {
+                "" => line(format_args!("tabswarm_{name} {value}\n")),
+                labels => line(format_args!("tabswarm_{name}{{{labels}}} {value}\n")),
+            }
+        }
+    }
+
+    /// Gauges of each run; names of runs need no escaping.
+    fn runs(&mut self, view: &View) {
+        let families: [(&str, &str, Gauge); 5] = [
+            ("workers_connected", "Workers of a run", |run| {
+                Some(run.status.workers as f64)
+            }),
+            ("run_version", "Steps committed of a run", |run| {
+                Some(run.status.version.0 as f64)
+            }),
+            (
+                "run_samples_per_second",
+                "Samples committed per second",
+                |run| Some(run.status.samples_per_s),
+            ),
+            (
+                "train_loss",
+                "Mean loss of the newest step, in nats",
+                |run| run.status.train_loss,
+            ),
+            (
+                "eval_accuracy_ratio",
+                "Correct answers on the test set",
+                |run| Some(run.history.evals().last()?.accuracy),
+            ),
+        ];
+        for (name, help, value) in families {
+            let samples = view
+                .runs
+                .iter()
+                .filter_map(|run| Some((format!("run=\"{}\"", run.facts.run.name), value(run)?)));
+            self.family(name, "gauge", help, samples);
+        }
+    }
+}
+
+/// A run's value, if it has one.
+type Gauge = fn(&RunView) -> Option<f64>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_and_invariant_has_a_line() {
+        let metrics = Metrics::default();
+        metrics.rejected(RejectReason::Superseded);
+        metrics.violated(InvariantId::LeaseOnce);
+        let text = metrics.expose(&View::default());
+        for line in [
+            "tabswarm_gradients_total{outcome=\"superseded\"} 1\n",
+            "tabswarm_gradients_total{outcome=\"accepted\"} 0\n",
+            "tabswarm_invariant_violations_total{id=\"LEASE-ONCE\"} 1\n",
+            "tabswarm_invariant_violations_total{id=\"ELASTIC\"} 0\n",
+            "# TYPE tabswarm_ws_bytes_total counter\n",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

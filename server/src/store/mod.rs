@@ -1,0 +1,217 @@
+//! The data directory: who owns it, and where everything in it lies.
+//!
+//! ```text
+//! lock                        held while a server uses the directory
+//! admin-token                 only where the environment gives none
+//! chunks/DIGEST[.br]          training data, served as it lies here
+//! datasets/DIGEST.json        manifests of training sets
+//! test-sets/…                 the same two for test sets, which are never served
+//! runs/NAME/                  one folder a run, see `run_dir`
+//! ```
+//! Every file is written under another name, made durable and renamed, so that a crash leaves the old one or
+//! the new one.
+
+pub(crate) mod atomic;
+pub(crate) mod chunks;
+pub(crate) mod run_dir;
+pub(crate) mod snapshot;
+mod stored_state;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use chunks::ChunkStore;
+use run_dir::RunDir;
+
+/// Why a data directory can't be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It can't be made, read or written.
+    #[error(
+        "the data directory {} can't be used: {source}; choose another one with --data-dir or change its permissions",
+        path.display()
+    )]
+    Unusable {
+        /// The path that failed.
+        path: PathBuf,
+        /// The system's message.
+        source: io::Error,
+    },
+    /// Another server has it.
+    #[error(
+        "the data directory {} is in use by another server; stop that one or choose another directory with --data-dir",
+        path.display()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// An open data directory. The lock ends with it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+    /// Training data.
+    pub(crate) training: ChunkStore,
+    /// Test data.
+    pub(crate) test: ChunkStore,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens a data directory, made if missing, and takes its lock.
+    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
+        let test_sets = root.join("test-sets");
+        let training = ChunkStore::new(root.join("datasets"), root.join("chunks"));
+        let test = ChunkStore::new(test_sets.join("manifests"), test_sets.join("chunks"));
+        let runs = root.join("runs");
+        for folder in training
+            .folders()
+            .into_iter()
+            .chain(test.folders())
+            .chain([runs.as_path()])
+        {
+            std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
+        }
+        let lock = lock(root)?;
+        let store = Self {
+            root: root.to_owned(),
+            training,
+            test,
+            _lock: lock,
+        };
+        store
+            .remove_leftovers()
+            .map_err(|source| unusable(root, source))?;
+        Ok(store)
+    }
+
+    /// The file that holds the admin token.
+    pub(crate) fn admin_token_path(&self) -> PathBuf {
+        self.root.join(ADMIN_TOKEN_FILE)
+    }
+
+    fn runs_path(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// A run's folder; the name is a validated run name.
+    pub(crate) fn run_dir(&self, name: &str) -> RunDir {
+        RunDir::new(self.runs_path().join(name))
+    }
+
+    /// The names of all stored runs, sorted.
+    pub(crate) fn run_names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.runs_path())? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string()
+                && entry.file_type()?.is_dir()
+                && !atomic::is_unfinished(&name)
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Removes what a crash left half written.
+    fn remove_leftovers(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.runs_path())? {
+            let path = entry?.path();
+            if path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(atomic::is_unfinished)
+            {
+                std::fs::remove_dir_all(&path)?;
+            }
+        }
+        for name in self.run_names()? {
+            self.run_dir(&name).remove_leftovers()?;
+        }
+        for folder in self
+            .training
+            .folders()
+            .into_iter()
+            .chain(self.test.folders())
+        {
+            atomic::remove_unfinished(folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// Name of the admin token's file within a data directory.
+pub(crate) const ADMIN_TOKEN_FILE: &str = "admin-token";
+
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let path = root.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| unusable(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: root.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(unusable(&path, source)),
+    }
+}
+
+fn unusable(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Unusable {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_directory_has_one_owner() {
+        let scratch = Scratch::new("one-owner");
+        let first = Store::open(scratch.path()).unwrap();
+        assert!(matches!(
+            Store::open(scratch.path()),
+            Err(StoreError::Locked { .. })
+        ));
+        drop(first);
+        Store::open(scratch.path()).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let scratch = Scratch::new("in-the-way");
+        let path = scratch.path().join("file");
+        std::fs::write(&path, b"").unwrap();
+        let message = Store::open(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("file") && message.contains("--data-dir"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn unfinished_files_are_removed() {
+        let scratch = Scratch::new("unfinished");
+        drop(Store::open(scratch.path()).unwrap());
+        let leftover = scratch.path().join("chunks/.tmp-1-2-abc");
+        std::fs::write(&leftover, b"half").unwrap();
+        std::fs::create_dir(scratch.path().join("runs/.tmp-1-3-digits")).unwrap();
+        let store = Store::open(scratch.path()).unwrap();
+        assert!(!leftover.exists());
+        assert_eq!(store.run_names().unwrap(), [""; 0]);
+    }
+}

@@ -1,0 +1,317 @@
+//! One worker's socket: a task that owns it, reads it at its pace and writes what the coordinator's thread
+//! queued.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::ws::{CloseFrame, Message as WsMessage, WebSocket, close_code};
+use bytes::Bytes;
+use tabswarm_coordinator::ConnectionId;
+use tabswarm_protocol::client::Hello;
+use tabswarm_protocol::server::RefusalCode;
+use tabswarm_protocol::{ClientMessage, Decoder, RawMessage, ServerMessage, Token, encode_frames};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep_until, timeout};
+use tracing::{Instrument as _, debug, debug_span, error};
+
+use super::inbound::{self, Refusal};
+use super::pace::Pace;
+use crate::actor::{EdgeRun, Message, Outbound, Outbox, TooSlow};
+use crate::app::App;
+use crate::auth::random_bytes;
+use crate::limits::{FAREWELL_TIMEOUT, HELLO_TIMEOUT, OUTBOX_MESSAGES, WRITE_TIMEOUT};
+
+/// Close codes below 4000 belong to the protocol itself; these tell the reason in a browser's log.
+const CLOSE_VERSION_MISMATCH: u16 = 4_001;
+const CLOSE_TOO_SLOW: u16 = 4_002;
+
+/// Why a socket ends.
+#[derive(Debug)]
+enum End {
+    /// The peer closed it, or it broke.
+    Gone(String),
+    /// The coordinator's thread wants it closed; the reason was sent.
+    Closed,
+    /// It is told why.
+    Refused(Refusal),
+}
+
+/// Serves a socket until it ends.
+pub(super) async fn serve(socket: WebSocket, app: &Arc<App>, connection: ConnectionId) {
+    let _alive = app.alive.clone();
+    let span = debug_span!("socket", connection = connection.0);
+    async {
+        let mut socket = Socket {
+            stream: socket,
+            app,
+            connection,
+            decoder: Decoder::new(0),
+            waiting: Vec::new(),
+            edge: None,
+        };
+        let Ok(_permit) = app.sockets.try_acquire() else {
+            let message = "The server has as many workers as it takes; try again later.".to_owned();
+            socket
+                .farewell(&End::Refused(Refusal {
+                    code: RefusalCode::Full,
+                    message,
+                }))
+                .await;
+            return;
+        };
+        let end = socket.run().await;
+        match &end {
+            End::Gone(problem) => debug!(problem, "socket gone"),
+            End::Closed => debug!("socket closed"),
+            End::Refused(refusal) => {
+                debug!(code = ?refusal.code, refusal.message, "socket refused");
+            }
+        }
+        socket.farewell(&end).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+struct Socket<'a> {
+    stream: WebSocket,
+    app: &'a App,
+    connection: ConnectionId,
+    decoder: Decoder,
+    /// Decoded and not yet handled.
+    waiting: Vec<RawMessage>,
+    /// How updates are decoded, once the worker has a run.
+    edge: Option<EdgeRun>,
+}
+
+impl Socket<'_> {
+    async fn run(&mut self) -> End {
+        let hello = match timeout(HELLO_TIMEOUT, self.hello()).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(end)) => return end,
+            Err(_elapsed) => {
+                let message = "The worker did not introduce itself in time.".to_owned();
+                return End::Refused(Refusal {
+                    code: RefusalCode::TimedOut,
+                    message,
+                });
+            }
+        };
+        let fresh_token = match random_bytes() {
+            Ok(bytes) => Token(bytes),
+            Err(error) => {
+                error!(%error, "worker turned away");
+                return End::Gone(error.to_string());
+            }
+        };
+        let (queue, outbound) = mpsc::channel(OUTBOX_MESSAGES);
+        let (cut, is_cut) = oneshot::channel();
+        let (connection, outbox) = (self.connection, Outbox { queue, cut });
+        let greeting = Message::Hello {
+            connection,
+            hello,
+            fresh_token,
+            outbox,
+        };
+        if self.app.actor.send(greeting).await.is_err() {
+            return End::Closed;
+        }
+        let end = self.exchange(outbound, is_cut).await;
+        // The thread is gone only when everything is.
+        self.app
+            .actor
+            .send(Message::Disconnected { connection })
+            .await
+            .ok();
+        end
+    }
+
+    /// The first message, which must be a hello.
+    async fn hello(&mut self) -> Result<Hello, End> {
+        while self.waiting.is_empty() {
+            let message = self.stream.recv().await;
+            self.decode(message)?;
+        }
+        let raw = self.waiting.remove(0);
+        match raw.control().map_err(|error| End::Refused(error.into()))? {
+            ClientMessage::Hello(hello) => Ok(hello),
+            _ => Err(End::Refused(Refusal::protocol_error(
+                "the first message is no hello",
+            ))),
+        }
+    }
+
+    /// Reads and writes until something ends it.
+    async fn exchange(
+        &mut self,
+        mut outbound: mpsc::Receiver<Outbound>,
+        mut is_cut: oneshot::Receiver<TooSlow>,
+    ) -> End {
+        let mut pace = Pace::new(Instant::now());
+        let mut resume_at = None;
+        loop {
+            if let Err(end) = self.forward().await {
+                return end;
+            }
+            tokio::select! {
+                queued = outbound.recv() => {
+                    let Some(queued) = queued else { return closed(&mut is_cut) };
+                    let written = tokio::select! {
+                        written = self.write(queued) => written,
+                        Ok(TooSlow) = &mut is_cut => Err(too_slow()),
+                    };
+                    if let Err(end) = written {
+                        return end;
+                    }
+                }
+                message = self.stream.recv(), if resume_at.is_none() => {
+                    match self.decode(message) {
+                        Ok(bytes) => resume_at = pace.charge(Instant::now(), bytes),
+                        Err(end) => return end,
+                    }
+                }
+                () = sleep_until(resume_at.unwrap_or_else(Instant::now).into()), if resume_at.is_some() => {
+                    resume_at = None;
+                }
+            }
+        }
+    }
+
+    /// Takes what the socket gave; returns the number of bytes.
+    fn decode(&mut self, message: Option<Result<WsMessage, axum::Error>>) -> Result<usize, End> {
+        let bytes = match message {
+            Some(Ok(WsMessage::Binary(bytes))) => bytes,
+            Some(Ok(WsMessage::Ping(_) | WsMessage::Pong(_))) => return Ok(0),
+            Some(Ok(WsMessage::Text(_))) => {
+                return Err(End::Refused(Refusal::protocol_error("a text message")));
+            }
+            Some(Ok(WsMessage::Close(_))) | None => {
+                return Err(End::Gone("closed by the worker".to_owned()));
+            }
+            Some(Err(error)) => return Err(broken(&error)),
+        };
+        self.app.metrics.received_bytes.add(bytes.len() as u64);
+        self.decoder
+            .push(&bytes, &mut self.waiting)
+            .map_err(|error| End::Refused(error.into()))?;
+        Ok(bytes.len())
+    }
+
+    /// Passes decoded messages on.
+    async fn forward(&mut self) -> Result<(), End> {
+        for raw in self.waiting.drain(..) {
+            let message = inbound::interpret(self.connection, raw, self.edge)
+                .await
+                .map_err(End::Refused)?;
+            self.app
+                .actor
+                .send(message)
+                .await
+                .map_err(|_gone| End::Closed)?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, outbound: Outbound) -> Result<(), End> {
+        match outbound {
+            Outbound::Message(message) => self.send(&message).await,
+            Outbound::Assign { message, edge } => {
+                self.edge = Some(edge);
+                self.decoder.set_max_tensor_bytes(edge.max_update_bytes());
+                self.send(&message).await
+            }
+            Outbound::Frames(frames) => {
+                for frame in frames.iter() {
+                    self.send_bytes(frame.clone()).await?;
+                }
+                Ok(())
+            }
+            Outbound::Close => Err(End::Closed),
+        }
+    }
+
+    async fn send(&mut self, message: &ServerMessage) -> Result<(), End> {
+        for frame in encode_frames(message, &[]) {
+            self.send_bytes(frame.into()).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_bytes(&mut self, bytes: Bytes) -> Result<(), End> {
+        self.app.metrics.sent_bytes.add(bytes.len() as u64);
+        match timeout(WRITE_TIMEOUT, self.stream.send(WsMessage::Binary(bytes))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(End::Gone(error.to_string())),
+            Err(_elapsed) => Err(too_slow()),
+        }
+    }
+
+    /// Tells the worker why, if it is still there to hear it, and closes.
+    async fn farewell(&mut self, end: &End) {
+        let (code, refusal) = match end {
+            End::Gone(_) => return,
+            End::Closed => (close_code::NORMAL, None),
+            End::Refused(refusal) => (close_code_of(refusal.code), Some(refusal)),
+        };
+        let words = async {
+            if let Some(Refusal { code, message }) = refusal {
+                let refused = ServerMessage::Refused {
+                    code: *code,
+                    message: message.clone(),
+                };
+                for frame in encode_frames(&refused, &[]) {
+                    self.stream.send(WsMessage::Binary(frame.into())).await?;
+                }
+            }
+            let frame = CloseFrame {
+                code,
+                reason: "".into(),
+            };
+            self.stream.send(WsMessage::Close(Some(frame))).await?;
+            // The peer's own close: without waiting for it, the system may discard what was sent.
+            while let Some(Ok(_)) = self.stream.recv().await {}
+            Ok::<_, axum::Error>(())
+        };
+        match timeout(FAREWELL_TIMEOUT, words).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "the worker could not be told"),
+            Err(_elapsed) => debug!("the worker did not take the last message"),
+        }
+    }
+}
+
+/// The queue's other end was dropped: by a cut or by the coordinator's end.
+fn closed(is_cut: &mut oneshot::Receiver<TooSlow>) -> End {
+    match is_cut.try_recv() {
+        Ok(TooSlow) => too_slow(),
+        Err(_) => End::Closed,
+    }
+}
+
+fn too_slow() -> End {
+    let message =
+        "The worker took its messages too slowly. It can come back when its connection is better.";
+    End::Refused(Refusal {
+        code: RefusalCode::TooSlow,
+        message: message.to_owned(),
+    })
+}
+
+/// A message beyond the limits is the worker's fault, all else the network's.
+fn broken(error: &axum::Error) -> End {
+    let text = error.to_string();
+    if text.contains("too long") || text.contains("capacity") {
+        return End::Refused(Refusal::protocol_error(text));
+    }
+    End::Gone(text)
+}
+
+fn close_code_of(code: RefusalCode) -> u16 {
+    match code {
+        RefusalCode::VersionMismatch => CLOSE_VERSION_MISMATCH,
+        RefusalCode::TooSlow => CLOSE_TOO_SLOW,
+        RefusalCode::Full => close_code::AGAIN,
+        RefusalCode::ProtocolError => close_code::PROTOCOL,
+        _ => close_code::POLICY,
+    }
+}
