@@ -20,6 +20,10 @@ impl Heights {
         }
     }
 
+    pub(super) fn rows(self) -> usize {
+        self.blocks * self.base + self.taller
+    }
+
     pub(super) fn blocks(self) -> usize {
         self.blocks
     }
@@ -40,6 +44,7 @@ mod tests {
                 let heights = Heights::new(rows, tallest);
                 let all: Vec<usize> = (0..heights.blocks()).map(|i| heights.height(i)).collect();
                 assert_eq!(all.iter().sum::<usize>(), rows);
+                assert_eq!(heights.rows(), rows);
                 assert_eq!(all.len(), rows.div_ceil(tallest));
                 assert!(
                     all.iter().all(|&h| 0 < h && h <= tallest),

@@ -21,6 +21,8 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use std::ops::Range;
+
 pub use path::Path;
 
 use self::blocks::Heights;
@@ -95,6 +97,9 @@ impl Gemm {
 
     /// `target (rows, cols) = left (rows, depth) · right (depth, cols)`; with `accumulate`, `+=`: each chain
     /// then goes on from what `target` holds.
+    ///
+    /// Rows of a transposed left operand that are all zero may be given zeros without looking at `right`:
+    /// the same bits, as long as `right` is finite.
     pub(crate) fn product(
         &mut self,
         rows: usize,
@@ -103,43 +108,76 @@ impl Gemm {
         target: &mut [f32],
         accumulate: bool,
     ) {
-        let Panels { depth, cols, .. } = *right;
-        let nr = self.inner.nr;
+        let Self { inner, packed_left } = self;
+        let (depth, cols) = (right.depth, right.cols);
         for depth_first in (0..depth).step_by(DEPTH_BLOCK) {
-            let depth_len = DEPTH_BLOCK.min(depth - depth_first);
+            let depths = depth_first..depth.min(depth_first + DEPTH_BLOCK);
+            let accumulate = accumulate || depth_first > 0;
             for row_first in (0..rows).step_by(ROW_BLOCK) {
-                let rows_len = ROW_BLOCK.min(rows - row_first);
-                let (a, a_stride) = match left {
-                    Left::RowMajor(values) => {
-                        (&values[row_first * depth + depth_first..], Some(depth))
-                    }
+                let block_rows = ROW_BLOCK.min(rows - row_first);
+                let target = &mut target[row_first * cols..][..block_rows * cols];
+                let block = match left {
+                    Left::RowMajor(values) => Block {
+                        values: &values[row_first * depth + depth_first..],
+                        stride: Some(depth),
+                    },
                     Left::Transposed(values) => {
-                        let packed = &mut self.packed_left[..rows_len * depth_len];
-                        let heights = Heights::new(rows_len, self.inner.mr);
+                        let packed = &mut packed_left[..block_rows * depths.len()];
+                        let heights = Heights::new(block_rows, inner.mr);
                         pack::left(
                             packed,
                             heights,
                             &values[depth_first * rows + row_first..],
                             rows,
-                            depth_len,
                         );
-                        (&*packed, None)
+                        // Chains of zero products from zero stay zero. Pixels that no sample of a
+                        // micro-batch uses are common; a block that is not zero shows it at once.
+                        if !accumulate && packed.iter().all(|&value| value == 0.0) {
+                            target.fill(0.0);
+                            continue;
+                        }
+                        Block {
+                            values: packed,
+                            stride: None,
+                        }
                     }
                 };
-                for first in (0..cols).step_by(nr) {
-                    (self.inner.strip)(&mut Strip {
-                        rows: rows_len,
-                        depth: depth_len,
-                        cols: nr.min(cols - first),
-                        a,
-                        a_stride,
-                        b: &right.values[first * depth + depth_first * nr..][..depth_len * nr],
-                        c: &mut target[row_first * cols + first..],
-                        c_stride: cols,
-                        accumulate: accumulate || depth_first > 0,
-                    });
-                }
+                block.run(*inner, right, depths.clone(), target, accumulate);
             }
+        }
+    }
+}
+
+/// Some rows and depths of the left operand, as a [`Strip`] takes them.
+struct Block<'a> {
+    values: &'a [f32],
+    stride: Option<usize>,
+}
+
+impl Block<'_> {
+    /// Multiplies with every panel, restricted to `depths`, into the block's rows of the target.
+    fn run(
+        &self,
+        inner: Inner,
+        right: &Panels,
+        depths: Range<usize>,
+        target: &mut [f32],
+        accumulate: bool,
+    ) {
+        let (nr, cols) = (inner.nr, right.cols);
+        for first in (0..cols).step_by(nr) {
+            let panel = &right.values[first * right.depth..][..nr * right.depth];
+            (inner.strip)(&mut Strip {
+                rows: target.len() / cols,
+                depth: depths.len(),
+                cols: nr.min(cols - first),
+                a: self.values,
+                a_stride: self.stride,
+                b: &panel[depths.start * nr..depths.end * nr],
+                c: &mut target[first..],
+                c_stride: cols,
+                accumulate,
+            });
         }
     }
 }

@@ -52,13 +52,8 @@ fn transposed<const NR: usize>(rows: &mut [[f32; NR]], values: &[f32], depth: us
 }
 
 /// Packs rows that are stored as columns of stride `stride` into blocks of `(depth, height)`.
-pub(super) fn left(
-    packed: &mut [f32],
-    heights: Heights,
-    values: &[f32],
-    stride: usize,
-    depth: usize,
-) {
+pub(super) fn left(packed: &mut [f32], heights: Heights, values: &[f32], stride: usize) {
+    let depth = packed.len() / heights.rows();
     let mut row = 0;
     for block_idx in 0..heights.blocks() {
         let height = heights.height(block_idx);

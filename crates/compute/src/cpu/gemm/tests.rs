@@ -43,10 +43,18 @@ fn naive(class: ArithmeticClass, left: &[f32], right: &[f32], cols: usize, targe
 
 /// Checks all four combinations of operand layouts, from zero and accumulating, on every available path.
 fn check(rows: usize, depth: usize, cols: usize) {
-    let left = values(rows * depth, 1);
-    let right = values(depth * cols, 2);
+    check_values(
+        &values(rows * depth, 1),
+        &values(depth * cols, 2),
+        rows,
+        cols,
+    );
+}
+
+fn check_values(left: &[f32], right: &[f32], rows: usize, cols: usize) {
+    let depth = right.len() / cols;
     let held = values(rows * cols, 3);
-    let (left_t, right_t) = (transpose(&left, rows), transpose(&right, depth));
+    let (left_t, right_t) = (transpose(left, rows), transpose(right, depth));
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
         let mut gemm = Gemm::new(path).unwrap();
         let mut panels = gemm.panels(depth, cols);
@@ -56,10 +64,10 @@ fn check(rows: usize, depth: usize, cols: usize) {
             } else {
                 vec![0.0; held.len()]
             };
-            naive(path.class(), &left, &right, cols, &mut expected);
-            for right in [Right::RowMajor(&right), Right::Transposed(&right_t)] {
+            naive(path.class(), left, right, cols, &mut expected);
+            for right in [Right::RowMajor(right), Right::Transposed(&right_t)] {
                 gemm.pack(&mut panels, right, depth, cols);
-                for left in [Left::RowMajor(&left), Left::Transposed(&left_t)] {
+                for left in [Left::RowMajor(left), Left::Transposed(&left_t)] {
                     let mut target = if accumulate {
                         held.clone()
                     } else {
@@ -105,6 +113,20 @@ fn blocking_of_rows_and_depth_does_not_show() {
     for rows in [ROW_BLOCK - 1, ROW_BLOCK, ROW_BLOCK + 1, 2 * ROW_BLOCK + 5] {
         check(rows, DEPTH_BLOCK + 3, 33);
     }
+}
+
+#[test]
+fn rows_of_zeros_are_like_any_other_rows() {
+    let (rows, depth, cols) = (3 * ROW_BLOCK + 7, 9, 17);
+    let mut left = values(rows * depth, 8);
+    // One block of zeros of both signs, and rows of zeros in a block that is not all zero.
+    for (idx, value) in left[ROW_BLOCK * depth..(2 * ROW_BLOCK + 5) * depth]
+        .iter_mut()
+        .enumerate()
+    {
+        *value = if idx % 2 == 0 { 0.0 } else { -0.0 };
+    }
+    check_values(&left, &values(depth * cols, 9), rows, cols);
 }
 
 #[test]
