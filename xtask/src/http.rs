@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Longest wait for the server to take or to send bytes.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for the server to take bytes or to answer a question.
+const QUESTION: Duration = Duration::from_secs(10);
+/// Longest wait for an order to be carried out: creating a run cuts its data set into chunks
+/// and compresses them.
+const ORDER: Duration = Duration::from_mins(5);
 /// Answers are small JSON documents; more than this is a mistake.
 const RESPONSE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -55,6 +58,7 @@ impl Client {
         body: &str,
     ) -> Result<Response> {
         let address = self.address;
+        let patience = if method == "POST" { ORDER } else { QUESTION };
         let failed = || format!("{method} http://{address}{path}");
         let mut head = vec![
             format!("{method} {path} HTTP/1.0"),
@@ -69,12 +73,12 @@ impl Client {
             head.push(format!("Content-Length: {}", body.len()));
         }
         let request = format!("{}\r\n\r\n{body}", head.join("\r\n"));
-        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(failed)?;
+        let mut stream = TcpStream::connect_timeout(&address, QUESTION).with_context(failed)?;
         stream
-            .set_read_timeout(Some(TIMEOUT))
+            .set_read_timeout(Some(patience))
             .with_context(failed)?;
         stream
-            .set_write_timeout(Some(TIMEOUT))
+            .set_write_timeout(Some(QUESTION))
             .with_context(failed)?;
         stream.write_all(request.as_bytes()).with_context(failed)?;
         let mut answer = Vec::new();

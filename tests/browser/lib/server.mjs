@@ -7,8 +7,9 @@ import { DATASETS, FIXTURES, RESULTS, SERVER_BIN, WORKER_BIN } from './environme
 import { Program } from './processes.mjs';
 import { until } from './wait.mjs';
 
-/** A first start cuts the data set into chunks, slowly in a debug build. */
-const START_LIMIT_MS = 120_000;
+const START_LIMIT_MS = 60_000;
+/** Creating a run cuts its data set into chunks and compresses them, slowly in a debug build. */
+const CREATE_LIMIT_MS = 300_000;
 
 /** A port that was free a moment ago. */
 function freePort() {
@@ -79,6 +80,7 @@ export class Server {
       method: 'POST',
       headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/toml' },
       body,
+      signal: AbortSignal.timeout(CREATE_LIMIT_MS),
     });
     if (!answer.ok) throw new Error(`${fixture} was not created: ${await answer.text()}`);
     const runs = await this.#json('/api/runs');

@@ -20,8 +20,8 @@ use super::progress::Progress;
 
 /// Holds the administrator's token; without it the server keeps one in its data folder.
 const TOKEN_VARIABLE: &str = "TABSWARM_ADMIN_TOKEN";
-/// A first start cuts the data set into chunks, which takes a while.
-const START_LIMIT: Duration = Duration::from_mins(2);
+/// A start reads snapshots and compresses the page, which takes seconds at most.
+const START_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A run file's text and the name in it.
