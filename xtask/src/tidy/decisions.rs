@@ -38,8 +38,10 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
 /// `records` come in the order of their names, hence of their numbers.
 fn check_records(records: &[(String, String)]) -> Vec<String> {
     let mut faults = Vec::new();
+    // The template, where there is one, has number 0.
+    let first = usize::from(records.first().and_then(|(name, _)| number(name)) != Some(0));
     for (idx, (name, text)) in records.iter().enumerate() {
-        let expected = idx + 1;
+        let expected = first + idx;
         let Some(number) = number(name) else {
             faults.push(format!(
                 "{FOLDER}/{name}: call it NNN-title.md, small letters and hyphens"
@@ -86,6 +88,7 @@ mod tests {
     #[test]
     fn good_records_pass() {
         assert!(check_records(&[record("001-a.md"), record("002-b-2.md")]).is_empty());
+        assert!(check_records(&[record("000-template.md"), record("001-a.md")]).is_empty());
     }
 
     #[test]
