@@ -27,12 +27,18 @@ pub(super) enum Event {
     Job(Option<Job>),
     Alarm,
     Tick,
+    /// Nothing happened, and there is something to tidy up.
+    Spare,
 }
 
 impl Driver {
     /// Waits for the next thing to happen. What keeps lanes busy is looked at first.
     pub(super) async fn wait(&mut self) -> Event {
         self.set_alarm();
+        let is_untidy = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.pool.is_untidy());
         tokio::select! {
             biased;
             Some(report) = self.lane_reports.recv() => Event::Lane(report),
@@ -41,6 +47,8 @@ impl Driver {
             Some(joined) = self.jobs.join_next() => Event::Job(rethrow(joined)),
             () = &mut self.alarm => Event::Alarm,
             _ = self.ticks.tick() => Event::Tick,
+            // Last: by now the socket has sent what it could.
+            () = std::future::ready(()), if is_untidy => Event::Spare,
         }
     }
 
@@ -71,6 +79,11 @@ impl Driver {
             Event::Job(None) => {}
             Event::Alarm => self.inputs.push_back(Input::Tick),
             Event::Tick => self.has_news = true,
+            Event::Spare => {
+                if let Some(active) = &mut self.active {
+                    active.pool.tidy();
+                }
+            }
         }
         Ok(())
     }
