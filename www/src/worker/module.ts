@@ -64,7 +64,7 @@ export async function start(
       ? await import('../wasm/relaxed/tabswarm_client_wasm.js')
       : await import('../wasm/simd128/tabswarm_client_wasm.js');
   engine.initSync({ module: compiled.module });
-  engine.onPanic(onPanic);
+  engine.on_panic(onPanic);
   return engine;
 }
 
