@@ -7,12 +7,14 @@ use tabswarm_client_core::Input;
 use tabswarm_protocol::limits::MAX_TENSOR_BYTES;
 use tabswarm_protocol::server::{IdleReason, ParamsHeader, RefusalCode};
 use tabswarm_protocol::{Decoder, FrameError, RawMessage, RunId, ServerMessage};
+use tokio::time::Instant;
 use tracing::{debug, trace, warn};
 
 use super::link::{Link, LinkEvent, rethrow};
 use super::{ActiveRun, Driver, Job, Stop, WorkerError};
 use crate::chunks::{ChunkPlan, Progress};
 use crate::lane::{LaneReport, Params};
+use crate::limits::CREDIT_PATIENCE;
 use crate::load::LoadedRun;
 use crate::socket::SocketEvent;
 use crate::summary::RunProgress;
@@ -78,7 +80,10 @@ impl Driver {
             })) => self.take_chunk(&load, chunk_idx, result),
             Event::Job(None) => {}
             Event::Alarm => self.inputs.push_back(Input::Tick),
-            Event::Tick => self.has_news = true,
+            Event::Tick => {
+                self.has_news = true;
+                self.leave_finished_run();
+            }
             Event::Spare => {
                 if let Some(active) = &mut self.active {
                     active.pool.tidy();
@@ -182,7 +187,8 @@ impl Driver {
             progress.version = progress.steps_total;
         }
         if self.config.exit_when_done {
-            self.inputs.push_back(Input::Finish);
+            self.leave_by
+                .get_or_insert(Instant::now() + CREDIT_PATIENCE);
         }
     }
 
