@@ -305,7 +305,7 @@ impl<H: Host> Driver<H> {
             batches,
             exponents: &task.exponents,
         };
-        let params = (lease.params, &*params);
+        let params = (lease.params, params.as_slice());
         self.lanes
             .compute(lane, task.clone(), params, work, &mut self.host)
     }
