@@ -138,10 +138,11 @@ impl Session {
         if self.stopped.is_some() {
             return None;
         }
+        // A paused lease waits for its lanes' results, not for the clock.
         let resting = self
             .work
             .as_ref()
-            .filter(|work| work.data_ready && work.waiting() > 0);
+            .filter(|work| self.pause.is_none() && work.data_ready && work.waiting() > 0);
         let rests = resting.into_iter().flat_map(|_| {
             self.lanes
                 .iter()
