@@ -72,6 +72,6 @@ fn cause(event: &JsEvent) -> String {
     let message = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message);
     match message.filter(|message| !message.is_empty()) {
         Some(message) => format!("A lane crashed: {message}."),
-        None => "A lane could not be loaded.".to_owned(),
+        None => "A lane could not be loaded. Reload the page if this goes on.".to_owned(),
     }
 }

@@ -105,6 +105,8 @@ pub(crate) struct Driver<H> {
     bytes_down: u64,
     /// Whether the page holds because there is no network.
     held_offline: bool,
+    /// Of the newest parameters: the session forgets it when it ends, the page goes on showing it.
+    version: u64,
     run_finished: bool,
     rhythm: Rhythm,
 }
@@ -147,6 +149,7 @@ impl<H: Host> Driver<H> {
             bytes_up: 0,
             bytes_down: 0,
             held_offline: false,
+            version: 0,
             run_finished: false,
             rhythm: Rhythm::default(),
         };
@@ -286,11 +289,18 @@ impl<H: Host> Driver<H> {
         }
         let loading = self.progress();
         let run = self.run.as_ref();
+        let steps_total = run.map_or(0, ActiveRun::steps_total);
+        self.version = match (self.run_finished, status.version) {
+            (true, _) => steps_total,
+            (false, 0) => self.version,
+            (false, version) => version,
+        };
         let around = Surroundings {
             run: run
                 .map(|run| run.run.name.clone())
                 .or_else(|| self.wanted_run.clone()),
-            steps_total: run.map_or(0, ActiveRun::steps_total),
+            version: self.version,
+            steps_total,
             loading,
             lease_samples: self.lease_samples(),
             bytes_up: self.bytes_up,

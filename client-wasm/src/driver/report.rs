@@ -62,6 +62,8 @@ struct Rejection {
 pub(crate) struct Surroundings {
     /// Name of the run.
     pub(crate) run: Option<String>,
+    /// Version of the newest parameters.
+    pub(crate) version: u64,
     /// Steps of the whole run.
     pub(crate) steps_total: u64,
     /// Chunks that the lease waits for.
@@ -108,7 +110,7 @@ impl SessionStatus {
             retry_in_ms: status.retry_in_ms,
             stop_code,
             run: around.run,
-            version: status.version,
+            version: around.version,
             steps_total: around.steps_total,
             loading: around.loading.filter(|_| status.state == State::Loading),
             lease,

@@ -107,6 +107,24 @@ fn plain_sums_go_out_as_f32() {
 }
 
 #[test]
+fn at_the_end_of_an_epoch_the_next_one_is_fetched() {
+    let mut world = World::loaded(1, "exact");
+    world.params(2);
+    world.lease(1, 2, 2);
+    let jobs = world.deeds.borrow().jobs.len();
+    assert!(
+        jobs < fixture::chunks().len(),
+        "the last step needs {jobs} chunks"
+    );
+    world.answer_jobs();
+    let fetches = world
+        .log()
+        .into_iter()
+        .filter(|line| line.starts_with("fetch"));
+    assert_eq!(fetches.count(), fixture::chunks().len());
+}
+
+#[test]
 fn chunks_of_later_steps_are_fetched_after_those_of_the_lease() {
     let mut world = World::leased(1, "exact", 1);
     let log = world.log();
@@ -355,12 +373,14 @@ fn a_lane_that_cannot_load_the_run_is_a_reason() {
 #[test]
 fn the_session_ends_with_the_run() {
     let mut world = World::loaded(1, "exact");
+    world.params(5);
     world.say(&ServerMessage::Idle {
         reason: IdleReason::RunFinished,
     });
     assert_eq!(world.status("state"), "stopped");
     assert_eq!(world.status("stop_code"), "run_finished");
     assert_eq!(world.status("reason"), "The run is finished. Thank you!");
+    assert_eq!(world.status("version"), world.status("steps_total"));
     assert_eq!(world.messages(), [(ClientMessage::Goodbye, vec![])]);
 }
 
