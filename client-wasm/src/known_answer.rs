@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tabswarm_compute::{Batch, Engine, LeaseAccumulator, known_answer, probe};
 use tabswarm_model::digest::Digest;
-use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
+use tabswarm_model::run_file::{LayerSpec, LossSpec, MAX_MICRO_BATCH, ModelSpec};
 use tabswarm_model::{ArithmeticClass, graph};
 use wasm_bindgen::prelude::*;
 
@@ -36,7 +36,7 @@ pub fn known_answer(arithmetic_class: &str) -> Result<String, JsError> {
 /// for `millis` milliseconds.
 ///
 /// # Errors
-/// As [`known_answer()`], and outside of a worker.
+/// As [`known_answer()`], for an impossible micro-batch, and outside of a worker.
 #[wasm_bindgen]
 pub fn bench(arithmetic_class: &str, micro_batch: u32, millis: u32) -> Result<f64, JsError> {
     let failed = |error: &dyn std::fmt::Display| JsError::new(&error.to_string());
@@ -51,6 +51,11 @@ pub fn bench(arithmetic_class: &str, micro_batch: u32, millis: u32) -> Result<f6
         ],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
+    if !(1..=MAX_MICRO_BATCH).contains(&micro_batch) {
+        return Err(JsError::new(&format!(
+            "a micro-batch has 1 to {MAX_MICRO_BATCH} samples"
+        )));
+    }
     let samples = micro_batch as usize;
     let params: Vec<f32> = (0..graph.layout.len())
         .map(|idx| (idx % 17) as f32 * 0.01 - 0.08)

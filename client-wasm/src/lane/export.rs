@@ -19,6 +19,8 @@ pub struct Lane {
     inputs: Vec<f32>,
     labels: Vec<u16>,
     buffers: Buffers,
+    /// Time spent on parameters since the last task: it counts as the next one's.
+    params_us: f64,
 }
 
 #[wasm_bindgen]
@@ -39,6 +41,7 @@ impl Lane {
             inputs: Vec::new(),
             labels: Vec::new(),
             buffers: Buffers::default(),
+            params_us: 0.0,
         })
     }
 
@@ -57,6 +60,7 @@ impl Lane {
                 if let Some(computer) = &mut self.computer {
                     computer.set_params(&self.params);
                 }
+                self.params_us += self.clock.now_us() - started_us;
                 return Ok(());
             }
             Some(ToLane::Work {
@@ -90,6 +94,7 @@ impl Lane {
     }
 
     fn compute(&mut self, sizes: &[u32], exponents: &[i8], started_us: f64) -> Envelope {
+        let params_us = std::mem::take(&mut self.params_us);
         let Some(computer) = &mut self.computer else {
             return wire::failed("The lane has no run.");
         };
@@ -100,7 +105,7 @@ impl Lane {
         };
         match computer.compute(samples, exponents) {
             Ok(tally) => {
-                let elapsed_us = self.clock.now_us() - started_us;
+                let elapsed_us = params_us + self.clock.now_us() - started_us;
                 match computer.sums() {
                     SumsView::Exact(sums) => {
                         wire::done_exact(sums, tally, elapsed_us, &self.buffers)

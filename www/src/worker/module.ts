@@ -49,7 +49,10 @@ export async function compile(): Promise<CompiledModule> {
   const build = choose();
   const response = await fetch(urls[build]);
   if (!response.ok) {
-    throw new Error(`The engine could not be loaded: the server answered ${response.status}. Reload the page to try again.`);
+    throw new Error(
+      `The engine could not be loaded: the server answered ${response.status}. ` +
+        'Reload the page to try again.',
+    );
   }
   return { build, module: await WebAssembly.compileStreaming(response) };
 }
