@@ -322,6 +322,8 @@ impl<H: Host> Driver<H> {
         let tensor = lease.sums.encode();
         let lease_id = update.lease_id;
         update.digest = Digest::of(&tensor).0;
+        let n_done = update.done.iter().map(|range| range.count).sum();
+        self.last_update = Some((n_done, update.samples));
         let frames = encode_frames(&ClientMessage::Update(update), &tensor);
         for frame in &frames {
             self.send_frame(frame);

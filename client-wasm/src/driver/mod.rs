@@ -97,6 +97,8 @@ pub(crate) struct Driver<H> {
     lanes: Lanes,
     params: Params,
     lease: Option<OpenLease>,
+    /// Micro-batches and samples of the last update: on show until the next lease comes.
+    last_update: Option<(u32, u32)>,
     outbox: Outbox,
     fetches: Fetches,
     /// Kept from task to task.
@@ -143,6 +145,7 @@ impl<H: Host> Driver<H> {
             lanes: Lanes::default(),
             params: Params::default(),
             lease: None,
+            last_update: None,
             outbox: Outbox::default(),
             fetches: Fetches::default(),
             batches: Vec::new(),
@@ -303,6 +306,7 @@ impl<H: Host> Driver<H> {
             steps_total,
             loading,
             lease_samples: self.lease_samples(),
+            last_update: self.last_update,
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
             arithmetic_class: run.map(|run| run.run.class.as_str()),

@@ -92,6 +92,10 @@ fn a_lease_becomes_an_update() {
     });
     world.wait();
     assert_eq!(world.status("samples_accepted"), 8);
+    assert_eq!(
+        world.status("lease"),
+        json!({"done": 4, "total": 4, "samples": 8})
+    );
     // The page's click is when the worker began, 100 ms before its session.
     assert_eq!(world.status("first_accepted_ms"), 100);
 }
