@@ -25,7 +25,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use tabswarm_client_core::{Config, Effect, Input, Session, State, TaskFault, TaskResult};
+use tabswarm_client_core::{Config, Effect, Input, Session, State, Status, TaskFault, TaskResult};
 use tabswarm_model::ArithmeticClass;
 use tabswarm_model::batches::StepShape;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
@@ -41,6 +41,7 @@ pub(crate) use limits::FETCH_TIMEOUT_MS;
 use crate::lane::{Report, Tally};
 use fetches::Fetches;
 use lanes::Lanes;
+use limits::CREDIT_WAIT_MS;
 use link::Link;
 use outbox::Outbox;
 use params::{Params, ParamsKey};
@@ -109,6 +110,9 @@ pub(crate) struct Driver<H> {
     held_offline: bool,
     /// Of the newest parameters: the session forgets it when it ends, the page goes on showing it.
     version: u64,
+    /// When the server said that the run is finished.
+    finished_at: Option<Timestamp>,
+    /// Whether the session ends because of it.
     run_finished: bool,
     rhythm: Rhythm,
 }
@@ -153,6 +157,7 @@ impl<H: Host> Driver<H> {
             bytes_down: 0,
             held_offline: false,
             version: 0,
+            finished_at: None,
             run_finished: false,
             rhythm: Rhythm::default(),
         };
@@ -281,7 +286,7 @@ impl<H: Host> Driver<H> {
     /// Tells the page how things stand; leaves once the run is finished.
     fn tell(&mut self, now: Timestamp) {
         let mut status = self.session.status(now);
-        if status.run_finished && !self.run_finished {
+        if self.is_over(&status, now) && !self.run_finished {
             self.run_finished = true;
             self.feed(Input::Finish);
             status = self.session.status(now);
@@ -316,6 +321,17 @@ impl<H: Host> Driver<H> {
         let json = SessionStatus::new(status, around).to_json();
         self.host.post_status(&json);
         self.rhythm.told(now, is_stopped);
+    }
+
+    /// Whether the run is finished, and this worker's samples are credited or should have been.
+    fn is_over(&mut self, status: &Status, now: Timestamp) -> bool {
+        if !status.run_finished {
+            self.finished_at = None;
+            return false;
+        }
+        let finished_at = *self.finished_at.get_or_insert(now);
+        let credited = status.stats.samples_credited >= status.stats.samples_accepted;
+        credited || now.since_ms(finished_at) >= CREDIT_WAIT_MS
     }
 
     fn progress(&mut self) -> Option<Progress> {

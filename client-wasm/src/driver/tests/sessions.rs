@@ -389,6 +389,31 @@ fn the_session_ends_with_the_run() {
 }
 
 #[test]
+fn at_the_end_of_a_run_the_last_credit_is_waited_for() {
+    for credit_comes in [true, false] {
+        let mut world = World::leased(1, "exact", 1);
+        world.done(0, 2, 4);
+        world.say(&ServerMessage::Receipt {
+            lease_id: LeaseId(1),
+            verdict: Verdict::Accepted { samples: 2 },
+        });
+        world.say(&ServerMessage::Idle {
+            reason: IdleReason::RunFinished,
+        });
+        assert_eq!(world.status("state"), "idle");
+        if credit_comes {
+            world.say(&ServerMessage::Credited { samples: 2 });
+        } else {
+            for _ in 0..5 {
+                assert_eq!(world.status("state"), "idle");
+                world.wait();
+            }
+        }
+        assert_eq!(world.status("stop_code"), "run_finished");
+    }
+}
+
+#[test]
 fn pausing_hands_in_what_is_done_and_holding_offline_waits() {
     let mut world = World::leased(1, "exact", 4);
     world.command(r#"{"kind":"pause","reason":"user"}"#);
