@@ -10,6 +10,7 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::support::http::request;
 use crate::support::worker::{Worker, hello};
 use crate::support::{Server, Site, run_toml};
 
@@ -40,6 +41,15 @@ async fn only_own_and_admitted_pages_may_connect() {
     }
     let answer = server.get("/ws").await;
     assert_eq!(answer.problem().1, "no_websocket");
+    // Pages that may connect may read, others may not.
+    for (origin, expected) in [
+        ("https://blog.example", "https://blog.example"),
+        ("https://evil.example", ""),
+    ] {
+        let headers = [("origin", origin)];
+        let answer = request("GET", server.public(), "/api/runs", &headers, "").await;
+        assert_eq!(answer.header("access-control-allow-origin"), expected);
+    }
     server.stop().await;
 }
 
