@@ -1,8 +1,8 @@
 //! The server: everything around the coordinator that touches sockets, files, threads and time.
 //!
-//! [`serve`] starts one with a [`Config`]. The coordinator runs on one thread ([`actor`]) and decides; each
-//! worker's socket is a task ([`ws`]) that checks and decodes; evaluations and snapshots have threads of
-//! their own. Requests read what the coordinator's thread published ([`view`]) and never wait for it.
+//! [`serve`] starts one with a [`Config`]. The coordinator runs on one thread (`actor`) and decides; each
+//! worker's socket is a task (`ws`) that checks and decodes; evaluations and snapshots have threads of
+//! their own. Requests read what the coordinator's thread published (`view`) and never wait for it.
 //!
 //! Nothing here decides about leases, steps or credit.
 
