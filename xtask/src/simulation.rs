@@ -25,7 +25,15 @@ pub(crate) struct Options {
 /// Builds the simulation and runs it; an error if an invariant broke.
 pub(crate) fn simulate(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut cargo = workspace.cargo();
-    cargo.args(["run", "--quiet", "--package", "tabswarm-tests", "--bin", "simulate", "--"]);
+    cargo.args([
+        "run",
+        "--quiet",
+        "--package",
+        "tabswarm-tests",
+        "--bin",
+        "simulate",
+        "--",
+    ]);
     match options.seed {
         Some(seed) => cargo.args(["--seed", &seed.to_string()]),
         None => cargo

@@ -80,7 +80,7 @@ impl Job {
     }
 
     pub(super) fn samples(&self) -> u32 {
-        SAMPLES
+        self.manifest.samples
     }
 
     /// The digest of every version.

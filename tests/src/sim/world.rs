@@ -130,26 +130,27 @@ impl World {
             self.n_events += 1;
             self.happen(happening);
             if let Some(problem) = self.watch.problem.take() {
-                return Err(self.fail(problem));
+                return Err(Box::new(self.failure(problem)));
             }
             if self.is_over() {
                 return Ok(self.watch.outcome(self.now, self.n_events));
             }
             if self.now > PATIENCE_MS || self.n_events > PATIENCE_EVENTS {
                 let version = self.watch.version;
-                return Err(self.fail(format!("the training run is stuck at version {version}")));
+                let problem = format!("the training run is stuck at version {version}");
+                return Err(Box::new(self.failure(problem)));
             }
         }
-        Err(self.fail("nothing is left to happen".into()))
+        Err(Box::new(self.failure("nothing is left to happen".into())))
     }
 
-    fn fail(self, problem: String) -> Box<Failure> {
-        Box::new(Failure {
+    fn failure(self, problem: String) -> Failure {
+        Failure {
             at_ms: self.now,
             problem,
             timeline: self.watch.timeline,
             scenario: self.scenario,
-        })
+        }
     }
 
     /// The last version is durable.
@@ -179,7 +180,7 @@ impl World {
                 self.tell_worker(seat, incarnation, WorkerInput::SocketClosed { reason });
             }
             Happening::Worker(seat, incarnation, input) => {
-                self.tell_worker(seat, incarnation, input)
+                self.tell_worker(seat, incarnation, input);
             }
             Happening::WorkerTick(seat, incarnation) => {
                 self.seats[seat].tick_at = None;
