@@ -1,5 +1,10 @@
 //! The network under many seeds: the invariants hold whatever happens.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures of a thousand runs are worth reading"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tabswarm_tests::sim::{Outcome, Scenario, simulate};
