@@ -1,7 +1,12 @@
 //! The public interface, and what keeps strangers out of the other one.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::http::request;
 use crate::support::worker::Worker;
@@ -190,13 +195,13 @@ async fn training_data_is_served_by_digest() {
         Digest::of(&plain.body).to_string(),
         manifest["chunks"][0].as_str().unwrap()
     );
-    let brotli = [("accept-encoding", "gzip, br")];
-    let packed = request("GET", server.public(), &chunk, &brotli, "").await;
-    assert_eq!(packed.header("content-encoding"), "br");
-    assert_ne!(packed.header("etag"), plain.header("etag"));
+    // An HTTP client may undo the compression before the test sees it.
+    let packed = head(server.public(), &chunk, "accept-encoding: gzip, br").await;
+    assert_eq!(packed["content-encoding"], "br");
+    assert_ne!(packed["etag"], plain.header("etag"));
     let tags = [
         ("accept-encoding", "br"),
-        ("if-none-match", packed.header("etag")),
+        ("if-none-match", packed["etag"].as_str()),
     ];
     assert_eq!(
         request("GET", server.public(), &chunk, &tags, "")
@@ -219,4 +224,20 @@ async fn training_data_is_served_by_digest() {
         }
     }
     server.stop().await;
+}
+
+/// The headers of an answer as they are on the wire.
+async fn head(address: SocketAddr, path: &str, header: &str) -> BTreeMap<String, String> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{header}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    let (head, _) = text.split_once("\r\n\r\n").unwrap();
+    let headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect()
 }

@@ -89,7 +89,9 @@ impl Hostile {
             ),
             3 => update(
                 Update {
+                    // Another's lease, or a lapsed one of its own: for that the count must be wrong.
                     lease_id: LeaseId(lease_id.0 - 1),
+                    samples: honest.samples + 1,
                     ..honest
                 },
                 &zeros,
@@ -149,8 +151,8 @@ fn header(lease: &Lease, tensor: &[u8]) -> Update {
     Update {
         lease_id: lease.lease_id,
         done: vec![lease.range],
-        // One sample too few at the end of an epoch at most: never right for a whole lease of 4 each.
-        samples: lease.range.count * 4 + 1,
+        // Right but for a lease at an epoch's end: what must be refused is refused for another reason.
+        samples: lease.range.count * 4,
         loss_q20: 1,
         correct: 0,
         compute_us: 1,

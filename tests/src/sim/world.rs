@@ -1,6 +1,8 @@
 //! The world: virtual time, everybody's events in order, misfortune, and the checks.
 
 mod faults;
+mod peers;
+mod server_side;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -10,14 +12,13 @@ use tabswarm_client_core::Input as WorkerInput;
 use tabswarm_compute::Engine;
 use tabswarm_coordinator::{ConnectionId, Input as ServerInput, RunCommand};
 use tabswarm_model::Layout;
-use tabswarm_protocol::ServerMessage;
 
 use super::chance::Chance;
 use super::fixture::Job;
 use super::hostile::Hostile;
 use super::network::{Direction, Network};
 use super::server::{self, Server, Stored};
-use super::worker::{self, Tools, Worker};
+use super::worker::Worker;
 use super::{Failure, Scenario};
 use watch::Watch;
 
@@ -244,33 +245,6 @@ impl World {
         }
     }
 
-    fn worker_receives(&mut self, seat: usize, id: ConnectionId, bytes: &[u8]) {
-        if self.seats[seat].worker.connection != Some(id) {
-            return;
-        }
-        let incarnation = self.seats[seat].incarnation;
-        match self.seats[seat].worker.receive(bytes) {
-            Ok(messages) => {
-                for message in messages {
-                    self.watch_credit(seat, &message);
-                    self.tell_worker(seat, incarnation, WorkerInput::Message(message));
-                }
-            }
-            Err(error) => self
-                .watch
-                .fail(format!("a worker can't read the server: {error}")),
-        }
-    }
-
-    fn watch_credit(&mut self, seat: usize, message: &ServerMessage) {
-        let credited = match message {
-            ServerMessage::Welcome(welcome) => welcome.credited_samples,
-            ServerMessage::Credited { samples } => *samples,
-            _ => return,
-        };
-        self.watch.credited(seat, credited);
-    }
-
     /// One side learns that a connection is over.
     fn notice(&mut self, id: ConnectionId, worker: usize, side: Direction) {
         match side {
@@ -328,21 +302,6 @@ impl World {
         }
     }
 
-    fn opened(&mut self, seat: usize, incarnation: u32) {
-        if self.seats[seat].incarnation != incarnation {
-            return;
-        }
-        let Some(server) = &mut self.server else {
-            let reason = "the server went away".into();
-            self.tell_worker(seat, incarnation, WorkerInput::SocketClosed { reason });
-            return;
-        };
-        let id = self.network.open(seat);
-        server.accept(id);
-        self.seats[seat].worker.connected(id);
-        self.tell_worker(seat, incarnation, WorkerInput::SocketOpened);
-    }
-
     fn hostile_connects(&mut self, idx: usize) {
         let Some(server) = &mut self.server else {
             self.at(self.now + 1_000, Happening::HostileConnects(idx));
@@ -353,140 +312,6 @@ impl World {
         self.hostile[idx].1 = Some(id);
         let hello = self.hostile[idx].0.connected();
         self.send(id, Direction::ToServer, hello);
-    }
-
-    fn tell_worker(&mut self, seat_idx: usize, incarnation: u32, input: WorkerInput) {
-        let seat = &mut self.seats[seat_idx];
-        if seat.incarnation != incarnation {
-            return;
-        }
-        if matches!(input, WorkerInput::Start) {
-            self.watch.begins(seat_idx);
-        }
-        let mut outputs = Vec::new();
-        let mut tools = Tools {
-            chance: &mut self.chance,
-            job: &mut self.job,
-            engine: &mut self.engine,
-            layout: &self.layout,
-            faults: self.scenario.faults,
-        };
-        seat.worker
-            .handle(self.now, input, &mut tools, &mut outputs);
-        for output in outputs {
-            self.after_worker(seat_idx, incarnation, output);
-        }
-        let seat = &mut self.seats[seat_idx];
-        let Some(deadline) = seat.worker.session.next_deadline() else {
-            return;
-        };
-        let at = deadline.0.max(self.now + 1);
-        if seat.tick_at.is_none_or(|known| at < known) {
-            seat.tick_at = Some(at);
-            self.at(at, Happening::WorkerTick(seat_idx, incarnation));
-        }
-    }
-
-    fn after_worker(&mut self, seat: usize, incarnation: u32, output: worker::Output) {
-        match output {
-            worker::Output::Connect => {
-                let after = self.now + self.chance.between(1, 60);
-                let refused =
-                    self.server.is_none() || (self.scenario.faults && self.chance.one_in(20));
-                let happening = if refused {
-                    Happening::OpenFailed(seat, incarnation)
-                } else {
-                    Happening::Opened(seat, incarnation)
-                };
-                self.at(after, happening);
-            }
-            worker::Output::Close => {
-                if let Some(id) = self.seats[seat].worker.connection.take() {
-                    self.close(id, Direction::ToServer);
-                }
-            }
-            worker::Output::Send(bytes) => {
-                if let Some(id) = self.seats[seat].worker.connection {
-                    self.send(id, Direction::ToServer, bytes);
-                }
-            }
-            worker::Output::Later(after, input) => {
-                self.at(
-                    self.now + after,
-                    Happening::Worker(seat, incarnation, input),
-                );
-            }
-        }
-    }
-
-    fn tell_server(&mut self, input: ServerInput) {
-        if let Some(server) = &mut self.server {
-            let mut outputs = Vec::new();
-            server.handle(self.now, input, &mut outputs);
-            self.after_server(outputs);
-        }
-    }
-
-    fn after_server(&mut self, outputs: Vec<server::Output>) {
-        for output in outputs {
-            match output {
-                server::Output::Send(id, bytes) => self.send(id, Direction::ToWorker, bytes),
-                server::Output::Close(id) => {
-                    self.close(id, Direction::ToWorker);
-                    self.disconnect_server(id);
-                }
-                server::Output::WriteSnapshot(stored) => {
-                    let after = self.now + self.chance.between(1, 400);
-                    self.at(after, Happening::SnapshotWritten(self.server_epoch, stored));
-                }
-                server::Output::Event(event) => self.watch.event(self.now, &event),
-            }
-        }
-        let deadline = self
-            .server
-            .as_ref()
-            .and_then(|server| server.coordinator.next_deadline());
-        if let Some(deadline) = deadline {
-            let at = deadline.0.max(self.now + 1);
-            if self.server_tick_at.is_none_or(|known| at < known) {
-                self.server_tick_at = Some(at);
-                self.at(at, Happening::ServerTick(self.server_epoch));
-            }
-        }
-    }
-
-    fn start_server(&mut self) {
-        self.server_epoch += 1;
-        self.server_tick_at = None;
-        let version = self
-            .stored
-            .as_ref()
-            .map_or(0, |stored| stored.state.version.0);
-        self.watch.server_starts(self.now, version);
-        let mut outputs = Vec::new();
-        let stored = self.stored.as_ref();
-        let server = Server::start(self.now, self.server_epoch, &self.job, stored, &mut outputs);
-        self.server = Some(server);
-        self.after_server(outputs);
-        // An operator looks after a server that came back with its run paused.
-        self.at(self.now + 6_000, Happening::Operator(RunCommand::Start));
-    }
-
-    fn snapshot_written(&mut self, epoch: u32, stored: Box<Stored>) {
-        if epoch != self.server_epoch || self.server.is_none() {
-            return;
-        }
-        let version = stored.state.version;
-        let durable = !(self.scenario.faults && self.chance.one_in(8));
-        if durable {
-            self.watch.snapshot(&stored.state);
-            self.stored = Some(*stored);
-        }
-        let mut outputs = Vec::new();
-        if let Some(server) = &mut self.server {
-            server.snapshot_ended(self.now, version, durable, &mut outputs);
-        }
-        self.after_server(outputs);
     }
 }
 
