@@ -137,6 +137,12 @@ struct Header {
     checksum: u32,
 }
 
+impl Header {
+    fn frame_len(self) -> usize {
+        HEADER_BYTES + self.control_len + self.tensor_len
+    }
+}
+
 impl Decoder {
     /// A decoder that refuses tensors of more than `max_tensor_bytes` (and of [`MAX_TENSOR_BYTES`] anyway).
     pub fn new(max_tensor_bytes: usize) -> Self {
@@ -177,23 +183,45 @@ impl Decoder {
         }
     }
 
-    /// Handles one header or one body; false when more bytes are needed.
+    /// Handles one frame; false when more bytes are needed.
     fn advance(
         &mut self,
         bytes: &mut &[u8],
         messages: &mut Vec<RawMessage>,
     ) -> Result<bool, FrameError> {
+        if self.buffer.is_empty() && self.whole_frame(bytes, messages)? {
+            return Ok(true);
+        }
         if !self.fill(bytes, HEADER_BYTES) {
-            self.check_prefix()?;
+            check_prefix(&self.buffer)?;
             return Ok(false);
         }
-        let header = self.header()?;
-        let frame_len = HEADER_BYTES + header.control_len + header.tensor_len;
-        if !self.fill(bytes, frame_len) {
+        let header = self.header(&self.buffer)?;
+        if !self.fill(bytes, header.frame_len()) {
             return Ok(false);
         }
-        self.body(header, messages)?;
-        self.buffer.clear();
+        let mut frame = std::mem::take(&mut self.buffer);
+        self.body(header, &frame, messages)?;
+        frame.clear();
+        self.buffer = frame;
+        Ok(true)
+    }
+
+    /// Handles a frame that lies in the pushed bytes as a whole, without a copy of it; false if none does.
+    fn whole_frame(
+        &mut self,
+        bytes: &mut &[u8],
+        messages: &mut Vec<RawMessage>,
+    ) -> Result<bool, FrameError> {
+        if bytes.len() < HEADER_BYTES {
+            return Ok(false);
+        }
+        let header = self.header(bytes)?;
+        let Some((frame, rest)) = bytes.split_at_checked(header.frame_len()) else {
+            return Ok(false);
+        };
+        self.body(header, frame, messages)?;
+        *bytes = rest;
         Ok(true)
     }
 
@@ -206,26 +234,9 @@ impl Decoder {
         taken.len() == missing
     }
 
-    /// Tells early that a stream is no Tabswarm stream or of another version, even if it never reaches the
-    /// length of this version's header.
-    fn check_prefix(&self) -> Result<(), FrameError> {
-        match *self.buffer {
-            [m0, m1, m2, m3, ..] if [m0, m1, m2, m3] != MAGIC => Err(FrameError::Magic {
-                got: [m0, m1, m2, m3],
-            }),
-            [_, _, _, _, v0, v1, ..] if [v0, v1] != PROTOCOL_VERSION.to_le_bytes() => {
-                Err(FrameError::Version {
-                    expected: PROTOCOL_VERSION,
-                    got: u16::from_le_bytes([v0, v1]),
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn header(&self) -> Result<Header, FrameError> {
-        self.check_prefix()?;
-        let bytes = &self.buffer;
+    /// Reads the header of a frame that begins with at least so many bytes.
+    fn header(&self, bytes: &[u8]) -> Result<Header, FrameError> {
+        check_prefix(bytes)?;
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
@@ -283,8 +294,13 @@ impl Decoder {
         }
     }
 
-    fn body(&mut self, header: Header, messages: &mut Vec<RawMessage>) -> Result<(), FrameError> {
-        let (head, body) = self.buffer.split_at(HEADER_BYTES);
+    fn body(
+        &mut self,
+        header: Header,
+        frame: &[u8],
+        messages: &mut Vec<RawMessage>,
+    ) -> Result<(), FrameError> {
+        let (head, body) = frame.split_at(HEADER_BYTES);
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&head[..CHECKED_BYTES]);
         hasher.update(body);
@@ -308,5 +324,22 @@ impl Decoder {
             messages.extend(self.partial.take().map(|partial| partial.message));
         }
         Ok(())
+    }
+}
+
+/// Tells early that a stream is no Tabswarm stream or of another version, even if it never reaches the length
+/// of this version's header.
+fn check_prefix(bytes: &[u8]) -> Result<(), FrameError> {
+    match *bytes {
+        [m0, m1, m2, m3, ..] if [m0, m1, m2, m3] != MAGIC => Err(FrameError::Magic {
+            got: [m0, m1, m2, m3],
+        }),
+        [_, _, _, _, v0, v1, ..] if [v0, v1] != PROTOCOL_VERSION.to_le_bytes() => {
+            Err(FrameError::Version {
+                expected: PROTOCOL_VERSION,
+                got: u16::from_le_bytes([v0, v1]),
+            })
+        }
+        _ => Ok(()),
     }
 }
