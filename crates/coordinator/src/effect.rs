@@ -4,7 +4,7 @@ use tabswarm_protocol::{ParamVersion, RunId, ServerMessage};
 
 use crate::event::Event;
 use crate::input::{ConnectionId, Payload};
-use crate::run::RunState;
+use crate::run_state::RunState;
 
 /// Why a snapshot is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use tabswarm_protocol::server::{RefusalCode, RejectReason};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, WorkerId};
 
 use crate::invariants::InvariantId;
-use crate::run::RunPhase;
+use crate::phase::RunPhase;
 
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,8 @@ use tabswarm_protocol::client::{Hello, Update};
 use tabswarm_protocol::server::RejectReason;
 use tabswarm_protocol::{ClientMessage, ParamVersion, RunId, Token};
 
-use crate::run::RunState;
+use crate::phase::RunCommand;
+use crate::run_state::RunState;
 
 /// One connection of a worker; never used again after it is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,17 +49,6 @@ pub struct NewRun {
     pub state: RunState,
     /// Digest of the parameters at the state's version.
     pub params_digest: Digest,
-}
-
-/// What an operator wants of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunCommand {
-    /// Begin, or go on after a pause.
-    Start,
-    /// No more leases until started again.
-    Pause,
-    /// End for good.
-    Stop,
 }
 
 /// What became of an [`crate::Effect::ApplyStep`].

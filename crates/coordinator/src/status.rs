@@ -4,7 +4,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::{PauseReason, WorkerKind};
 use tabswarm_protocol::{ParamVersion, RunId, WorkerId};
 
-use crate::run::RunPhase;
+use crate::phase::RunPhase;
 
 /// A run at a moment.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,7 +13,8 @@ use crate::event::Event;
 use crate::input::{ConnectionId, Payload, ReceivedUpdate};
 use crate::invariants::InvariantId;
 use crate::limits::MAX_STEP_ATTEMPTS;
-use crate::run::{HostedRun, RunPhase};
+use crate::phase::RunPhase;
+use crate::run::HostedRun;
 use crate::step::Contribution;
 
 /// A loss of 2^20 nats per sample is beyond what finite scores give.

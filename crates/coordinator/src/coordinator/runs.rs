@@ -6,10 +6,11 @@ use tabswarm_protocol::{LeaseId, ParamVersion, RunId, ServerMessage, Timestamp, 
 use super::{Coordinator, send, violated};
 use crate::effect::{Effect, SnapshotCause};
 use crate::event::Event;
-use crate::input::{NewRun, RunCommand, StepOutcome};
+use crate::input::{NewRun, StepOutcome};
 use crate::invariants::InvariantId;
 use crate::lease::{LeaseEntry, deadline_ms, shares};
-use crate::run::{HostedRun, RunPhase};
+use crate::phase::{RunCommand, RunPhase};
+use crate::run::HostedRun;
 
 impl Coordinator {
     pub(super) fn create_run(&mut self, now: Timestamp, new: NewRun, effects: &mut Vec<Effect>) {

@@ -14,7 +14,7 @@ use crate::input::ConnectionId;
 use crate::limits::{
     HEARTBEAT_MS, IDLE_NOTICE_MS, MAX_WORKERS, RESUME_MS, SILENCE_LIMIT_MS, SWEEP_MS,
 };
-use crate::run::RunPhase;
+use crate::phase::RunPhase;
 
 const SOFTWARE: &str = concat!("tabswarm ", env!("CARGO_PKG_VERSION"));
 

@@ -6,7 +6,7 @@ use tabswarm_protocol::client::MicroBatchRange;
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::input::Payload;
-use crate::run::RunState;
+use crate::run_state::RunState;
 
 /// What an effect says, without the parts that no decision depends on.
 pub(super) fn line(effect: &Effect) -> String {

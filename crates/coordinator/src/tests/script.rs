@@ -32,8 +32,9 @@ use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, 
 
 use super::lines::line;
 use crate::coordinator::Coordinator;
-use crate::input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate, RunCommand};
-use crate::run::{RunPhase, RunState};
+use crate::input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate};
+use crate::phase::{RunCommand, RunPhase};
+use crate::run_state::RunState;
 
 /// Runs a script and compares what it prints.
 #[expect(clippy::needless_pass_by_value, reason = "so that a test is one call")]

@@ -1,0 +1,40 @@
+//! The coordinator's part of a snapshot.
+
+use tabswarm_model::Run;
+use tabswarm_model::digest::Digest;
+use tabswarm_model::fixed_point::Exponents;
+use tabswarm_protocol::ParamVersion;
+
+use crate::phase::RunPhase;
+
+/// The coordinator's part of a snapshot. The edge has its own stored form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunState {
+    /// Steps committed.
+    pub version: ParamVersion,
+    /// Phase when the snapshot was taken.
+    pub phase: RunPhase,
+    /// Samples in committed steps.
+    pub samples_committed: u64,
+    /// Fixed-point exponents of the next step, one per tensor.
+    pub exponents: Vec<i8>,
+    /// Their rise counters.
+    pub exponent_rises: Vec<u32>,
+    /// Samples earned by each identity (digest of its token) in committed steps, sorted.
+    pub credits: Vec<(Digest, u64)>,
+}
+
+impl RunState {
+    /// The state of a run that has not begun.
+    pub fn fresh(run: &Run) -> Self {
+        let exponents = Exponents::first(run.graph().layout.tensors().len());
+        Self {
+            version: ParamVersion(0),
+            phase: RunPhase::Created,
+            samples_committed: 0,
+            exponents: exponents.current().to_vec(),
+            exponent_rises: exponents.rises().to_vec(),
+            credits: Vec::new(),
+        }
+    }
+}
