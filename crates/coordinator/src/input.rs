@@ -20,9 +20,9 @@ pub struct ConnectionId(pub u64);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Payload {
     /// Fixed-point sums of the `exact` codec.
-    Exact(Arc<[i32]>),
+    Exact(Vec<i32>),
     /// Sums of the `f32` codec.
-    F32(Arc<[f32]>),
+    F32(Vec<f32>),
 }
 
 /// An update as the edge received it: decoded and checked for shape, finiteness and digest.

@@ -18,6 +18,8 @@ pub struct Master {
     layout: Layout,
     params: Arc<[f32]>,
     optimizer: Optimizer,
+    /// Where the next step is tried, so that a step that diverges leaves no trace.
+    trial: Optimizer,
     learning_rate: f32,
     clip_norm: Option<f32>,
     sums: Vec<i64>,
@@ -73,6 +75,7 @@ impl Master {
         Self {
             layout,
             params: params.into(),
+            trial: optimizer.clone(),
             optimizer,
             learning_rate: run.optimizer.learning_rate,
             clip_norm: run.clip_norm,
@@ -144,12 +147,12 @@ impl Master {
     /// [`Diverged`]; the parameters and the optimizer are as before.
     pub fn apply_f32(
         &mut self,
-        updates: &[Arc<[f32]>],
+        updates: &[Vec<f32>],
         input: &StepInput<'_>,
     ) -> Result<StepReport, Diverged> {
         self.gradient.fill(0.0);
         for update in updates {
-            for (g, &value) in self.gradient.iter_mut().zip(update.iter()) {
+            for (g, &value) in self.gradient.iter_mut().zip(update) {
                 *g += value;
             }
         }
@@ -169,14 +172,15 @@ impl Master {
             None => global_norm(&self.gradient),
         };
         let learning_rate = narrow(f64::from(self.learning_rate) * input.rate_factor);
-        let mut params = self.params.to_vec();
-        let mut optimizer = self.optimizer.clone();
-        optimizer.step(&mut params, &self.gradient, learning_rate);
+        let mut next: Arc<[f32]> = Arc::from(&*self.params);
+        let params = Arc::get_mut(&mut next).expect("nobody else has it yet");
+        self.trial.copy_from(&self.optimizer);
+        self.trial.step(params, &self.gradient, learning_rate);
         if let Some(parameter_idx) = params.iter().position(|p| !p.is_finite()) {
             return Err(Diverged { parameter_idx });
         }
-        self.params = params.into();
-        self.optimizer = optimizer;
+        self.params = next;
+        std::mem::swap(&mut self.optimizer, &mut self.trial);
         Ok(StepReport {
             digest: Digest::of_params(&self.params),
             max_abs_sums,

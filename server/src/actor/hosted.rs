@@ -50,7 +50,7 @@ pub(crate) struct HostedRun {
     master: Master,
     digest: Digest,
     /// `f32` updates of the step in progress by their first micro-batch: the order in which they are added.
-    f32_updates: BTreeMap<u32, Arc<[f32]>>,
+    f32_updates: BTreeMap<u32, Vec<f32>>,
     /// The newest version's parameters as frames.
     frames: Option<(ParamVersion, Arc<[Bytes]>)>,
     recent: VecDeque<RecentParams>,
@@ -118,7 +118,7 @@ impl HostedRun {
         let outcome = match self.facts.run.codec {
             Codec::Exact => self.master.apply_exact(input),
             Codec::F32 => {
-                let updates: Vec<Arc<[f32]>> = std::mem::take(&mut self.f32_updates)
+                let updates: Vec<Vec<f32>> = std::mem::take(&mut self.f32_updates)
                     .into_values()
                     .collect();
                 self.master.apply_f32(&updates, input)

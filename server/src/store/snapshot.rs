@@ -362,7 +362,7 @@ mod tests {
         let mut master = Master::new(run);
         let tensors = master.layout().tensors().len();
         for step in 0..version {
-            let update: Arc<[f32]> = vec![step as f32 + 0.1; master.params().len()].into();
+            let update = vec![step as f32 + 0.1; master.params().len()];
             let input = StepInput {
                 exponents: &vec![0; tensors],
                 samples: 3,

@@ -280,7 +280,7 @@ fn decode_update(header: &Update, tensor: &[u8], len: usize) -> Result<Payload, 
     if sums.iter().any(|sum| u64::from(sum.unsigned_abs()) > limit) {
         return Err(RejectReason::OutOfRange);
     }
-    Ok(Payload::Exact(sums.into()))
+    Ok(Payload::Exact(sums))
 }
 
 fn send(

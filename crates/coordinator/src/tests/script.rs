@@ -289,8 +289,8 @@ fn update(connection: ConnectionId, words: &Words<'_>) -> Input {
     let payload = match words.option("bad") {
         Some("Malformed") => Err(RejectReason::Malformed),
         Some("WrongDigest") => Err(RejectReason::WrongDigest),
-        _ if words.option("payload") == Some("f32") => Ok(Payload::F32(Arc::from([0.0; 6]))),
-        _ => Ok(Payload::Exact(Arc::from([first.cast_signed() + 100; 6]))),
+        _ if words.option("payload") == Some("f32") => Ok(Payload::F32(vec![0.0; 6])),
+        _ => Ok(Payload::Exact(vec![first.cast_signed() + 100; 6])),
     };
     let header = Update {
         lease_id: words.lease_id(2),

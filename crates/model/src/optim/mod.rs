@@ -167,6 +167,14 @@ impl Optimizer {
         fits.then_some(Self { spec, slots, adam })
     }
 
+    /// Takes over another optimizer's state of the same shape, without allocating.
+    pub fn copy_from(&mut self, other: &Self) {
+        for (slot, values) in self.slots.iter_mut().zip(&other.slots) {
+            slot.copy_from_slice(values);
+        }
+        self.adam = other.adam;
+    }
+
     /// The state vectors, for snapshots.
     pub fn slots(&self) -> &[Vec<f32>] {
         &self.slots
@@ -209,7 +217,7 @@ impl Optimizer {
 
 /// Scales `gradient` so that its Euclidean norm is at most `max_norm`; returns the norm before.
 ///
-/// The sum of squares is taken in f64 in flat order.
+/// The norm is [`global_norm`].
 pub fn clip_global_norm(gradient: &mut [f32], max_norm: f32) -> f64 {
     let norm = global_norm(gradient);
     if norm > f64::from(max_norm) {
@@ -219,11 +227,16 @@ pub fn clip_global_norm(gradient: &mut [f32], max_norm: f32) -> f64 {
     norm
 }
 
-/// Euclidean norm, summed in f64 in flat order.
+/// Euclidean norm in f64.
+///
+/// Element `i` goes to partial sum `i mod 8`, in flat order; the partial sums are added in order. One chain of
+/// additions would wait for each of them.
 pub fn global_norm(gradient: &[f32]) -> f64 {
-    gradient
-        .iter()
-        .map(|&g| f64::from(g) * f64::from(g))
-        .sum::<f64>()
-        .sqrt()
+    let mut partial = [0.0_f64; 8];
+    for stripe in gradient.chunks(partial.len()) {
+        for (sum, &g) in partial.iter_mut().zip(stripe) {
+            *sum += f64::from(g) * f64::from(g);
+        }
+    }
+    partial.iter().sum::<f64>().sqrt()
 }

@@ -9,6 +9,9 @@
 use crate::error::CodecError;
 use crate::limits::EXACT_BLOCK_VALUES;
 
+/// A full block at the largest width, and a word more.
+const PADDED_BLOCK_BYTES: usize = EXACT_BLOCK_VALUES * 4 + 8;
+
 const fn zigzag(value: i32) -> u32 {
     ((value << 1) ^ (value >> 31)).cast_unsigned()
 }
@@ -119,27 +122,29 @@ fn unpack(
     block: &mut [i32],
     block_idx: usize,
 ) -> Result<(), CodecError> {
+    // Each value is cut out of the eight bytes that begin with its first bit; behind the block are zeros, so
+    // that the last ones have eight bytes, too.
+    let mut padded = [0; PADDED_BLOCK_BYTES];
+    padded[..packed.len()].copy_from_slice(packed);
     let mask = (1_u64 << width) - 1;
-    let mut words = packed.chunks(4);
-    let mut pending = 0_u64;
-    let mut pending_bits = 0;
     let mut all_bits = 0;
-    for value in block {
-        if pending_bits < width {
-            let mut word = [0; 4];
-            let part = words.next().unwrap_or_default();
-            word[..part.len()].copy_from_slice(part);
-            pending |= u64::from(u32::from_le_bytes(word)) << pending_bits;
-            pending_bits += 32;
-        }
-        let [b0, b1, b2, b3, ..] = (pending & mask).to_le_bytes();
+    let mut bit = 0;
+    for value in &mut *block {
+        let at = bit / 8;
+        let Some(&word) = padded[at..].first_chunk() else {
+            unreachable!("the padding is as long as a word")
+        };
+        let raw = (u64::from_le_bytes(word) >> (bit % 8)) & mask;
+        let [b0, b1, b2, b3, ..] = raw.to_le_bytes();
         let raw = u32::from_le_bytes([b0, b1, b2, b3]);
         all_bits |= raw;
         *value = unzigzag(raw);
-        pending >>= width;
-        pending_bits -= width;
+        bit += width as usize;
     }
-    if pending != 0 {
+    let behind = packed
+        .last()
+        .map_or(0, |last| u32::from(*last) >> (bit % 8));
+    if !bit.is_multiple_of(8) && behind != 0 {
         return Err(CodecError::Padding { block_idx });
     }
     let expected = width_of(all_bits).to_le_bytes()[0];
