@@ -50,7 +50,7 @@ fn case(input: usize, layers: Vec<LayerSpec>, samples: usize) -> Case {
 }
 
 fn dense(units: usize) -> LayerSpec {
-    LayerSpec::Dense { units }
+    LayerSpec::dense(units)
 }
 
 fn cases() -> Vec<Case> {

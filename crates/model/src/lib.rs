@@ -17,6 +17,7 @@ pub mod graph;
 pub mod init;
 pub mod layout;
 pub mod master;
+pub mod noise;
 pub mod optim;
 mod random;
 mod rounding;

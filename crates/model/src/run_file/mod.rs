@@ -4,6 +4,7 @@
 //! each with its place and a remedy. A run travels to workers as the canonical JSON of its raw form.
 
 mod raw;
+mod spec;
 mod validate;
 
 #[cfg(all(test, feature = "toml"))]
@@ -12,6 +13,8 @@ mod tests;
 use std::fmt;
 
 use thiserror::Error;
+
+pub use spec::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
 use crate::graph::{self, Graph};
 use crate::optim::OptimizerSpec;
@@ -47,38 +50,6 @@ impl ArithmeticClass {
             Self::Fused => "fused",
         }
     }
-}
-
-/// One layer of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LayerSpec {
-    /// Makes one axis of all.
-    Flatten,
-    /// Fully connected, with bias.
-    Dense {
-        /// Number of outputs.
-        units: usize,
-    },
-    /// Rectified linear unit.
-    Relu,
-}
-
-/// The loss that is minimized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LossSpec {
-    /// Softmax cross-entropy against class indices.
-    SoftmaxCrossEntropy,
-}
-
-/// A validated model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelSpec {
-    /// Shape of one sample.
-    pub input: Vec<usize>,
-    /// Layers in order.
-    pub layers: Vec<LayerSpec>,
-    /// The loss.
-    pub loss: LossSpec,
 }
 
 /// How stored bytes become input values: `(byte / 255 - mean) / std`.

@@ -100,7 +100,7 @@ fn every_key_is_taken_over() {
         (run.model.input.as_slice(), run.model.layers.len()),
         (&[28, 28, 1][..], 4)
     );
-    assert_eq!(run.model.layers[1], LayerSpec::Dense { units: 128 });
+    assert_eq!(run.model.layers[1], LayerSpec::dense(128));
     assert_eq!(
         (run.epochs, run.micro_batch, run.global_batch),
         (10, 32, 128)

@@ -216,7 +216,7 @@ impl Check {
                 shape.axes = vec![product(&shape.axes).unwrap_or(usize::MAX)];
                 LayerSpec::Flatten
             }
-            RawLayer::Relu {} => LayerSpec::Relu,
+            RawLayer::Relu {} => LayerSpec::RELU,
             RawLayer::Dense { units } => {
                 let place = format!("model.layers[{idx}]");
                 let problem = format!("dense needs one axis, but gets shape {:?}", shape.axes);
@@ -233,7 +233,7 @@ impl Check {
                 let weights = inputs.saturating_add(1).saturating_mul(*units);
                 shape.parameters = shape.parameters.saturating_add(weights);
                 shape.axes = vec![(*units).clamp(1, MAX_FEATURES)];
-                LayerSpec::Dense { units: *units }
+                LayerSpec::dense(*units)
             }
         }
     }

@@ -1,0 +1,73 @@
+use super::*;
+use crate::run_file::LayerSpec;
+use expect_test::expect;
+
+fn model(layers: Vec<LayerSpec>) -> ModelSpec {
+    ModelSpec {
+        input: vec![2, 3],
+        layers,
+        loss: LossSpec::SoftmaxCrossEntropy,
+    }
+}
+
+#[test]
+fn mlp_fuses_relu_and_needs_no_input_gradient() {
+    let graph = build(&model(vec![
+        LayerSpec::Flatten,
+        LayerSpec::dense(4),
+        LayerSpec::RELU,
+        LayerSpec::dense(5),
+    ]));
+    let lines: Vec<String> = graph
+        .forward
+        .iter()
+        .chain(&graph.backward)
+        .map(|step| format!("{:?}", step.op))
+        .collect();
+    expect![[r#"
+        Dense { weight: DenseWeight { tensor: TensorId(0), transposed: false }, bias: Some(TensorId(1)), rows: 1, input: BufferId(0), output: BufferId(1), activation: Relu, slope: None }
+        Dense { weight: DenseWeight { tensor: TensorId(2), transposed: false }, bias: Some(TensorId(3)), rows: 1, input: BufferId(1), output: BufferId(2), activation: Identity, slope: None }
+        DenseBackward { weight: DenseWeight { tensor: TensorId(2), transposed: false }, bias: Some(TensorId(3)), rows: 1, input: BufferId(1), grad_output: BufferId(3), grad_input: Some(BufferId(4)), adds: false }
+        ActivationBackward { activation: Relu, saved: BufferId(1), grad: BufferId(4) }
+        DenseBackward { weight: DenseWeight { tensor: TensorId(0), transposed: false }, bias: Some(TensorId(1)), rows: 1, input: BufferId(0), grad_output: BufferId(4), grad_input: None, adds: false }"#]].assert_eq(&lines.join("\n"));
+    assert_eq!(graph.layout.len(), 6 * 4 + 4 + 4 * 5 + 5);
+    assert_eq!(graph.classes, 5);
+}
+
+#[test]
+fn a_relu_before_the_first_dense_has_no_backward() {
+    let graph = build(&model(vec![
+        LayerSpec::Flatten,
+        LayerSpec::RELU,
+        LayerSpec::dense(3),
+    ]));
+    assert_eq!(graph.forward.len(), 2);
+    assert_eq!(graph.backward.len(), 1);
+}
+
+#[test]
+fn two_relus_in_a_row_are_kept() {
+    let layers = vec![
+        LayerSpec::Flatten,
+        LayerSpec::dense(3),
+        LayerSpec::RELU,
+        LayerSpec::RELU,
+        LayerSpec::dense(2),
+    ];
+    let graph = build(&model(layers));
+    assert_eq!(graph.forward.len(), 3);
+    assert_eq!(graph.backward.len(), 4);
+}
+
+#[test]
+fn flops_of_the_reference_mlp() {
+    let layers = vec![LayerSpec::dense(128), LayerSpec::RELU, LayerSpec::dense(10)];
+    let spec = ModelSpec {
+        input: vec![784],
+        ..model(layers)
+    };
+    assert_eq!(
+        build(&spec).flops_per_sample(),
+        2 * (2 * 784 * 128 + 3 * 128 * 10)
+    );
+}
