@@ -68,7 +68,7 @@ pub(crate) fn public_router(app: Arc<App>) -> Router {
         .route("/api/params/{digest}", get(api::blobs::params))
         .route("/api/datasets/{digest}", get(api::blobs::dataset))
         .route("/api/chunks/{digest}", get(api::blobs::chunk))
-        .fallback(get(assets::serve))
+        .fallback(assets::serve)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::map_response(secure))
         .with_state(app)

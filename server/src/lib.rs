@@ -41,6 +41,7 @@ mod scratch;
 pub use auth::{AdminToken, TokenError};
 pub use config::{
     Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
+    DEFAULT_WRITE_TIMEOUT,
 };
 pub use server::{Handle, ServeError, serve};
 pub use store::StoreError;

@@ -97,6 +97,8 @@ pub(crate) struct Driver<H> {
     lanes: Lanes,
     params: Params,
     lease: Option<OpenLease>,
+    /// Micro-batches and samples of the last update: on show until the next lease comes.
+    last_update: Option<(u32, u32)>,
     outbox: Outbox,
     fetches: Fetches,
     /// Kept from task to task.
@@ -105,6 +107,8 @@ pub(crate) struct Driver<H> {
     bytes_down: u64,
     /// Whether the page holds because there is no network.
     held_offline: bool,
+    /// Of the newest parameters: the session forgets it when it ends, the page goes on showing it.
+    version: u64,
     run_finished: bool,
     rhythm: Rhythm,
 }
@@ -141,12 +145,14 @@ impl<H: Host> Driver<H> {
             lanes: Lanes::default(),
             params: Params::default(),
             lease: None,
+            last_update: None,
             outbox: Outbox::default(),
             fetches: Fetches::default(),
             batches: Vec::new(),
             bytes_up: 0,
             bytes_down: 0,
             held_offline: false,
+            version: 0,
             run_finished: false,
             rhythm: Rhythm::default(),
         };
@@ -286,13 +292,21 @@ impl<H: Host> Driver<H> {
         }
         let loading = self.progress();
         let run = self.run.as_ref();
+        let steps_total = run.map_or(0, ActiveRun::steps_total);
+        self.version = match (self.run_finished, status.version) {
+            (true, _) => steps_total,
+            (false, 0) => self.version,
+            (false, version) => version,
+        };
         let around = Surroundings {
             run: run
                 .map(|run| run.run.name.clone())
                 .or_else(|| self.wanted_run.clone()),
-            steps_total: run.map_or(0, ActiveRun::steps_total),
+            version: self.version,
+            steps_total,
             loading,
             lease_samples: self.lease_samples(),
+            last_update: self.last_update,
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
             arithmetic_class: run.map(|run| run.run.class.as_str()),

@@ -151,7 +151,7 @@ async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result
         })
         .await;
     let ordered = ordered.map_err(|_gone| Problem::going_down())?;
-    ordered.map_err(|Forbidden { phase }| {
+    let durable = ordered.map_err(|Forbidden { phase }| {
         let detail = format!("The run {name:?} is {phase}; {}.", possible(phase));
         Problem::new(
             StatusCode::CONFLICT,
@@ -159,7 +159,9 @@ async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result
             "Not possible now",
             detail,
         )
-    })
+    })?;
+    // Whoever gave an order may rely on it after a power cut.
+    durable.await.map_err(|_dropped| Problem::internal())
 }
 
 fn possible(phase: RunPhase) -> &'static str {

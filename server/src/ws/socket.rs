@@ -19,7 +19,7 @@ use super::pace::Pace;
 use crate::actor::{EdgeRun, Message, Outbound, Outbox, TooSlow};
 use crate::app::App;
 use crate::auth::random_bytes;
-use crate::limits::{FAREWELL_TIMEOUT, HELLO_TIMEOUT, OUTBOX_MESSAGES, WRITE_TIMEOUT};
+use crate::limits::{FAREWELL_TIMEOUT, HELLO_TIMEOUT, OUTBOX_MESSAGES};
 
 /// Close codes below 4000 belong to the protocol itself; these tell the reason in a browser's log.
 const CLOSE_VERSION_MISMATCH: u16 = 4_001;
@@ -239,7 +239,12 @@ impl Socket<'_> {
 
     async fn send_bytes(&mut self, bytes: Bytes) -> Result<(), End> {
         self.app.metrics.sent_bytes.add(bytes.len() as u64);
-        match timeout(WRITE_TIMEOUT, self.stream.send(WsMessage::Binary(bytes))).await {
+        match timeout(
+            self.app.config.write_timeout,
+            self.stream.send(WsMessage::Binary(bytes)),
+        )
+        .await
+        {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(End::Gone(error.to_string())),
             Err(_elapsed) => Err(too_slow()),

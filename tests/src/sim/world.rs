@@ -87,8 +87,12 @@ impl World {
         let layout = graph.layout.clone();
         let engine = Engine::new(graph, job.run.class, job.run.micro_batch as usize)
             .expect("every machine has the portable class");
-        let seats = (0..scenario.workers).map(|_| Seat::new(&mut chance)).collect();
-        let hostile = (0..scenario.hostile_workers).map(|_| (Hostile::new(layout.len()), None)).collect();
+        let seats = (0..scenario.workers)
+            .map(|_| Seat::new(&mut chance))
+            .collect();
+        let hostile = (0..scenario.hostile_workers)
+            .map(|_| (Hostile::new(layout.len()), None))
+            .collect();
         Self {
             watch: Watch::new(job.reference(), scenario.timeline),
             faults_left: if scenario.faults { 40 } else { 0 },
@@ -174,7 +178,9 @@ impl World {
                 let reason = "no answer".into();
                 self.tell_worker(seat, incarnation, WorkerInput::SocketClosed { reason });
             }
-            Happening::Worker(seat, incarnation, input) => self.tell_worker(seat, incarnation, input),
+            Happening::Worker(seat, incarnation, input) => {
+                self.tell_worker(seat, incarnation, input)
+            }
             Happening::WorkerTick(seat, incarnation) => {
                 self.seats[seat].tick_at = None;
                 self.tell_worker(seat, incarnation, WorkerInput::Tick);
@@ -193,7 +199,8 @@ impl World {
                 self.at(self.now + 1_000, Happening::Operator(command));
             }
             Happening::Operator(command) => {
-                self.watch.note(self.now, || format!("operator: {command:?}"));
+                self.watch
+                    .note(self.now, || format!("operator: {command:?}"));
                 let run_id = server::RUN_ID;
                 self.tell_server(ServerInput::Command { run_id, command });
             }
@@ -201,7 +208,12 @@ impl World {
     }
 
     fn deliver(&mut self, id: ConnectionId, direction: Direction, bytes: &[u8]) {
-        let Some(worker) = self.network.open.get(&id).map(|connection| connection.worker) else {
+        let Some(worker) = self
+            .network
+            .open
+            .get(&id)
+            .map(|connection| connection.worker)
+        else {
             return;
         };
         match direction {
@@ -209,7 +221,9 @@ impl World {
             Direction::ToWorker if worker >= self.seats.len() => {
                 let hostile_idx = worker - self.seats.len();
                 let answers = self.hostile[hostile_idx].0.receive(bytes, &mut self.chance);
-                answers.into_iter().for_each(|answer| self.send(id, Direction::ToServer, answer));
+                answers
+                    .into_iter()
+                    .for_each(|answer| self.send(id, Direction::ToServer, answer));
             }
             Direction::ToWorker => self.worker_receives(worker, id, bytes),
         }
@@ -241,7 +255,9 @@ impl World {
                     self.tell_worker(seat, incarnation, WorkerInput::Message(message));
                 }
             }
-            Err(error) => self.watch.fail(format!("a worker can't read the server: {error}")),
+            Err(error) => self
+                .watch
+                .fail(format!("a worker can't read the server: {error}")),
         }
     }
 
@@ -260,14 +276,23 @@ impl World {
             Direction::ToServer => self.disconnect_server(id),
             Direction::ToWorker if worker >= self.seats.len() => {
                 let idx = worker - self.seats.len();
-                if self.hostile[idx].1.take_if(|current| *current == id).is_some() {
+                if self.hostile[idx]
+                    .1
+                    .take_if(|current| *current == id)
+                    .is_some()
+                {
                     let after = self.chance.between(100, 3_000);
                     self.at(self.now + after, Happening::HostileConnects(idx));
                 }
             }
             Direction::ToWorker => {
                 let seat = &mut self.seats[worker];
-                if seat.worker.connection.take_if(|current| *current == id).is_some() {
+                if seat
+                    .worker
+                    .connection
+                    .take_if(|current| *current == id)
+                    .is_some()
+                {
                     let incarnation = seat.incarnation;
                     let reason = "the connection is lost".into();
                     self.tell_worker(worker, incarnation, WorkerInput::SocketClosed { reason });
@@ -285,13 +310,19 @@ impl World {
     }
 
     fn send(&mut self, id: ConnectionId, direction: Direction, bytes: Vec<u8>) {
-        if let Some(arrival) = self.network.arrival(self.now, id, direction, &mut self.chance) {
+        if let Some(arrival) = self
+            .network
+            .arrival(self.now, id, direction, &mut self.chance)
+        {
             self.at(arrival, Happening::Deliver(id, direction, bytes));
         }
     }
 
     fn close(&mut self, id: ConnectionId, direction: Direction) {
-        if let Some(arrival) = self.network.arrival(self.now, id, direction, &mut self.chance) {
+        if let Some(arrival) = self
+            .network
+            .arrival(self.now, id, direction, &mut self.chance)
+        {
             self.at(arrival, Happening::CloseArrives(id, direction));
         }
     }
@@ -339,7 +370,8 @@ impl World {
             layout: &self.layout,
             faults: self.scenario.faults,
         };
-        seat.worker.handle(self.now, input, &mut tools, &mut outputs);
+        seat.worker
+            .handle(self.now, input, &mut tools, &mut outputs);
         for output in outputs {
             self.after_worker(seat_idx, incarnation, output);
         }
@@ -358,7 +390,8 @@ impl World {
         match output {
             worker::Output::Connect => {
                 let after = self.now + self.chance.between(1, 60);
-                let refused = self.server.is_none() || (self.scenario.faults && self.chance.one_in(20));
+                let refused =
+                    self.server.is_none() || (self.scenario.faults && self.chance.one_in(20));
                 let happening = if refused {
                     Happening::OpenFailed(seat, incarnation)
                 } else {
@@ -377,7 +410,10 @@ impl World {
                 }
             }
             worker::Output::Later(after, input) => {
-                self.at(self.now + after, Happening::Worker(seat, incarnation, input));
+                self.at(
+                    self.now + after,
+                    Happening::Worker(seat, incarnation, input),
+                );
             }
         }
     }
@@ -405,7 +441,10 @@ impl World {
                 server::Output::Event(event) => self.watch.event(self.now, &event),
             }
         }
-        let deadline = self.server.as_ref().and_then(|server| server.coordinator.next_deadline());
+        let deadline = self
+            .server
+            .as_ref()
+            .and_then(|server| server.coordinator.next_deadline());
         if let Some(deadline) = deadline {
             let at = deadline.0.max(self.now + 1);
             if self.server_tick_at.is_none_or(|known| at < known) {
@@ -418,7 +457,10 @@ impl World {
     fn start_server(&mut self) {
         self.server_epoch += 1;
         self.server_tick_at = None;
-        let version = self.stored.as_ref().map_or(0, |stored| stored.state.version.0);
+        let version = self
+            .stored
+            .as_ref()
+            .map_or(0, |stored| stored.state.version.0);
         self.watch.server_starts(self.now, version);
         let mut outputs = Vec::new();
         let stored = self.stored.as_ref();
