@@ -247,7 +247,7 @@ impl Engine {
                 Op::Activate { input, output, .. } => {
                     buffers.write(output, samples, |buffers, to| {
                         relu::forward(buffers.read(input, inputs, samples), to);
-                    })
+                    });
                 }
                 op => unreachable!("{} was refused in `new`", op.name()),
             }

@@ -209,9 +209,9 @@ pub enum Op {
     },
     /// In place, the gradient before an activation from the gradient after it.
     ///
-    /// - ReLU: `grad = 0` wherever the saved *output* is not positive.
-    /// - Sigmoid: `grad = grad · (y · (1 - y))`, tanh: `grad = grad · (1 - y · y)`, with the saved *output* `y`.
-    /// - GELU: `grad = grad · slope`, with the saved *slope*.
+    /// - `relu`: `grad = 0` wherever the saved *output* is not positive.
+    /// - `sigmoid`: `grad = grad · (y · (1 - y))`, `tanh`: `grad = grad · (1 - y · y)`, with the saved *output* `y`.
+    /// - `gelu`: `grad = grad · slope`, with the saved *slope*.
     ActivationBackward {
         /// The function.
         activation: Activation,
@@ -224,7 +224,7 @@ pub enum Op {
     /// In a forward pass without a backward pass it copies.
     ///
     /// Element `i` of the batch's (n, features) values is kept where
-    /// [`Noise::word`](crate::noise::Noise::word)`(i) >= threshold`, for the noise of this `site`.
+    /// [](crate::noise::Noise::word)`(i) >= threshold`, for the noise of this `site`.
     Dropout {
         /// Which dropout layer, counted from 0.
         site: u32,
