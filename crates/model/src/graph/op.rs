@@ -19,8 +19,10 @@
 //! - `/` and `sqrt` are IEEE's. `exp`, `ln`, `tanh`, `sigmoid` and `gelu` are the backend's own functions,
 //!   the same code on all machines of a class.
 //!
-//! Where a factor is zero because it is padding or masked, the product may be left out: accumulators never
-//! hold -0, so the bits of finite numbers are the same.
+//! Where a factor is zero because it is padding or masked, the product may be left out: the bits of finite
+//! numbers are the same, because an accumulator that starts at +0 never becomes -0. (In the fused class it does
+//! where the first products underflow. The sign of a zero then depends on what is left out, and nothing more:
+//! no formula here and no fixed-point sum tells the two zeros apart.)
 //!
 //! # Who writes and who adds
 //!
