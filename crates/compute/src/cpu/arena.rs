@@ -66,7 +66,7 @@ impl Buffers<'_> {
             samples,
         } = self;
         let [a, b] = writes.map(|id| id.map_or(0..0, |id| arena.range(id, *samples)));
-        let is_swapped = b.start < a.start;
+        let is_swapped = (b.start, b.end) < (a.start, a.end);
         let (first, second) = if is_swapped { (b, a) } else { (a, b) };
         assert!(
             first.end <= second.start,

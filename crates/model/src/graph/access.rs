@@ -14,6 +14,9 @@ pub enum Access {
     Update,
 }
 
+type Reads = [Option<BufferId>; 4];
+type Writes = [Option<BufferId>; 2];
+
 impl Op {
     /// The word for profiles and messages.
     pub fn name(&self) -> &'static str {
@@ -45,30 +48,83 @@ impl Op {
 
     /// Calls `visit` for each buffer that the operation touches.
     pub fn visit_buffers(&self, visit: &mut dyn FnMut(BufferId, Access)) {
-        let mut all = |reads: &[BufferId], writes: &[Option<BufferId>]| {
-            reads.iter().for_each(|&id| visit(id, Access::Read));
-            let writes = writes.iter().flatten();
-            writes.for_each(|&id| visit(id, Access::Write));
+        let (reads, writes) = self
+            .forward_buffers()
+            .unwrap_or_else(|| self.backward_buffers());
+        let visit_all = |ids: &[Option<BufferId>], access, visit: &mut dyn FnMut(_, _)| {
+            ids.iter().flatten().for_each(|&id| visit(id, access));
         };
-        match *self {
+        visit_all(&reads, Access::Read, visit);
+        let access = match self {
+            Self::ActivationBackward { .. } => Access::Update,
+            _ => Access::Write,
+        };
+        visit_all(&writes, access, visit);
+    }
+
+    /// What an operation of the forward pass reads and writes; none for the backward pass.
+    fn forward_buffers(&self) -> Option<(Reads, Writes)> {
+        let (reads, writes) = match *self {
             Self::Dense {
                 input,
                 output,
-                slope,
+                slope: saved,
                 ..
             }
             | Self::Conv2d {
                 input,
                 output,
-                slope,
+                slope: saved,
                 ..
             }
             | Self::Activate {
                 input,
                 output,
-                slope,
+                slope: saved,
                 ..
-            } => all(&[input], &[Some(output), slope]),
+            }
+            | Self::MaxPool {
+                input,
+                output,
+                choice: saved,
+                ..
+            } => ([Some(input), None], [Some(output), saved]),
+            Self::AvgPool { input, output, .. }
+            | Self::Dropout { input, output, .. }
+            | Self::AddPosition { input, output, .. }
+            | Self::Embedding {
+                tokens: input,
+                output,
+                ..
+            }
+            | Self::Copy { input, output } => ([Some(input), None], [Some(output), None]),
+            Self::LayerNorm {
+                input,
+                output,
+                statistics,
+                ..
+            }
+            | Self::Attention {
+                qkv: input,
+                output,
+                statistics,
+                ..
+            } => ([Some(input), None], [Some(output), Some(statistics)]),
+            Self::Add {
+                left,
+                right,
+                output,
+            } => ([Some(left), Some(right)], [Some(output), None]),
+            _ => return None,
+        };
+        Some(([reads[0], reads[1], None, None], writes))
+    }
+
+    /// What an operation of the backward pass reads and writes.
+    fn backward_buffers(&self) -> (Reads, Writes) {
+        let one = |id| [Some(id), None, None, None];
+        let two = |a, b| [Some(a), Some(b), None, None];
+        match *self {
             Self::DenseBackward {
                 input,
                 grad_output,
@@ -80,23 +136,13 @@ impl Op {
                 grad_output,
                 grad_input,
                 ..
-            } => all(&[input, grad_output], &[grad_input]),
-            Self::MaxPool {
-                input,
-                output,
-                choice,
-                ..
-            } => all(&[input], &[Some(output), choice]),
+            } => (two(input, grad_output), [grad_input, None]),
             Self::MaxPoolBackward {
                 choice,
                 grad_output,
                 grad_input,
                 ..
-            } => all(&[choice, grad_output], &[Some(grad_input)]),
-            Self::AvgPool { input, output, .. }
-            | Self::Dropout { input, output, .. }
-            | Self::AddPosition { input, output, .. }
-            | Self::Copy { input, output } => all(&[input], &[Some(output)]),
+            } => (two(choice, grad_output), [Some(grad_input), None]),
             Self::AvgPoolBackward {
                 grad_output,
                 grad_input,
@@ -106,37 +152,24 @@ impl Op {
                 grad_output,
                 grad_input,
                 ..
-            } => all(&[grad_output], &[Some(grad_input)]),
-            Self::ActivationBackward { saved, grad, .. } => {
-                all(&[saved], &[]);
-                visit(grad, Access::Update);
-            }
-            Self::Embedding { tokens, output, .. } => all(&[tokens], &[Some(output)]),
+            } => (one(grad_output), [Some(grad_input), None]),
+            Self::ActivationBackward { saved, grad, .. } => (one(saved), [Some(grad), None]),
             Self::EmbeddingBackward {
                 tokens,
                 grad_output,
                 ..
-            } => all(&[tokens, grad_output], &[]),
-            Self::AddPositionBackward { grad_output, .. } => all(&[grad_output], &[]),
-            Self::LayerNorm {
-                input,
-                output,
-                statistics,
-                ..
-            } => all(&[input], &[Some(output), Some(statistics)]),
+            } => (two(tokens, grad_output), [None; 2]),
+            Self::AddPositionBackward { grad_output, .. } => (one(grad_output), [None; 2]),
             Self::LayerNormBackward {
                 input,
                 statistics,
                 grad_output,
                 grad_input,
                 ..
-            } => all(&[input, statistics, grad_output], &[grad_input]),
-            Self::Attention {
-                qkv,
-                output,
-                statistics,
-                ..
-            } => all(&[qkv], &[Some(output), Some(statistics)]),
+            } => {
+                let reads = [Some(input), Some(statistics), Some(grad_output), None];
+                (reads, [grad_input, None])
+            }
             Self::AttentionBackward {
                 qkv,
                 output,
@@ -144,12 +177,11 @@ impl Op {
                 grad_output,
                 grad_qkv,
                 ..
-            } => all(&[qkv, output, statistics, grad_output], &[Some(grad_qkv)]),
-            Self::Add {
-                left,
-                right,
-                output,
-            } => all(&[left, right], &[Some(output)]),
+            } => {
+                let reads = [qkv, output, statistics, grad_output].map(Some);
+                (reads, [Some(grad_qkv), None])
+            }
+            _ => unreachable!("{} is of the forward pass", self.name()),
         }
     }
 

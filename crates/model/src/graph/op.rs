@@ -19,8 +19,10 @@
 //! - `/` and `sqrt` are IEEE's. `exp`, `ln`, `tanh`, `sigmoid` and `gelu` are the backend's own functions,
 //!   the same code on all machines of a class.
 //!
-//! Where a factor is zero because it is padding or masked, the product may be left out: accumulators never
-//! hold -0, so the bits of finite numbers are the same.
+//! Where a factor is zero because it is padding or masked, the product may be left out: the bits of finite
+//! numbers are the same, because an accumulator that starts at +0 never becomes -0. (In the fused class it does
+//! where the first products underflow. The sign of a zero then depends on what is left out, and nothing more:
+//! no formula here and no fixed-point sum tells the two zeros apart.)
 //!
 //! # Who writes and who adds
 //!
@@ -209,9 +211,9 @@ pub enum Op {
     },
     /// In place, the gradient before an activation from the gradient after it.
     ///
-    /// - ReLU: `grad = 0` wherever the saved *output* is not positive.
-    /// - Sigmoid: `grad = grad · (y · (1 - y))`, tanh: `grad = grad · (1 - y · y)`, with the saved *output* `y`.
-    /// - GELU: `grad = grad · slope`, with the saved *slope*.
+    /// - `relu`: `grad = 0` wherever the saved *output* is not positive.
+    /// - `sigmoid`: `grad = grad · (y · (1 - y))`, `tanh`: `grad = grad · (1 - y · y)`, with the saved *output* `y`.
+    /// - `gelu`: `grad = grad · slope`, with the saved *slope*.
     ActivationBackward {
         /// The function.
         activation: Activation,
@@ -224,7 +226,7 @@ pub enum Op {
     /// In a forward pass without a backward pass it copies.
     ///
     /// Element `i` of the batch's (n, features) values is kept where
-    /// [`Noise::word`](crate::noise::Noise::word)`(i) >= threshold`, for the noise of this `site`.
+    /// [](crate::noise::Noise::word)`(i) >= threshold`, for the noise of this `site`.
     Dropout {
         /// Which dropout layer, counted from 0.
         site: u32,

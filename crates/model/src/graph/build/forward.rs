@@ -1,22 +1,18 @@
 //! Layers become forward operations.
 
 use super::{
-    Activation, BufferId, Builder, DenseWeight, Embedding, Init, LayerInfo, Node, Op, Step,
-    TensorId, Value,
+    Activation, BufferId, Builder, DenseWeight, Init, LayerInfo, Node, Op, Step, TensorId, Value,
 };
-use crate::graph::shape::{AttentionShape, ConvShape, Image, Padding, PoolShape, Window};
+use crate::graph::shape::{ConvShape, Image, Padding, PoolShape, Window};
 use crate::rounding::narrow;
 use crate::run_file::{LayerSpec, PoolSpec};
 
-/// Standard deviation of the first embedding vectors, as GPT-2 has it.
-const EMBEDDING_STD: f32 = 0.02;
-
 /// A layer's place in the model and what the operations made for it have in common.
-struct Site<'a> {
+pub(super) struct Site<'a> {
     /// Index in [`Builder::layers`].
-    layer: usize,
+    pub(super) layer: usize,
     /// Prefix of the names of its tensors and buffers.
-    prefix: &'a str,
+    pub(super) prefix: &'a str,
 }
 
 impl Builder {
@@ -48,7 +44,7 @@ impl Builder {
                 layer,
                 prefix: &prefix,
             };
-            value = self.layer(&site, spec, value, epilogue, &mut nodes);
+            value = self.layer(&site, spec, &value, epilogue, &mut nodes);
             let within: usize = self.layers[layer + 1..].iter().map(|l| l.parameters).sum();
             self.layers[layer].parameters = self.layout.len() - before - within;
             self.layers[layer].output_shape.clone_from(&value.shape);
@@ -76,7 +72,7 @@ impl Builder {
         &mut self,
         site: &Site<'_>,
         spec: &LayerSpec,
-        value: Value,
+        value: &Value,
         epilogue: Activation,
         nodes: &mut Vec<Node>,
     ) -> Value {
@@ -84,7 +80,7 @@ impl Builder {
             // Samples are stored flat: flattening is a change of shape only.
             LayerSpec::Flatten => Value {
                 shape: vec![value.features()],
-                ..value
+                ..value.clone()
             },
             LayerSpec::Dense { units, bias } => {
                 self.dense(site, value, *units, *bias, epilogue, nodes)
@@ -108,7 +104,13 @@ impl Builder {
     }
 
     /// Records an operation and gives its output as a value.
-    fn push(site: &Site<'_>, op: Op, input: &Value, output: Value, nodes: &mut Vec<Node>) -> Value {
+    pub(super) fn push(
+        site: &Site<'_>,
+        op: Op,
+        input: &Value,
+        output: Value,
+        nodes: &mut Vec<Node>,
+    ) -> Value {
         nodes.push(Node::Op {
             step: Step {
                 op,
@@ -119,7 +121,7 @@ impl Builder {
         output
     }
 
-    fn output(&mut self, site: &Site<'_>, shape: Vec<usize>, needs_grad: bool) -> Value {
+    pub(super) fn output(&mut self, site: &Site<'_>, shape: Vec<usize>, needs_grad: bool) -> Value {
         let name = format!("{}.output", site.prefix);
         Value {
             buffer: self.buffer(&name, shape.iter().product()),
@@ -144,7 +146,7 @@ impl Builder {
     fn dense(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         units: usize,
         bias: bool,
         epilogue: Activation,
@@ -162,7 +164,7 @@ impl Builder {
     fn tied_dense(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         bias: bool,
         epilogue: Activation,
         nodes: &mut Vec<Node>,
@@ -180,7 +182,7 @@ impl Builder {
 
     /// Weights `[in, out]` and bias with the starting values of `PyTorch`'s linear layer, so that the same recipe
     /// starts from the same distribution.
-    fn linear(
+    pub(super) fn linear(
         &mut self,
         site: &Site<'_>,
         part: &str,
@@ -194,10 +196,10 @@ impl Builder {
         (weight, bias)
     }
 
-    fn product(
+    pub(super) fn product(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         weight: DenseWeight,
         bias: Option<TensorId>,
         epilogue: Activation,
@@ -219,13 +221,13 @@ impl Builder {
             activation: epilogue,
             slope: self.slope(site, epilogue, &output),
         };
-        Self::push(site, op, &value, output, nodes)
+        Self::push(site, op, value, output, nodes)
     }
 
     fn activate(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         activation: Activation,
         nodes: &mut Vec<Node>,
     ) -> Value {
@@ -236,13 +238,13 @@ impl Builder {
             output: output.buffer,
             slope: self.slope(site, activation, &output),
         };
-        Self::push(site, op, &value, output, nodes)
+        Self::push(site, op, value, output, nodes)
     }
 
     fn conv2d(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         spec: &LayerSpec,
         epilogue: Activation,
         nodes: &mut Vec<Node>,
@@ -258,9 +260,9 @@ impl Builder {
         else {
             unreachable!("called for convolutions only")
         };
-        let (output, window) = slide(image(&value), kernel, stride, padding);
+        let (output, window) = slide(image(value), kernel, stride, padding);
         let shape = ConvShape {
-            input: image(&value),
+            input: image(value),
             output: Image { channels, ..output },
             window,
             groups,
@@ -279,17 +281,17 @@ impl Builder {
             activation: epilogue,
             slope: self.slope(site, epilogue, &output),
         };
-        Self::push(site, op, &value, output, nodes)
+        Self::push(site, op, value, output, nodes)
     }
 
     fn max_pool(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         spec: PoolSpec,
         nodes: &mut Vec<Node>,
     ) -> Value {
-        let shape = pool_shape(&value, spec);
+        let shape = pool_shape(value, spec);
         let output = self.output(site, axes(shape.output), value.needs_grad);
         let name = format!("{}.choice", site.prefix);
         let choice = value
@@ -301,30 +303,30 @@ impl Builder {
             output: output.buffer,
             choice,
         };
-        Self::push(site, op, &value, output, nodes)
+        Self::push(site, op, value, output, nodes)
     }
 
     fn avg_pool(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         spec: PoolSpec,
         nodes: &mut Vec<Node>,
     ) -> Value {
-        let shape = pool_shape(&value, spec);
+        let shape = pool_shape(value, spec);
         let output = self.output(site, axes(shape.output), value.needs_grad);
         let op = Op::AvgPool {
             shape,
             input: value.buffer,
             output: output.buffer,
         };
-        Self::push(site, op, &value, output, nodes)
+        Self::push(site, op, value, output, nodes)
     }
 
     fn dropout(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         rate: f32,
         nodes: &mut Vec<Node>,
     ) -> Value {
@@ -344,109 +346,13 @@ impl Builder {
             output: output.buffer,
         };
         self.dropouts += 1;
-        Self::push(site, op, &value, output, nodes)
-    }
-
-    fn embed(
-        &mut self,
-        site: &Site<'_>,
-        value: Value,
-        [vocabulary, width]: [usize; 2],
-        nodes: &mut Vec<Node>,
-    ) -> Value {
-        let name = format!("{}.table", site.prefix);
-        let init = Init::Normal { std: EMBEDDING_STD };
-        let table = self.tensor(name, vec![vocabulary, width], init);
-        self.embedding = Some(Embedding { table, vocabulary });
-        let rows = value.features();
-        let output = self.output(site, vec![rows, width], true);
-        let op = Op::Embedding {
-            table,
-            rows,
-            tokens: value.buffer,
-            output: output.buffer,
-        };
-        Self::push(site, op, &value, output, nodes)
-    }
-
-    fn add_position(&mut self, site: &Site<'_>, value: Value, nodes: &mut Vec<Node>) -> Value {
-        let name = format!("{}.table", site.prefix);
-        let init = Init::Normal { std: EMBEDDING_STD };
-        let table = self.tensor(name, value.shape.clone(), init);
-        let output = self.output(site, value.shape.clone(), true);
-        let op = Op::AddPosition {
-            table,
-            input: value.buffer,
-            output: output.buffer,
-        };
-        Self::push(site, op, &value, output, nodes)
-    }
-
-    fn layer_norm(
-        &mut self,
-        site: &Site<'_>,
-        value: Value,
-        epsilon: f32,
-        nodes: &mut Vec<Node>,
-    ) -> Value {
-        let (rows, width) = value.rows();
-        let name = |what| format!("{}.{what}", site.prefix);
-        let gain = self.tensor(name("gain"), vec![width], Init::One);
-        let bias = self.tensor(name("bias"), vec![width], Init::Zero);
-        let output = self.output(site, value.shape.clone(), true);
-        let op = Op::LayerNorm {
-            gain,
-            bias,
-            rows,
-            epsilon,
-            input: value.buffer,
-            output: output.buffer,
-            statistics: self.buffer(&name("statistics"), rows * 2),
-        };
-        Self::push(site, op, &value, output, nodes)
-    }
-
-    fn attention(
-        &mut self,
-        site: &Site<'_>,
-        value: Value,
-        heads: usize,
-        causal: bool,
-        nodes: &mut Vec<Node>,
-    ) -> Value {
-        let (positions, width) = value.rows();
-        let shape = AttentionShape {
-            positions,
-            heads,
-            head_width: width / heads,
-            causal,
-        };
-        let plain = Activation::Identity;
-        let project = |builder: &mut Self, part: &str, value: Value, units, nodes: &mut _| {
-            let (tensor, bias) = builder.linear(site, part, [width, units], true);
-            let weight = DenseWeight {
-                tensor,
-                transposed: false,
-            };
-            builder.product(site, value, weight, bias, plain, nodes)
-        };
-        let qkv = project(self, "qkv.", value, 3 * width, nodes);
-        let output = self.output(site, vec![positions, width], true);
-        let statistics = format!("{}.statistics", site.prefix);
-        let op = Op::Attention {
-            shape,
-            qkv: qkv.buffer,
-            output: output.buffer,
-            statistics: self.buffer(&statistics, heads * positions * 2),
-        };
-        let output = Self::push(site, op, &qkv, output, nodes);
-        project(self, "out.", output, width, nodes)
+        Self::push(site, op, value, output, nodes)
     }
 
     fn residual(
         &mut self,
         site: &Site<'_>,
-        value: Value,
+        value: &Value,
         layers: &[LayerSpec],
         nodes: &mut Vec<Node>,
     ) -> Value {
@@ -454,7 +360,7 @@ impl Builder {
         let depth = self.layers[site.layer].depth + 1;
         let (end, branch) = self.layers(layers, value.clone(), &path, depth);
         let needs_grad = value.needs_grad || end.needs_grad;
-        let output = self.output(site, value.shape, needs_grad);
+        let output = self.output(site, value.shape.clone(), needs_grad);
         let add = Step {
             op: Op::Add {
                 left: value.buffer,

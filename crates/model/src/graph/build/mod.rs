@@ -2,6 +2,7 @@
 
 mod backward;
 mod forward;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
