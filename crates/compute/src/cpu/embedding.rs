@@ -1,33 +1,31 @@
 //! Rows of a table for tokens, and the sums of their gradients.
 
-/// The index of the first token that is not a whole number below `vocabulary`.
-pub(crate) fn first_invalid(tokens: &[f32], vocabulary: usize) -> Option<usize> {
-    let is_valid = |&token: &f32| token >= 0.0 && token < vocabulary as f32 && token.fract() == 0.0;
-    tokens.iter().position(|token| !is_valid(token))
-}
+use super::wide::wide;
 
-/// `output[row] = table[token[row]]`. The tokens have passed [`first_invalid`].
+/// `output[row] = table[token[row]]`. Tokens are whole numbers below the vocabulary, as the engine has checked.
 pub(crate) fn forward(table: &[f32], tokens: &[f32], width: usize, output: &mut [f32]) {
     for (to, &token) in output.chunks_exact_mut(width).zip(tokens) {
         to.copy_from_slice(row(table, token, width));
     }
 }
 
-/// `grad_table[token] += grad_output[row]`, in the order of rows, from zero unless `adds`.
-pub(crate) fn backward(
-    tokens: &[f32],
-    grad_output: &[f32],
-    width: usize,
-    grad_table: &mut [f32],
-    adds: bool,
-) {
-    if !adds {
-        grad_table.fill(0.0);
-    }
-    for (from, &token) in grad_output.chunks_exact(width).zip(tokens) {
-        let sums = &mut grad_table[start(token, width)..][..width];
-        for (sum, value) in sums.iter_mut().zip(from) {
-            *sum += value;
+wide! {
+    /// `grad_table[token] += grad_output[row]`, in the order of rows, from zero unless `adds`.
+    pub(crate) fn backward(
+        tokens: &[f32],
+        grad_output: &[f32],
+        width: usize,
+        grad_table: &mut [f32],
+        adds: bool,
+    ) {
+        if !adds {
+            grad_table.fill(0.0);
+        }
+        for (from, &token) in grad_output.chunks_exact(width).zip(tokens) {
+            let sums = &mut grad_table[start(token, width)..][..width];
+            for (sum, value) in sums.iter_mut().zip(from) {
+                *sum += value;
+            }
         }
     }
 }
@@ -39,7 +37,7 @@ fn row(table: &[f32], token: f32, width: usize) -> &[f32] {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "tokens were found to be whole numbers below the vocabulary"
+    reason = "a whole number below the vocabulary"
 )]
 fn start(token: f32, width: usize) -> usize {
     token as usize * width
@@ -49,15 +47,6 @@ fn start(token: f32, width: usize) -> usize {
 #[expect(clippy::float_cmp, reason = "results that are exact")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_are_whole_numbers_below_the_vocabulary() {
-        assert_eq!(first_invalid(&[0.0, 64.0, -0.0], 65), None);
-        for bad in [65.0, -1.0, 0.5, f32::NAN, f32::INFINITY, 1e30] {
-            assert_eq!(first_invalid(&[1.0, bad, 2.0], 65), Some(1), "{bad}");
-        }
-        assert_eq!(first_invalid(&[], 1), None);
-    }
 
     #[test]
     fn rows_are_looked_up_and_their_gradients_added() {

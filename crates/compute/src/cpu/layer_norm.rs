@@ -192,7 +192,7 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let width = self.gain.len();
-        let mut gradients = self.gradients;
+        let gradients = self.gradients;
         gradients.gain.fill(0.0);
         gradients.bias.fill(0.0);
         let mut inputs = gradients.input.map(|inputs| inputs.chunks_exact_mut(width));
