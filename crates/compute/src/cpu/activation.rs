@@ -8,12 +8,7 @@ use super::wide::wide;
 
 /// Replaces each value by the function of it; `slopes` receives the derivatives where it is not empty, which
 /// only functions want whose derivative does not follow from their value.
-pub(crate) fn activate(
-    path: Path,
-    activation: Activation,
-    values: &mut [f32],
-    slopes: &mut [f32],
-) {
+pub(crate) fn activate(path: Path, activation: Activation, values: &mut [f32], slopes: &mut [f32]) {
     match activation {
         Activation::Identity => {}
         Activation::Relu => rectify_all(values),

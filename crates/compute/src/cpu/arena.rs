@@ -154,7 +154,10 @@ mod tests {
         let mut buffers = arena.with_batch(&inputs, 2);
         for writes in [[hidden, logits], [logits, hidden]] {
             let (reads, [a, b]) = buffers.split(writes.map(Some));
-            assert_eq!((a.len(), b.len()), (2 * graph.features(writes[0]), 2 * graph.features(writes[1])));
+            assert_eq!(
+                (a.len(), b.len()),
+                (2 * graph.features(writes[0]), 2 * graph.features(writes[1]))
+            );
             assert_eq!(reads.at(graph.input), inputs);
             a.fill(1.0);
             b.fill(2.0);

@@ -80,7 +80,12 @@ impl Forward {
                 accumulate: false,
             };
             // (rows, in) · (in, out)
-            gemm.product(from.len() / inputs, Left::RowMajor(from), &self.weight, target);
+            gemm.product(
+                from.len() / inputs,
+                Left::RowMajor(from),
+                &self.weight,
+                target,
+            );
             epilogue.apply(to, slopes.next().unwrap_or_default());
         }
     }
@@ -141,7 +146,6 @@ impl Backward {
         };
         gemm.product_once(left_size, Left::Transposed(left), right, target);
     }
-
 
     /// Writes the gradient of the input; only for a layer made to give one.
     pub(crate) fn run_input(&self, gemm: &mut Gemm, grad_output: &[f32], grad_input: &mut [f32]) {

@@ -100,7 +100,10 @@ fn factor(shape: PoolShape) -> f32 {
 /// Calls `pool` for every window of every sample, in order: with the sample's image, the place of the window's
 /// first pixel, and the output pixel to write.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled into callers with their CPU features")]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled into callers with their CPU features"
+)]
 fn for_each_window(
     shape: PoolShape,
     input: &[f32],
@@ -119,7 +122,10 @@ fn for_each_window(
 /// The same for gradients: with the sample's image of sums, which starts from zero, the place of the window's
 /// first pixel, and the gradient of the output pixel.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled into callers with their CPU features")]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled into callers with their CPU features"
+)]
 fn for_each_window_back(
     shape: PoolShape,
     grad_output: &[f32],
@@ -138,7 +144,10 @@ fn for_each_window_back(
 
 /// Where the first pixel of an output position's window is.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled into callers with their CPU features")]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled into callers with their CPU features"
+)]
 fn origin(shape: PoolShape, position: usize) -> usize {
     let (row, column) = (position / shape.output.width, position % shape.output.width);
     let [down, right] = shape.window.stride;
@@ -147,7 +156,10 @@ fn origin(shape: PoolShape, position: usize) -> usize {
 
 /// Where the pixels of a window are, in the order (ky, kx).
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled into callers with their CPU features")]
+#[expect(
+    clippy::inline_always,
+    reason = "compiled into callers with their CPU features"
+)]
 fn taps(shape: PoolShape, origin: usize) -> impl Iterator<Item = usize> {
     let [height, width] = shape.window.size;
     let line = shape.input.width * shape.input.channels;

@@ -4,6 +4,7 @@ mod check;
 mod kernel;
 mod params;
 mod run;
+mod sequence;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use self::run::Lane;
 use crate::batch::{Batch, BatchStats};
 use crate::cpu::aligned::AlignedBuffer;
 use crate::cpu::arena::Arena;
+use crate::cpu::attention::Attention;
 use crate::cpu::gemm::{Gemm, Path};
 use crate::cpu::loss::{self, Pass};
 use crate::cpu::magnitude::largest_magnitude;
@@ -38,6 +40,8 @@ pub struct Engine {
     forward: Vec<Kernel>,
     /// One for each backward operation.
     backward: Vec<Kernel>,
+    /// Shared by the operations.
+    attentions: Vec<Attention>,
     arena: Arena,
     gradient: AlignedBuffer,
 }
@@ -80,6 +84,7 @@ impl Engine {
             params: Params::new(&graph),
             forward,
             backward,
+            attentions: sequence::attentions(&graph),
             arena: Arena::new(&graph, max_samples),
             gradient: AlignedBuffer::new(graph.layout.len()),
             graph,
@@ -200,6 +205,7 @@ impl Engine {
             path: self.path,
             gemm: &mut self.gemm,
             params: &self.params,
+            attentions: &mut self.attentions,
             buffers: self.arena.with_batch(inputs, samples),
             gradient: &mut self.gradient,
             noise,
@@ -223,6 +229,13 @@ impl Engine {
         let loss = self.graph.loss;
         let mut buffers = self.arena.with_batch(batch.inputs, samples);
         let (reads, grad) = buffers.split_one(loss.grad);
-        loss::run(self.path, &loss, pass, reads.at(loss.prediction), batch.targets, grad)
+        loss::run(
+            self.path,
+            &loss,
+            pass,
+            reads.at(loss.prediction),
+            batch.targets,
+            grad,
+        )
     }
 }

@@ -8,6 +8,7 @@ use tabswarm_model::noise::NoiseKey;
 use super::kernel::Kernel;
 use super::params::Params;
 use crate::cpu::arena::Buffers;
+use crate::cpu::attention::Attention;
 use crate::cpu::epilogue::Epilogue;
 use crate::cpu::gemm::{Gemm, Path};
 use crate::cpu::{activation, dropout, elementwise, pool};
@@ -18,6 +19,7 @@ pub(super) struct Lane<'a> {
     pub(super) path: Path,
     pub(super) gemm: &'a mut Gemm,
     pub(super) params: &'a Params,
+    pub(super) attentions: &'a mut [Attention],
     pub(super) buffers: Buffers<'a>,
     /// Flat, in layout order.
     pub(super) gradient: &'a mut [f32],
@@ -35,6 +37,12 @@ impl Lane<'_> {
             | Op::MaxPoolBackward { .. }
             | Op::AvgPool { .. }
             | Op::AvgPoolBackward { .. } => self.pool(op),
+            Op::Embedding { .. }
+            | Op::EmbeddingBackward { .. }
+            | Op::AddPosition { .. }
+            | Op::AddPositionBackward { .. } => self.embedding(op),
+            Op::LayerNorm { .. } | Op::LayerNormBackward { .. } => self.layer_norm(op),
+            Op::Attention { .. } | Op::AttentionBackward { .. } => self.attention(op),
             _ => self.elementwise(op),
         }
     }

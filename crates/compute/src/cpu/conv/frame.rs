@@ -85,7 +85,9 @@ mod tests {
             let got = frame.fill(&image).to_vec();
             assert_eq!(got[place..place + 6], image[..6]);
             assert_eq!(got[place + 12..place + 18], image[6..]);
-            let is_border = |at: &usize| !(place..place + 6).contains(at) && !(place + 12..place + 18).contains(at);
+            let is_border = |at: &usize| {
+                !(place..place + 6).contains(at) && !(place + 12..place + 18).contains(at)
+            };
             assert!((0..48).filter(is_border).all(|at| got[at] == 0.0));
         }
     }
@@ -93,7 +95,10 @@ mod tests {
     #[test]
     fn what_no_window_covers_is_cut_off() {
         let mut frame = Frame::new(IMAGE, [1, 0], [2, 2]);
-        assert_eq!(frame.fill(&values(1)), [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(
+            frame.fill(&values(1)),
+            [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]
+        );
         let mut inside = Frame::new(IMAGE, [0, 0], [1, 3]);
         assert_eq!(inside.fill(&values(1)), values(1));
         assert_eq!(inside.place(1, 1), 8);

@@ -118,18 +118,21 @@ impl Phase {
             let last = (at + window.padding[axis]) / window.stride[axis];
             (border[axis] + last + 1) - met[axis]
         };
-        let is_here = |at: usize, axis: usize| (at + window.padding[axis]) % window.stride[axis] == phase[axis];
+        let is_here = |at: usize, axis: usize| {
+            (at + window.padding[axis]) % window.stride[axis] == phase[axis]
+        };
         let pixels: Vec<(usize, usize)> = grid(input.height, input.width)
             .filter(|&(y, x)| is_here(y, 0) && is_here(x, 1))
             .collect();
-        let places = pixels.iter().map(|&(y, x)| frame.place(first_met(y, 0), first_met(x, 1)));
+        let places = pixels
+            .iter()
+            .map(|&(y, x)| frame.place(first_met(y, 0), first_met(x, 1)));
         let taps = grid(met[0], met[1]).flat_map(|(row, column)| {
             let first = frame.place(row, column);
             first..first + shape.group_outputs()
         });
-        let turned = |at: usize, axis: usize| {
-            phase[axis] + window.stride[axis] * (met[axis] - 1 - at)
-        };
+        let turned =
+            |at: usize, axis: usize| phase[axis] + window.stride[axis] * (met[axis] - 1 - at);
         let kernel: Vec<_> = grid(met[0], met[1])
             .map(|(row, column)| (turned(row, 0), turned(column, 1)))
             .collect();
@@ -141,7 +144,9 @@ impl Phase {
             pixels: Offsets::new(places),
             taps: Offsets::new(taps),
             kernel,
-            weights: (0..groups).map(|_| gemm.panels(depth, shape.group_inputs())).collect(),
+            weights: (0..groups)
+                .map(|_| gemm.panels(depth, shape.group_inputs()))
+                .collect(),
         }
     }
 

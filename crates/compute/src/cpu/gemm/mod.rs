@@ -259,7 +259,12 @@ impl PanelBlock<'_> {
                 Left::Transposed(values) => {
                     let packed = &mut packed_left[..block_rows * self.depth];
                     let heights = Heights::new(block_rows, inner.mr);
-                    pack::left(packed, heights, &values[self.first * rows + row_first..], rows);
+                    pack::left(
+                        packed,
+                        heights,
+                        &values[self.first * rows + row_first..],
+                        rows,
+                    );
                     Rows::Packed(packed)
                 }
                 Left::Gathered {

@@ -10,7 +10,8 @@ pub(crate) struct Offsets {
 impl Offsets {
     /// A table of places; those of one sample's image always fit.
     pub(crate) fn new(places: impl Iterator<Item = usize>) -> Self {
-        let narrow = |place| u32::try_from(place).expect("models are limited far below 2^32 values");
+        let narrow =
+            |place| u32::try_from(place).expect("models are limited far below 2^32 values");
         let values: Vec<u32> = places.map(narrow).collect();
         let largest = values.iter().copied().max().unwrap_or(0);
         Self { values, largest }

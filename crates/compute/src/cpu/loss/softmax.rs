@@ -34,7 +34,9 @@ pub(super) fn of_classes(
     let classes = loss.width;
     exponentials(path, logits, grad, classes);
     let mut sums = Sums::new(loss);
-    let rows = logits.chunks_exact(classes).zip(grad.chunks_exact_mut(classes));
+    let rows = logits
+        .chunks_exact(classes)
+        .zip(grad.chunks_exact_mut(classes));
     let per_row = per_row(loss);
     for ((logits, exps), &label) in rows.zip(labels) {
         let (sum, label) = (sum(exps), usize::from(label));
@@ -64,7 +66,9 @@ pub(super) fn of_probabilities(
     let classes = loss.width;
     let mut sums = Sums::new(loss);
     let per_row = per_row(loss);
-    let rows = logits.chunks_exact(classes).zip(grad.chunks_exact_mut(classes));
+    let rows = logits
+        .chunks_exact(classes)
+        .zip(grad.chunks_exact_mut(classes));
     for ((logits, row), targets) in rows.zip(targets.chunks_exact(classes)) {
         for (u, z) in row.iter_mut().zip(logits) {
             *u = z / temperature;
@@ -183,7 +187,13 @@ mod tests {
         let (mut of_class, mut of_teacher) = ([0.0; 3], [0.0; 3]);
         let expected = classes(1, &logits, &[2], &mut of_class).unwrap();
         let targets = [0.0, 0.0, 1.0];
-        let stats = of_probabilities(Path::Generic, (&loss(1, 3), 1.0), &logits, &targets, &mut of_teacher);
+        let stats = of_probabilities(
+            Path::Generic,
+            (&loss(1, 3), 1.0),
+            &logits,
+            &targets,
+            &mut of_teacher,
+        );
         assert_eq!(stats, Ok(expected));
         assert_eq!(of_teacher, of_class);
     }

@@ -15,7 +15,9 @@ pub(super) fn run(
 ) -> Result<BatchStats, ComputeError> {
     let width = loss.width;
     let mut sums = Sums::new(loss);
-    let rows = prediction.chunks_exact(width).zip(grad.chunks_exact_mut(width));
+    let rows = prediction
+        .chunks_exact(width)
+        .zip(grad.chunks_exact_mut(width));
     for (row, (prediction, grad)) in rows.enumerate() {
         let is_correct = match targets {
             Targets::Classes(labels) => {
@@ -67,7 +69,10 @@ mod tests {
         let values = Targets::Values(&[0.0, 1.0, 0.5, 0.0]);
         let stats = run(&loss(1), &prediction, values, &mut grad).unwrap();
         assert_eq!(grad, [1.0, 2.0, 0.0, 0.0]);
-        assert_eq!((stats.samples, stats.loss_q20, stats.correct), (2, 5 << 19, 0));
+        assert_eq!(
+            (stats.samples, stats.loss_q20, stats.correct),
+            (2, 5 << 19, 0)
+        );
         let classes = Targets::Classes(&[1, 1]);
         let stats = run(&loss(1), &prediction, classes, &mut grad).unwrap();
         assert_eq!(grad, [1.0, 2.0, 0.5, -1.0]);
