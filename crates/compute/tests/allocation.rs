@@ -39,11 +39,7 @@ static COUNTING: Counting = Counting;
 fn a_step_after_the_first_takes_no_memory() {
     let graph = Arc::new(graph::build(&ModelSpec {
         input: vec![20],
-        layers: vec![
-            LayerSpec::Dense { units: 16 },
-            LayerSpec::Relu,
-            LayerSpec::Dense { units: 10 },
-        ],
+        layers: vec![LayerSpec::dense(16), LayerSpec::RELU, LayerSpec::dense(10)],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
     let params = vec![0.01; graph.layout.len()];
@@ -55,10 +51,7 @@ fn a_step_after_the_first_takes_no_memory() {
         let before = ALLOCATIONS.get();
         for samples in [8, 3, 8] {
             let inputs = &inputs[..samples * 20];
-            let batch = Batch {
-                inputs,
-                labels: &labels[..samples],
-            };
+            let batch = Batch::labeled(inputs, &labels[..samples]);
             engine.set_params(&params).unwrap();
             engine.gradient(batch).unwrap();
             engine.evaluate(batch).unwrap();
