@@ -69,6 +69,8 @@ pub(crate) struct Driver {
     effects: Vec<Effect>,
     stops: mpsc::Receiver<Stop>,
     is_aborted: bool,
+    /// The run is finished; what is missing is the last credit, which is waited for until then.
+    leave_by: Option<Instant>,
 
     link: Link,
     decoder: Decoder,
@@ -161,6 +163,7 @@ impl Driver {
             effects: Vec::new(),
             stops,
             is_aborted: false,
+            leave_by: None,
             link: Link::Closed,
             decoder: Decoder::new(0),
             assignment: None,
@@ -228,6 +231,18 @@ impl Driver {
         }
         self.effects = effects;
         Ok(())
+    }
+
+    /// Leaves a finished run when everything is credited, or is not going to be.
+    fn leave_finished_run(&mut self) {
+        let Some(leave_by) = self.leave_by else {
+            return;
+        };
+        let stats = self.session.status(self.now()).stats;
+        if stats.samples_credited >= stats.samples_accepted || Instant::now() >= leave_by {
+            self.leave_by = None;
+            self.inputs.push_back(Input::Finish);
+        }
     }
 
     fn show(&mut self) {

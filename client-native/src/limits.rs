@@ -33,5 +33,10 @@ pub(crate) const PREFETCH_CHUNKS: usize = 8;
 
 /// The status is shown so often while nothing special happens.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+/// A waiting state that is over sooner is not logged: leases take milliseconds.
+pub(crate) const LOG_WAITING_AFTER: Duration = Duration::from_secs(1);
+/// After its run is finished a worker stays so long for the credit of its last samples, which comes when
+/// the server has stored them.
+pub(crate) const CREDIT_PATIENCE: Duration = Duration::from_secs(5);
 /// A progress line is logged so often.
 pub(crate) const LOG_INTERVAL: Duration = Duration::from_secs(10);

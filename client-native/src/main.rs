@@ -77,7 +77,7 @@ fn tell(summary: &Summary, format: LogFormat) -> anyhow::Result<ExitCode> {
     };
     match format {
         LogFormat::Text => {
-            writeln!(std::io::stdout(), "{summary}").context("cannot write to standard output")?
+            writeln!(std::io::stdout(), "{summary}").context("cannot write to standard output")?;
         }
         LogFormat::Json => info!(
             samples_accepted = summary.samples_accepted,

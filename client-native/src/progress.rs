@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::address::ServerAddress;
 use crate::format::{count, rate, thousands};
-use crate::limits::LOG_INTERVAL;
+use crate::limits::{LOG_INTERVAL, LOG_WAITING_AFTER};
 use crate::summary::RunProgress;
 
 /// A worker at a moment.
@@ -109,7 +109,10 @@ fn sentence(status: &Status) -> String {
 /// Log lines: one when the state changes in a way that matters, one every few seconds.
 #[derive(Debug, Default)]
 pub struct Log {
-    shown: Option<(State, Option<String>)>,
+    /// The state and reason that the last line about them told.
+    told: Option<(State, Option<String>)>,
+    /// The present state and reason, and since when they hold.
+    present: Option<((State, Option<String>), Instant)>,
     next_line: Option<Instant>,
     has_joined: bool,
     logged_run: Option<String>,
@@ -118,7 +121,7 @@ pub struct Log {
 impl Report for Log {
     fn show(&mut self, view: &View<'_>) {
         self.log_run(view);
-        self.log_change(view);
+        self.log_state(view);
         self.log_progress(view);
     }
 }
@@ -139,34 +142,51 @@ impl Log {
         }
     }
 
-    fn log_change(&mut self, view: &View<'_>) {
+    fn log_state(&mut self, view: &View<'_>) {
         let status = &view.status;
-        let now = (status.state, status.reason.clone());
-        if self.shown.as_ref() == Some(&now) {
+        let now = Instant::now();
+        let state = (status.state, status.reason.clone());
+        let since = match &self.present {
+            Some((present, since)) if *present == state => *since,
+            _ => now,
+        };
+        self.present = Some((state.clone(), since));
+        if !self.log_joined(view) || self.told.as_ref() == Some(&state) {
             return;
         }
-        let (server, state) = (view.server, status.state.as_str());
-        let reason = sentence(status);
+        let (server, reason) = (view.server, sentence(status));
         match status.state {
-            State::Backoff => {
-                self.has_joined = false;
-                warn!(%server, reason, "not connected");
-            }
-            State::Connecting if self.shown.is_none() => info!(%server, "connecting"),
-            // The end has its own line; joining takes milliseconds.
-            State::Connecting | State::Joining | State::Stopped => {}
-            State::Loading | State::Idle | State::Computing | State::Paused => {
-                if !self.has_joined {
-                    self.has_joined = true;
-                    info!(%server, lanes = status.lanes, "joined");
+            State::Backoff => warn!(%server, reason, "not connected"),
+            State::Computing => info!("computing"),
+            State::Loading | State::Idle | State::Paused => {
+                if now - since < LOG_WAITING_AFTER {
+                    return;
                 }
-                match status.state {
-                    State::Computing => info!(state, "computing"),
-                    _ => info!(state, reason, "waiting"),
-                }
+                info!(state = status.state.as_str(), reason, "waiting");
             }
+            State::Connecting | State::Joining | State::Stopped => return,
         }
-        self.shown = Some(now);
+        self.told = Some(state);
+    }
+
+    /// Notes the beginning and the end of a connection; false where there is nothing else to tell.
+    fn log_joined(&mut self, view: &View<'_>) -> bool {
+        let server = view.server;
+        match view.status.state {
+            State::Backoff => self.has_joined = false,
+            // Joining takes milliseconds, and the end has its own line. A failed attempt is told again.
+            State::Connecting | State::Joining | State::Stopped => {
+                self.has_joined = false;
+                self.told = None;
+                return false;
+            }
+            _ if !self.has_joined => {
+                self.has_joined = true;
+                info!(%server, lanes = view.status.lanes, "joined");
+            }
+            _ => {}
+        }
+        true
     }
 
     fn log_progress(&mut self, view: &View<'_>) {

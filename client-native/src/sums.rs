@@ -57,11 +57,14 @@ fn add_f32(sums: &mut [f32], more: &[f32]) {
 }
 
 /// Sums that are not in use: they are large, and a lease takes milliseconds.
+///
+/// They are set to zero when there is time, which is while the server makes the step.
 #[derive(Debug)]
 pub(crate) struct SumsPool {
     codec: Codec,
     graph: Arc<Graph>,
-    free: Vec<Sums>,
+    zero: Vec<Sums>,
+    used: Vec<Sums>,
     max_free: usize,
 }
 
@@ -71,25 +74,36 @@ impl SumsPool {
         Self {
             codec,
             graph,
-            free: Vec::new(),
+            zero: Vec::new(),
+            used: Vec::new(),
             max_free,
         }
     }
 
     /// Sums that are zero.
     pub(crate) fn take(&mut self) -> Sums {
-        match self.free.pop() {
-            Some(mut sums) => {
-                sums.reset();
-                sums
-            }
-            None => Sums::new(self.codec, &self.graph),
-        }
+        self.tidy();
+        self.zero
+            .pop()
+            .unwrap_or_else(|| Sums::new(self.codec, &self.graph))
     }
 
     pub(crate) fn give_back(&mut self, sums: Sums) {
-        if self.free.len() < self.max_free {
-            self.free.push(sums);
+        if self.zero.len() + self.used.len() < self.max_free {
+            self.used.push(sums);
+        }
+    }
+
+    /// Whether there is something to tidy up.
+    pub(crate) fn is_untidy(&self) -> bool {
+        !self.used.is_empty()
+    }
+
+    /// Sets what came back to zero.
+    pub(crate) fn tidy(&mut self) {
+        for mut sums in self.used.drain(..) {
+            sums.reset();
+            self.zero.push(sums);
         }
     }
 }
@@ -184,7 +198,7 @@ mod tests {
         }
         let bytes = lease.encode();
         lease.recycle(&mut pool);
-        assert!(pool.free.len() <= 2 && !pool.free.is_empty());
+        assert!(pool.is_untidy() && pool.used.len() + pool.zero.len() <= 2);
         assert!(matches!(pool.take(), Sums::Exact(a) if a.sums() == [0; 4]) || codec == Codec::F32);
         bytes
     }

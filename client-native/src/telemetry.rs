@@ -1,5 +1,7 @@
 //! Log lines on standard error.
 
+use std::io::IsTerminal as _;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -19,7 +21,10 @@ pub fn init(format: LogFormat, level: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => lines.with_target(false).init(),
+        LogFormat::Text => {
+            let has_colors = std::io::stderr().is_terminal();
+            lines.with_target(false).with_ansi(has_colors).init();
+        }
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }

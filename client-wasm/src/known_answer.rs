@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tabswarm_compute::{Batch, Engine, LeaseAccumulator, known_answer, probe};
 use tabswarm_model::digest::Digest;
-use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
+use tabswarm_model::run_file::{LayerSpec, LossSpec, MAX_MICRO_BATCH, ModelSpec};
 use tabswarm_model::{ArithmeticClass, graph};
 use wasm_bindgen::prelude::*;
 
@@ -25,9 +25,9 @@ pub(crate) fn passed() -> Vec<ArithmeticClass> {
 ///
 /// # Errors
 /// For another word, and for a class that this browser does not have.
-#[wasm_bindgen(js_name = knownAnswer)]
-pub fn known_answer_hex(class: &str) -> Result<String, JsError> {
-    let digest = known_answer::digest(read_class(class)?)
+#[wasm_bindgen]
+pub fn known_answer(arithmetic_class: &str) -> Result<String, JsError> {
+    let digest = known_answer::digest(read_class(arithmetic_class)?)
         .map_err(|error| JsError::new(&error.to_string()))?;
     Ok(Digest(digest).to_string())
 }
@@ -36,9 +36,9 @@ pub fn known_answer_hex(class: &str) -> Result<String, JsError> {
 /// for `millis` milliseconds.
 ///
 /// # Errors
-/// As [`known_answer_hex`], and outside of a worker.
+/// As [`known_answer()`], for an impossible micro-batch, and outside of a worker.
 #[wasm_bindgen]
-pub fn bench(class: &str, micro_batch: u32, millis: u32) -> Result<f64, JsError> {
+pub fn bench(arithmetic_class: &str, micro_batch: u32, millis: u32) -> Result<f64, JsError> {
     let failed = |error: &dyn std::fmt::Display| JsError::new(&error.to_string());
     let scope = worker_scope().ok_or_else(|| JsError::new("a bench runs in a dedicated worker"))?;
     let clock = Clock::new(&scope).ok_or_else(|| JsError::new("this browser has no clock"))?;
@@ -51,6 +51,11 @@ pub fn bench(class: &str, micro_batch: u32, millis: u32) -> Result<f64, JsError>
         ],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
+    if !(1..=MAX_MICRO_BATCH).contains(&micro_batch) {
+        return Err(JsError::new(&format!(
+            "a micro-batch has 1 to {MAX_MICRO_BATCH} samples"
+        )));
+    }
     let samples = micro_batch as usize;
     let params: Vec<f32> = (0..graph.layout.len())
         .map(|idx| (idx % 17) as f32 * 0.01 - 0.08)
@@ -61,8 +66,8 @@ pub fn bench(class: &str, micro_batch: u32, millis: u32) -> Result<f64, JsError>
     let labels: Vec<u16> = (0..10).cycle().take(samples).collect();
     let exponents = vec![16; graph.layout.tensors().len()];
     let mut sums = LeaseAccumulator::new(&graph.layout);
-    let mut engine =
-        Engine::new(graph, read_class(class)?, samples).map_err(|error| failed(&error))?;
+    let mut engine = Engine::new(graph, read_class(arithmetic_class)?, samples)
+        .map_err(|error| failed(&error))?;
     engine.set_params(&params).map_err(|error| failed(&error))?;
     let started_us = clock.now_us();
     let mut computed = 0.0;

@@ -17,7 +17,7 @@ mod panic;
 mod predictor;
 
 pub use driver_export::Driver;
-pub use known_answer::{bench, known_answer_hex};
+pub use known_answer::{bench, known_answer};
 pub use lane::Lane;
 pub use panic::on_panic;
 pub use predictor::Predictor;

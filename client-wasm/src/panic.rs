@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// Makes panics call `on_panic(message)` before they end the module. Each worker calls this first.
-#[wasm_bindgen(js_name = onPanic)]
+#[wasm_bindgen]
 pub fn on_panic(on_panic: Function) {
     ON_PANIC.set(Some(on_panic));
     panic::set_hook(Box::new(|info| {

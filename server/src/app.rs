@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Uri};
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{get, post};
 use tabswarm_model::run_file::MAX_RUN_FILE_BYTES;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -68,8 +69,12 @@ pub(crate) fn public_router(app: Arc<App>) -> Router {
         .route("/api/params/{digest}", get(api::blobs::params))
         .route("/api/datasets/{digest}", get(api::blobs::dataset))
         .route("/api/chunks/{digest}", get(api::blobs::chunk))
-        .fallback(get(assets::serve))
+        .fallback(assets::serve)
         .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&app),
+            share,
+        ))
         .layer(axum::middleware::map_response(secure))
         .with_state(app)
 }
@@ -114,13 +119,12 @@ async fn wrong_method() -> Problem {
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
      style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; \
      manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Nothing of the device but the battery's state, which the volunteer's rules need, and the wake lock.
-const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), battery=(self), camera=(), \
-     display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), payment=(), \
-     screen-wake-lock=(self), usb=()";
+/// Nothing of the device but the wake lock. The battery's state, which the volunteer's rules need, is open to
+/// the own origin anyway, and browsers complain about its name here.
+const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), camera=(), display-capture=(), \
+     geolocation=(), gyroscope=(), microphone=(), midi=(), payment=(), screen-wake-lock=(self), usb=()";
 
-async fn secure(response: Response) -> Response {
-    let mut response = response.into_response();
+async fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
@@ -134,12 +138,27 @@ async fn secure(response: Response) -> Response {
             HeaderName::from_static("cross-origin-opener-policy"),
             "same-origin",
         ),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(RESOURCE_POLICY)
+        .or_insert(HeaderValue::from_static("same-origin"));
+    response
+}
+
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Lets pages of admitted origins read what is public: their workers need the training data too.
+async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let origin = origin.filter(|origin| ws::is_admitted(origin, &app.config.allowed_origins));
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     }
     response
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::auth::AdminToken;
 
@@ -11,6 +12,9 @@ pub const DEFAULT_MAX_CONNECTIONS: usize = 4_096;
 pub const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 64;
 /// Workers connected at a time.
 pub const DEFAULT_MAX_WORKERS: usize = 2_048;
+
+/// One WebSocket write must get through within so long: 1 MiB at 50 KB/s.
+pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server's configuration.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct Config {
     pub max_connections_per_address: usize,
     /// Most connected workers.
     pub max_workers: usize,
+    /// A worker that takes one message for longer is cut.
+    pub write_timeout: Duration,
 }
 
 impl Config {
@@ -50,6 +56,7 @@ impl Config {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             max_connections_per_address: DEFAULT_MAX_CONNECTIONS_PER_ADDRESS,
             max_workers: DEFAULT_MAX_WORKERS,
+            write_timeout: DEFAULT_WRITE_TIMEOUT,
         }
     }
 }

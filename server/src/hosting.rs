@@ -189,11 +189,6 @@ impl Hosts {
             Err(problem) => problem,
         };
         warn!(run = run.name, %problem, "stored data set unusable, reading the original files again");
-        if let StoredSetError::Damaged { path, .. } | StoredSetError::WrongName { path } = &problem
-        {
-            std::fs::remove_file(path)
-                .with_context(|| format!("{} is damaged and can't be removed", path.display()))?;
-        }
         let ingested = ingest(run, &self.datasets_dir, &self.store)?;
         if (ingested.dataset, ingested.test_set) != (hosting.dataset, hosting.test_set) {
             bail!("the files of its data set have changed since it was created");

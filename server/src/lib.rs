@@ -1,8 +1,8 @@
 //! The server: everything around the coordinator that touches sockets, files, threads and time.
 //!
-//! [`serve`] starts one with a [`Config`]. The coordinator runs on one thread ([`actor`]) and decides; each
-//! worker's socket is a task ([`ws`]) that checks and decodes; evaluations and snapshots have threads of
-//! their own. Requests read what the coordinator's thread published ([`view`]) and never wait for it.
+//! [`serve`] starts one with a [`Config`]. The coordinator runs on one thread (`actor`) and decides; each
+//! worker's socket is a task (`ws`) that checks and decodes; evaluations and snapshots have threads of
+//! their own. Requests read what the coordinator's thread published (`view`) and never wait for it.
 //!
 //! Nothing here decides about leases, steps or credit.
 
@@ -41,6 +41,7 @@ mod scratch;
 pub use auth::{AdminToken, TokenError};
 pub use config::{
     Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
+    DEFAULT_WRITE_TIMEOUT,
 };
 pub use server::{Handle, ServeError, serve};
 pub use store::StoreError;

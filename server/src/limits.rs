@@ -9,8 +9,6 @@ pub(crate) const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) const MAX_HEAD_BYTES: usize = 16 << 10;
 /// A worker must introduce itself within so long.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// One WebSocket write must get through within so long: 1 MiB at 50 KB/s.
-pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A refusal is worth so long a wait, no more.
 pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages waiting for one worker: a lease takes about three, so a full queue means that it reads nothing.

@@ -29,7 +29,7 @@ use crate::view::ViewCell;
 #[derive(Debug, Error)]
 pub enum ServeError {
     /// A port is taken or may not be used.
-    #[error("{address} can't be listened on: {source}; choose another address with {flag}")]
+    #[error("{address} can't be listened on (choose another address with {flag})")]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use tabswarm_coordinator::RunPhase;
 use tabswarm_model::Layout;
 use tabswarm_protocol::{ParamVersion, RunId};
+use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::history::History;
@@ -34,6 +35,8 @@ pub(crate) enum Job {
         /// The history.
         history: Arc<History>,
     },
+    /// Tell that everything queued before is on stable storage.
+    Acknowledge(oneshot::Sender<()>),
 }
 
 /// A snapshot to write.
@@ -107,6 +110,10 @@ fn work(jobs: &Receiver<Job>, report: &impl Fn(Written)) {
     for job in jobs {
         match job {
             Job::Snapshot(job) => report(write_snapshot(&job)),
+            // Whoever waited may have gone away.
+            Job::Acknowledge(durable) => {
+                durable.send(()).ok();
+            }
             Job::Phase { dir, phase } => {
                 if let Err(error) = dir.write_phase(phase) {
                     error!(%error, %phase, "the phase could not be stored and will be lost by a restart");

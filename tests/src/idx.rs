@@ -36,7 +36,9 @@ impl Images {
             for pixel in 0..EDGE * EDGE {
                 let [dark, ..] = rng.next_u32().to_le_bytes();
                 let is_bar = pixel / EDGE == row && dark > noise / 2;
-                images.pixels.push(if is_bar { 255 - dark / 4 } else { dark / 3 });
+                images
+                    .pixels
+                    .push(if is_bar { 255 - dark / 4 } else { dark / 3 });
             }
             images.labels.push(label);
         }

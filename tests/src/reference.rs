@@ -21,8 +21,12 @@ pub fn digests(run: &Run, samples: &mut SampleStore) -> Vec<Digest> {
     let mut digests = vec![Digest::of_params(master.params())];
     let steps_total = plan.steps_total();
     for version in 0..steps_total {
-        engine.set_params(master.params()).expect("the model's length");
-        while let Some(fits) = accumulate_step(samples, &mut engine, &mut master, version, &exponents) {
+        engine
+            .set_params(master.params())
+            .expect("the model's length");
+        while let Some(fits) =
+            accumulate_step(samples, &mut engine, &mut master, version, &exponents)
+        {
             assert!(exponents.lower(&fits), "an overflow lowers an exponent");
             master.reset();
         }
@@ -52,7 +56,10 @@ fn accumulate_step(
     let mut sums = LeaseAccumulator::new(master.layout());
     let mut batch = MicroBatch::default();
     for idx in 0..shape.micro_batches {
-        assert!(samples.gather(shape, idx, &mut batch), "all chunks are here");
+        assert!(
+            samples.gather(shape, idx, &mut batch),
+            "all chunks are here"
+        );
         engine
             .gradient(Batch {
                 inputs: &batch.inputs,

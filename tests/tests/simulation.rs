@@ -1,5 +1,10 @@
 //! The network under many seeds: the invariants hold whatever happens.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures of a thousand runs are worth reading"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tabswarm_tests::sim::{Outcome, Scenario, simulate};
@@ -21,13 +26,20 @@ fn a_thousand_seeds_end_on_one_digest() {
     let mut rejected = BTreeMap::new();
     let mut total = Outcome::default();
     for seed in 0..seeds() {
-        let outcome = simulate(&Scenario::from_seed(seed)).unwrap_or_else(|failure| panic!("{failure}"));
+        let outcome =
+            simulate(&Scenario::from_seed(seed)).unwrap_or_else(|failure| panic!("{failure}"));
         digests.insert(outcome.digest.expect("a run of at least one step"));
         total.events += outcome.events;
         total.accepted += outcome.accepted;
         total.lapsed += outcome.lapsed;
-        outcome.faults.iter().for_each(|(kind, n)| *faults.entry(kind).or_default() += n);
-        outcome.rejected.iter().for_each(|(reason, n)| *rejected.entry(*reason).or_default() += n);
+        outcome
+            .faults
+            .iter()
+            .for_each(|(kind, n)| *faults.entry(kind).or_default() += n);
+        outcome
+            .rejected
+            .iter()
+            .for_each(|(reason, n)| *rejected.entry(*reason).or_default() += n);
     }
     println!("{total:#?}\nfaults {faults:#?}\nrejected {rejected:#?}");
     assert_eq!(digests.len(), 1, "{digests:?}");

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 const SAMPLES: usize = 3_000;
 /// Far beyond what a run takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 const RUN_FILE: &str = r#"
 name = "bars"
@@ -75,7 +75,8 @@ impl Site {
         Images::generate(500, 2).write(&bars, "t10k")?;
         let server = tabswarm_server::serve(config(folder.path())).await?;
         let site = Self { folder, server };
-        site.admin("POST", "/admin/runs?start=true", RUN_FILE).await?;
+        site.admin("POST", "/admin/runs?start=true", RUN_FILE)
+            .await?;
         Ok(site)
     }
 
@@ -93,7 +94,10 @@ impl Site {
         let text = tokio::task::spawn_blocking(move || -> Result<String> {
             let agent = ureq::agent();
             let mut response = match method {
-                "POST" => agent.post(&url).header("authorization", &bearer).send(body)?,
+                "POST" => agent
+                    .post(&url)
+                    .header("authorization", &bearer)
+                    .send(body)?,
                 _ => agent.get(&url).header("authorization", &bearer).call()?,
             };
             Ok(response.body_mut().read_to_string()?)
@@ -104,7 +108,9 @@ impl Site {
 
     async fn version(&self) -> Result<u64> {
         let status = self.admin("GET", "/admin/runs/bars", "").await?;
-        status["version"].as_u64().with_context(|| status.to_string())
+        status["version"]
+            .as_u64()
+            .with_context(|| status.to_string())
     }
 
     async fn wait_for_version(&self, version: u64) -> Result<()> {
@@ -193,7 +199,9 @@ fn expected_digest() -> Result<Digest> {
     for (idx, bytes) in chunks.iter().enumerate() {
         samples.insert(idx, bytes)?;
     }
-    reference::digests(&run, &mut samples).pop().context("at least version 0")
+    reference::digests(&run, &mut samples)
+        .pop()
+        .context("at least version 0")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -202,7 +210,14 @@ async fn one_worker_equals_straight_line_training() -> Result<()> {
     let worker = site.worker(1, true)?;
     assert_eq!(site.final_digest().await?, expected_digest()?);
     let summary = worker.task.await??;
-    assert_eq!(summary.samples_accepted, 4 * SAMPLES as u64);
+    // The first step begins again when its gradients have been measured: that work is accepted twice and
+    // committed once.
+    assert!(
+        summary.samples_accepted >= 4 * SAMPLES as u64,
+        "{summary:?}"
+    );
+    let status = site.admin("GET", "/admin/runs/bars", "").await?;
+    assert_eq!(status["samples_committed"], 4 * SAMPLES);
     site.server.shutdown().await?;
     Ok(())
 }
@@ -236,7 +251,10 @@ async fn a_restarted_server_goes_on_to_the_same_digest() -> Result<()> {
     site.wait_for_version(33).await?;
     before.task.abort();
     let site = site.restart().await?;
-    assert!(site.version().await? >= 33, "an orderly shutdown takes a snapshot");
+    assert!(
+        site.version().await? >= 33,
+        "an orderly shutdown takes a snapshot"
+    );
     let after = site.worker(2, true)?;
     assert_eq!(site.final_digest().await?, expected_digest()?);
     after.task.await??;

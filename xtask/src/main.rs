@@ -13,6 +13,7 @@ mod demo;
 mod http;
 mod service;
 mod setup;
+mod simulation;
 mod stamp;
 mod suite;
 mod tidy;
@@ -52,6 +53,8 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Run whole networks under seeds, or replay one with its timeline.
+    Sim(simulation::Options),
     /// Check the repository's own rules: headers, file sizes, protocol hash, decision records.
     Tidy {
         /// Write the right protocol hash into docs/protocol.md.
@@ -82,6 +85,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Demo(options) => demo::demo(&workspace, &options)?,
         Task::Test { quick } if !suite::run(&workspace, quick) => return Ok(ExitCode::FAILURE),
         Task::Test { .. } => {}
+        Task::Sim(options) => simulation::simulate(&workspace, &options)?,
         Task::Tidy { fix } => tidy::tidy(&workspace, fix)?,
     }
     Ok(ExitCode::SUCCESS)

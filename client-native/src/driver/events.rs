@@ -7,12 +7,14 @@ use tabswarm_client_core::Input;
 use tabswarm_protocol::limits::MAX_TENSOR_BYTES;
 use tabswarm_protocol::server::{IdleReason, ParamsHeader, RefusalCode};
 use tabswarm_protocol::{Decoder, FrameError, RawMessage, RunId, ServerMessage};
+use tokio::time::Instant;
 use tracing::{debug, trace, warn};
 
 use super::link::{Link, LinkEvent, rethrow};
 use super::{ActiveRun, Driver, Job, Stop, WorkerError};
 use crate::chunks::{ChunkPlan, Progress};
 use crate::lane::{LaneReport, Params};
+use crate::limits::CREDIT_PATIENCE;
 use crate::load::LoadedRun;
 use crate::socket::SocketEvent;
 use crate::summary::RunProgress;
@@ -27,12 +29,18 @@ pub(super) enum Event {
     Job(Option<Job>),
     Alarm,
     Tick,
+    /// Nothing happened, and there is something to tidy up.
+    Spare,
 }
 
 impl Driver {
     /// Waits for the next thing to happen. What keeps lanes busy is looked at first.
     pub(super) async fn wait(&mut self) -> Event {
         self.set_alarm();
+        let is_untidy = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.pool.is_untidy());
         tokio::select! {
             biased;
             Some(report) = self.lane_reports.recv() => Event::Lane(report),
@@ -41,6 +49,8 @@ impl Driver {
             Some(joined) = self.jobs.join_next() => Event::Job(rethrow(joined)),
             () = &mut self.alarm => Event::Alarm,
             _ = self.ticks.tick() => Event::Tick,
+            // Last: by now the socket has sent what it could.
+            () = std::future::ready(()), if is_untidy => Event::Spare,
         }
     }
 
@@ -70,7 +80,15 @@ impl Driver {
             })) => self.take_chunk(&load, chunk_idx, result),
             Event::Job(None) => {}
             Event::Alarm => self.inputs.push_back(Input::Tick),
-            Event::Tick => self.has_news = true,
+            Event::Tick => {
+                self.has_news = true;
+                self.leave_finished_run();
+            }
+            Event::Spare => {
+                if let Some(active) = &mut self.active {
+                    active.pool.tidy();
+                }
+            }
         }
         Ok(())
     }
@@ -169,7 +187,8 @@ impl Driver {
             progress.version = progress.steps_total;
         }
         if self.config.exit_when_done {
-            self.inputs.push_back(Input::Finish);
+            self.leave_by
+                .get_or_insert(Instant::now() + CREDIT_PATIENCE);
         }
     }
 

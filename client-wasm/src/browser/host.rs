@@ -114,13 +114,13 @@ impl Host for Browser {
 
     fn give_params(&mut self, idx: u16, params: &[u8]) {
         if let Some(lane) = self.lane(idx) {
-            lane.post(&wire::params(params));
+            lane.post(&wire::params(params, lane.buffers()));
         }
     }
 
     fn give_work(&mut self, idx: u16, work: Work<'_>) {
         if let Some(lane) = self.lane(idx) {
-            lane.post(&wire::work(work));
+            lane.post(&wire::work(work, lane.buffers()));
         }
     }
 

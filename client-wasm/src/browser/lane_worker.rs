@@ -1,11 +1,13 @@
 //! The worker of one lane, from outside.
 
+use std::rc::Rc;
+
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, Event as JsEvent, MessageEvent, Worker};
 
 use super::mailbox::Mailbox;
-use super::wire::{self, Envelope};
+use super::wire::{self, Buffers, Envelope};
 use crate::driver::{Event, LaneId};
 use crate::lane::Report;
 
@@ -13,6 +15,7 @@ use crate::lane::Report;
 #[derive(Debug)]
 pub(super) struct LaneWorker {
     worker: Worker,
+    buffers: Rc<Buffers>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_error: Closure<dyn FnMut(JsEvent)>,
 }
@@ -20,9 +23,10 @@ pub(super) struct LaneWorker {
 impl LaneWorker {
     /// Listens to a new worker.
     pub(super) fn new(worker: Worker, lane: LaneId, mailbox: &Mailbox) -> Self {
-        let address = mailbox.clone();
+        let buffers = Rc::new(Buffers::default());
+        let (address, returned) = (mailbox.clone(), Rc::clone(&buffers));
         let on_message = Closure::new(move |event: MessageEvent| {
-            let report = wire::read_report(&event.data());
+            let report = wire::read_report(&event.data(), &returned);
             address.deliver(Event::Lane { lane, report });
         });
         let address = mailbox.clone();
@@ -37,9 +41,15 @@ impl LaneWorker {
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         Self {
             worker,
+            buffers,
             _on_message: on_message,
             _on_error: on_error,
         }
+    }
+
+    /// Buffers for large messages.
+    pub(super) fn buffers(&self) -> &Buffers {
+        &self.buffers
     }
 
     pub(super) fn post(&self, envelope: &Envelope) {
@@ -62,6 +72,6 @@ fn cause(event: &JsEvent) -> String {
     let message = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message);
     match message.filter(|message| !message.is_empty()) {
         Some(message) => format!("A lane crashed: {message}."),
-        None => "A lane could not be loaded.".to_owned(),
+        None => "A lane could not be loaded. Reload the page if this goes on.".to_owned(),
     }
 }

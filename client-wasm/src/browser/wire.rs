@@ -1,15 +1,22 @@
 //! The messages between driver and lane, as JavaScript values.
 //!
 //! A message is an array: its kind, then its parts. Large parts are typed arrays whose buffers are moved,
-//! not copied, from one thread to the other.
+//! not copied, from one thread to the other, and go back and forth: a fresh buffer costs a page fault for
+//! every 4 KiB, which for small leases would be more than computing.
+
+use std::cell::RefCell;
 
 use js_sys::{
-    Array, BigInt, Float32Array, Int8Array, Int32Array, Uint8Array, Uint16Array, Uint32Array,
+    Array, ArrayBuffer, BigInt, Float32Array, Int8Array, Int32Array, Uint8Array, Uint16Array,
+    Uint32Array,
 };
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::driver::Work;
 use crate::lane::{Done, Report, Sums, Tally};
+
+/// Buffers kept for the next message: a lane's answers bring two.
+const MAX_SPARE_BUFFERS: usize = 4;
 
 /// Driver to lane: a run to load, as JSON.
 const LOAD: u8 = 0;
@@ -49,10 +56,53 @@ impl Envelope {
         self
     }
 
-    fn moving(self, part: impl Into<JsValue>, buffer: &js_sys::ArrayBuffer) -> Self {
+    fn moving(self, part: impl Into<JsValue>, buffer: &ArrayBuffer) -> Self {
         self.transfer.push(buffer);
         self.with(part)
     }
+}
+
+/// Buffers that one side of a lane may fill next.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    spare: RefCell<Vec<ArrayBuffer>>,
+}
+
+impl Buffers {
+    /// A buffer of at least `bytes`.
+    fn take(&self, bytes: usize) -> ArrayBuffer {
+        let bytes = length(bytes);
+        let mut spare = self.spare.borrow_mut();
+        let fitting = spare.iter().map(ArrayBuffer::byte_length).enumerate();
+        let tightest = fitting
+            .filter(|&(_, length)| length >= bytes)
+            .min_by_key(|&(_, length)| length);
+        match tightest {
+            Some((at, _)) => spare.swap_remove(at),
+            None => ArrayBuffer::new(bytes),
+        }
+    }
+
+    /// Keeps a buffer that was read.
+    pub(crate) fn keep(&self, buffer: ArrayBuffer) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() == MAX_SPARE_BUFFERS {
+            spare.swap_remove(0);
+        }
+        spare.push(buffer);
+    }
+
+    fn floats(&self, len: usize) -> (Float32Array, ArrayBuffer) {
+        let buffer = self.take(len * size_of::<f32>());
+        (
+            Float32Array::new_with_byte_offset_and_length(&buffer, 0, length(len)),
+            buffer,
+        )
+    }
+}
+
+fn length(len: usize) -> u32 {
+    u32::try_from(len).expect("lengths are u32 in a 32-bit module")
 }
 
 /// The message that makes a lane load a run.
@@ -61,38 +111,32 @@ pub(crate) fn load(run_json: &str) -> Envelope {
 }
 
 /// The message that gives a lane parameters (little-endian `f32`).
-pub(crate) fn params(values: &[u8]) -> Envelope {
-    let bytes = Uint8Array::from(values);
-    let buffer = bytes.buffer();
-    let values = Float32Array::new(&buffer);
-    Envelope::new(PARAMS).moving(values, &buffer)
+pub(crate) fn params(values: &[u8], buffers: &Buffers) -> Envelope {
+    let (floats, buffer) = buffers.floats(values.len() / size_of::<f32>());
+    Uint8Array::new_with_byte_offset_and_length(&buffer, 0, length(values.len())).copy_from(values);
+    Envelope::new(PARAMS).moving(floats, &buffer)
 }
 
 /// The message that gives a lane work.
-pub(crate) fn work(work: Work<'_>) -> Envelope {
-    let count = |len: usize| u32::try_from(len).expect("wasm32 lengths are u32");
-    let (n_inputs, n_labels) = work.batches.iter().fold((0, 0), |(inputs, labels), batch| {
-        (inputs + batch.inputs.len(), labels + batch.labels.len())
-    });
-    let inputs = Float32Array::new_with_length(count(n_inputs));
-    let labels = Uint16Array::new_with_length(count(n_labels));
-    let sizes = Uint32Array::new_with_length(count(work.batches.len()));
+pub(crate) fn work(work: Work<'_>, buffers: &Buffers) -> Envelope {
+    let n_inputs = work.batches.iter().map(|batch| batch.inputs.len()).sum();
+    let n_labels = work.batches.iter().map(|batch| batch.labels.len()).sum();
+    let (inputs, buffer) = buffers.floats(n_inputs);
+    let labels = Uint16Array::new_with_length(length(n_labels));
+    let sizes = Uint32Array::new_with_length(length(work.batches.len()));
     let (mut input_idx, mut label_idx) = (0, 0);
     for (batch_idx, batch) in (0..).zip(work.batches) {
-        let (input_end, label_end) = (
-            input_idx + count(batch.inputs.len()),
-            label_idx + count(batch.labels.len()),
-        );
+        let (n_inputs, n_labels) = (length(batch.inputs.len()), length(batch.labels.len()));
+        let (input_end, label_end) = (input_idx + n_inputs, label_idx + n_labels);
         inputs
             .subarray(input_idx, input_end)
             .copy_from(&batch.inputs);
         labels
             .subarray(label_idx, label_end)
             .copy_from(&batch.labels);
-        sizes.set_index(batch_idx, count(batch.labels.len()));
+        sizes.set_index(batch_idx, n_labels);
         (input_idx, label_idx) = (input_end, label_end);
     }
-    let buffer = inputs.buffer();
     Envelope::new(WORK)
         .moving(inputs, &buffer)
         .with(labels)
@@ -142,25 +186,43 @@ pub(crate) fn ready() -> Envelope {
 }
 
 /// The answer of a lane with fixed-point sums.
-pub(crate) fn done_exact(sums: &[i32], tally: Tally, elapsed_us: f64) -> Envelope {
-    let sums = Int32Array::from(sums);
-    let buffer = sums.buffer();
-    with_tally(Envelope::new(DONE).moving(sums, &buffer), tally, elapsed_us)
+pub(crate) fn done_exact(
+    sums: &[i32],
+    tally: Tally,
+    elapsed_us: f64,
+    buffers: &Buffers,
+) -> Envelope {
+    let buffer = buffers.take(size_of_val(sums));
+    let array = Int32Array::new_with_byte_offset_and_length(&buffer, 0, length(sums.len()));
+    array.copy_from(sums);
+    let answer = Envelope::new(DONE).moving(array, &buffer);
+    with_tally(answer, tally, elapsed_us, buffers)
 }
 
 /// The answer of a lane with floating-point sums.
-pub(crate) fn done_plain(sums: &[f32], tally: Tally, elapsed_us: f64) -> Envelope {
-    let sums = Float32Array::from(sums);
-    let buffer = sums.buffer();
-    with_tally(Envelope::new(DONE).moving(sums, &buffer), tally, elapsed_us)
+pub(crate) fn done_plain(
+    sums: &[f32],
+    tally: Tally,
+    elapsed_us: f64,
+    buffers: &Buffers,
+) -> Envelope {
+    let (array, buffer) = buffers.floats(sums.len());
+    array.copy_from(sums);
+    let answer = Envelope::new(DONE).moving(array, &buffer);
+    with_tally(answer, tally, elapsed_us, buffers)
 }
 
-fn with_tally(envelope: Envelope, tally: Tally, elapsed_us: f64) -> Envelope {
-    envelope
+/// Completes an answer and gives back a buffer: two came, with parameters and inputs, and the sums are in one.
+fn with_tally(envelope: Envelope, tally: Tally, elapsed_us: f64, buffers: &Buffers) -> Envelope {
+    let answer = envelope
         .with(tally.samples)
         .with(BigInt::from(tally.loss_q20))
         .with(tally.correct)
-        .with(elapsed_us)
+        .with(elapsed_us);
+    match buffers.spare.borrow_mut().pop() {
+        Some(buffer) => answer.moving(buffer.clone(), &buffer),
+        None => answer,
+    }
 }
 
 /// The answer of a lane whose gradients do not fit.
@@ -174,24 +236,31 @@ pub(crate) fn failed(message: &str) -> Envelope {
 }
 
 /// Reads a lane's answer; anything unreadable is a failure of the lane.
-pub(crate) fn read_report(message: &JsValue) -> Report {
+pub(crate) fn read_report(message: &JsValue, buffers: &Buffers) -> Report {
     message
         .dyn_ref::<Array>()
-        .and_then(report)
+        .and_then(|parts| report(parts, buffers))
         .unwrap_or_else(|| Report::Failed {
             message: "The lane sent something unreadable.".to_owned(),
         })
 }
 
-fn report(parts: &Array) -> Option<Report> {
+fn report(parts: &Array, buffers: &Buffers) -> Option<Report> {
     match kind(parts)? {
         READY => Some(Report::Ready),
         DONE => {
-            let sums = parts.get(1);
-            let sums = match sums.dyn_ref::<Int32Array>() {
-                Some(exact) => Sums::Exact(exact.to_vec()),
-                None => Sums::Plain(sums.dyn_ref::<Float32Array>()?.to_vec()),
+            let array = parts.get(1);
+            let (sums, buffer) = match array.dyn_ref::<Int32Array>() {
+                Some(exact) => (Sums::Exact(exact.to_vec()), exact.buffer()),
+                None => {
+                    let plain = array.dyn_ref::<Float32Array>()?;
+                    (Sums::Plain(plain.to_vec()), plain.buffer())
+                }
             };
+            buffers.keep(buffer);
+            if let Ok(buffer) = parts.get(6).dyn_into() {
+                buffers.keep(buffer);
+            }
             let loss_q20 = parts.get(3).dyn_into::<BigInt>().ok()?;
             Some(Report::Done(Done {
                 sums,

@@ -1,6 +1,7 @@
 //! Doing what the session decides.
 
 use tabswarm_client_core::{Effect, Input, Task, TaskFault, TaskResult};
+use tabswarm_model::batches::{BatchPlan, StepShape};
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::{MicroBatchRange, Update};
 use tabswarm_protocol::server::RunAssignment;
@@ -52,6 +53,7 @@ impl<H: Host> Driver<H> {
             Some(run) if run.is(&assignment) => run.run_id = assignment.run_id,
             _ => {
                 let run_id = assignment.run_id;
+                self.version = 0;
                 match ActiveRun::new(assignment, &self.classes) {
                     Ok(run) => self.run = Some(run),
                     Err(message) => {
@@ -195,6 +197,10 @@ impl<H: Host> Driver<H> {
             return;
         }
         let mut upcoming = store.upcoming_chunks(lease.step);
+        if upcoming.is_empty() {
+            upcoming = next_epoch(store.plan(), lease.step)
+                .map_or_else(Vec::new, |step| store.upcoming_chunks(step));
+        }
         upcoming.truncate(room);
         self.want_chunks(&upcoming, Urgency::Ahead);
     }
@@ -305,7 +311,7 @@ impl<H: Host> Driver<H> {
             batches,
             exponents: &task.exponents,
         };
-        let params = (lease.params, &*params);
+        let params = (lease.params, params.as_slice());
         self.lanes
             .compute(lane, task.clone(), params, work, &mut self.host)
     }
@@ -316,6 +322,8 @@ impl<H: Host> Driver<H> {
         let tensor = lease.sums.encode();
         let lease_id = update.lease_id;
         update.digest = Digest::of(&tensor).0;
+        let n_done = update.done.iter().map(|range| range.count).sum();
+        self.last_update = Some((n_done, update.samples));
         let frames = encode_frames(&ClientMessage::Update(update), &tensor);
         for frame in &frames {
             self.send_frame(frame);
@@ -330,4 +338,10 @@ impl<H: Host> Driver<H> {
         }
         self.outbox = outbox;
     }
+}
+
+/// The first step of the epoch after a step's, if there is one.
+fn next_epoch(plan: &BatchPlan, step: StepShape) -> Option<StepShape> {
+    let version = u64::from(step.epoch + 1) * u64::from(plan.steps_per_epoch());
+    (version < plan.steps_total()).then(|| plan.step(version))
 }

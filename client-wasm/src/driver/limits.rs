@@ -18,5 +18,7 @@ pub(crate) const MAX_KEPT_UPDATES: usize = 2;
 pub(crate) const STATUS_MIN_MS: u64 = 100;
 /// Longest time between two statuses: speeds change even when nothing happens.
 pub(crate) const STATUS_MAX_MS: u64 = 1_000;
+/// At the end of a run a worker stays so long for its last credit, which comes when the end is on disk.
+pub(crate) const CREDIT_WAIT_MS: u64 = 5_000;
 /// Most lanes: more than any browser's logical cores that help.
 pub(crate) const MAX_LANES: u16 = 64;

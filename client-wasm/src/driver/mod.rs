@@ -25,7 +25,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use tabswarm_client_core::{Config, Effect, Input, Session, State, TaskFault, TaskResult};
+use tabswarm_client_core::{Config, Effect, Input, Session, State, Status, TaskFault, TaskResult};
 use tabswarm_model::ArithmeticClass;
 use tabswarm_model::batches::StepShape;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
@@ -41,6 +41,7 @@ pub(crate) use limits::FETCH_TIMEOUT_MS;
 use crate::lane::{Report, Tally};
 use fetches::Fetches;
 use lanes::Lanes;
+use limits::CREDIT_WAIT_MS;
 use link::Link;
 use outbox::Outbox;
 use params::{Params, ParamsKey};
@@ -97,6 +98,8 @@ pub(crate) struct Driver<H> {
     lanes: Lanes,
     params: Params,
     lease: Option<OpenLease>,
+    /// Micro-batches and samples of the last update: on show until the next lease comes.
+    last_update: Option<(u32, u32)>,
     outbox: Outbox,
     fetches: Fetches,
     /// Kept from task to task.
@@ -105,6 +108,11 @@ pub(crate) struct Driver<H> {
     bytes_down: u64,
     /// Whether the page holds because there is no network.
     held_offline: bool,
+    /// Of the newest parameters: the session forgets it when it ends, the page goes on showing it.
+    version: u64,
+    /// When the server said that the run is finished.
+    finished_at: Option<Timestamp>,
+    /// Whether the session ends because of it.
     run_finished: bool,
     rhythm: Rhythm,
 }
@@ -141,12 +149,15 @@ impl<H: Host> Driver<H> {
             lanes: Lanes::default(),
             params: Params::default(),
             lease: None,
+            last_update: None,
             outbox: Outbox::default(),
             fetches: Fetches::default(),
             batches: Vec::new(),
             bytes_up: 0,
             bytes_down: 0,
             held_offline: false,
+            version: 0,
+            finished_at: None,
             run_finished: false,
             rhythm: Rhythm::default(),
         };
@@ -275,7 +286,7 @@ impl<H: Host> Driver<H> {
     /// Tells the page how things stand; leaves once the run is finished.
     fn tell(&mut self, now: Timestamp) {
         let mut status = self.session.status(now);
-        if status.run_finished && !self.run_finished {
+        if self.is_over(&status, now) && !self.run_finished {
             self.run_finished = true;
             self.feed(Input::Finish);
             status = self.session.status(now);
@@ -286,13 +297,21 @@ impl<H: Host> Driver<H> {
         }
         let loading = self.progress();
         let run = self.run.as_ref();
+        let steps_total = run.map_or(0, ActiveRun::steps_total);
+        self.version = match (self.run_finished, status.version) {
+            (true, _) => steps_total,
+            (false, 0) => self.version,
+            (false, version) => version,
+        };
         let around = Surroundings {
             run: run
                 .map(|run| run.run.name.clone())
                 .or_else(|| self.wanted_run.clone()),
-            steps_total: run.map_or(0, ActiveRun::steps_total),
+            version: self.version,
+            steps_total,
             loading,
             lease_samples: self.lease_samples(),
+            last_update: self.last_update,
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
             arithmetic_class: run.map(|run| run.run.class.as_str()),
@@ -302,6 +321,17 @@ impl<H: Host> Driver<H> {
         let json = SessionStatus::new(status, around).to_json();
         self.host.post_status(&json);
         self.rhythm.told(now, is_stopped);
+    }
+
+    /// Whether the run is finished, and this worker's samples are credited or should have been.
+    fn is_over(&mut self, status: &Status, now: Timestamp) -> bool {
+        if !status.run_finished {
+            self.finished_at = None;
+            return false;
+        }
+        let finished_at = *self.finished_at.get_or_insert(now);
+        let credited = status.stats.samples_credited >= status.stats.samples_accepted;
+        credited || now.since_ms(finished_at) >= CREDIT_WAIT_MS
     }
 
     fn progress(&mut self) -> Option<Progress> {

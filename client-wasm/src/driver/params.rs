@@ -11,7 +11,7 @@ pub(crate) type ParamsKey = (RunId, ParamVersion);
 #[derive(Debug, Default)]
 pub(crate) struct Params {
     /// Oldest first; little-endian `f32`.
-    kept: Vec<(ParamsKey, Rc<[u8]>)>,
+    kept: Vec<(ParamsKey, Rc<Vec<u8>>)>,
 }
 
 impl Params {
@@ -19,11 +19,11 @@ impl Params {
     pub(crate) fn keep(&mut self, key: ParamsKey, values: Vec<u8>, in_use: Option<ParamsKey>) {
         self.kept
             .retain(|(kept, _)| Some(*kept) == in_use && *kept != key);
-        self.kept.push((key, values.into()));
+        self.kept.push((key, Rc::new(values)));
     }
 
     /// The parameters of a version.
-    pub(crate) fn get(&self, key: ParamsKey) -> Option<Rc<[u8]>> {
+    pub(crate) fn get(&self, key: ParamsKey) -> Option<Rc<Vec<u8>>> {
         let found = self.kept.iter().find(|(kept, _)| *kept == key);
         found.map(|(_, values)| Rc::clone(values))
     }
@@ -48,7 +48,7 @@ mod tests {
         params.keep(key(1), vec![1], None);
         params.keep(key(2), vec![2], Some(key(1)));
         params.keep(key(3), vec![3], Some(key(1)));
-        assert_eq!(params.get(key(1)).as_deref(), Some([1].as_slice()));
+        assert_eq!(params.get(key(1)).as_deref(), Some(&vec![1]));
         assert_eq!(params.get(key(2)), None);
         params.keep(key(4), vec![4], None);
         assert_eq!(params.kept.len(), 1);

@@ -62,12 +62,16 @@ struct Rejection {
 pub(crate) struct Surroundings {
     /// Name of the run.
     pub(crate) run: Option<String>,
+    /// Version of the newest parameters.
+    pub(crate) version: u64,
     /// Steps of the whole run.
     pub(crate) steps_total: u64,
     /// Chunks that the lease waits for.
     pub(crate) loading: Option<Progress>,
     /// Samples of the lease.
     pub(crate) lease_samples: u32,
+    /// Micro-batches and samples of the last update.
+    pub(crate) last_update: Option<(u32, u32)>,
     /// Bytes sent.
     pub(crate) bytes_up: u64,
     /// Bytes received.
@@ -91,10 +95,19 @@ impl SessionStatus {
         } else {
             (status.reason, status.stop_code.map(StopCode::as_str))
         };
-        let lease = status.lease.map(|(done, total)| LeaseProgress {
+        // Between two leases of some milliseconds a worker is never without one for the eye.
+        let last_update = around
+            .last_update
+            .filter(|_| status.state == State::Computing);
+        let lease = match (status.lease, last_update) {
+            (Some((done, total)), _) => Some((done, total, around.lease_samples)),
+            (None, Some((total, samples))) => Some((total, total, samples)),
+            (None, None) => None,
+        };
+        let lease = lease.map(|(done, total, samples)| LeaseProgress {
             done,
             total,
-            samples: around.lease_samples,
+            samples,
         });
         let rejection =
             |(reason, count): (tabswarm_protocol::server::RejectReason, u64)| Rejection {
@@ -108,7 +121,7 @@ impl SessionStatus {
             retry_in_ms: status.retry_in_ms,
             stop_code,
             run: around.run,
-            version: status.version,
+            version: around.version,
             steps_total: around.steps_total,
             loading: around.loading.filter(|_| status.state == State::Loading),
             lease,

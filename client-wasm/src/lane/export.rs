@@ -4,7 +4,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::DedicatedWorkerGlobalScope;
 
 use super::compute::{Computer, Fault, SumsView, TaskSamples};
-use crate::browser::wire::{self, Envelope, ToLane};
+use crate::browser::wire::{self, Buffers, Envelope, ToLane};
 use crate::browser::{Clock, worker_scope};
 
 /// The engine of one lane worker: answers the driver's messages.
@@ -14,9 +14,13 @@ pub struct Lane {
     scope: DedicatedWorkerGlobalScope,
     clock: Clock,
     computer: Option<Computer>,
-    /// Kept from task to task, so that a task allocates nothing.
+    /// Kept from message to message, so that none allocates.
+    params: Vec<f32>,
     inputs: Vec<f32>,
     labels: Vec<u16>,
+    buffers: Buffers,
+    /// Time spent on parameters since the last task: it counts as the next one's.
+    params_us: f64,
 }
 
 #[wasm_bindgen]
@@ -33,8 +37,11 @@ impl Lane {
             clock: Clock::new(&scope).ok_or_else(|| JsError::new("this browser has no clock"))?,
             scope,
             computer: None,
+            params: Vec::new(),
             inputs: Vec::new(),
             labels: Vec::new(),
+            buffers: Buffers::default(),
+            params_us: 0.0,
         })
     }
 
@@ -47,9 +54,13 @@ impl Lane {
         let answer = match wire::read_to_lane(message) {
             Some(ToLane::Load(run_json)) => self.load(&run_json),
             Some(ToLane::Params(values)) => {
+                self.params.resize(values.length() as usize, 0.0);
+                values.copy_to(&mut self.params);
+                self.buffers.keep(values.buffer());
                 if let Some(computer) = &mut self.computer {
-                    computer.set_params(&values.to_vec());
+                    computer.set_params(&self.params);
                 }
+                self.params_us += self.clock.now_us() - started_us;
                 return Ok(());
             }
             Some(ToLane::Work {
@@ -60,6 +71,7 @@ impl Lane {
             }) => {
                 self.inputs.resize(inputs.length() as usize, 0.0);
                 inputs.copy_to(&mut self.inputs);
+                self.buffers.keep(inputs.buffer());
                 self.labels.resize(labels.length() as usize, 0);
                 labels.copy_to(&mut self.labels);
                 self.compute(&sizes.to_vec(), &exponents.to_vec(), started_us)
@@ -82,6 +94,7 @@ impl Lane {
     }
 
     fn compute(&mut self, sizes: &[u32], exponents: &[i8], started_us: f64) -> Envelope {
+        let params_us = std::mem::take(&mut self.params_us);
         let Some(computer) = &mut self.computer else {
             return wire::failed("The lane has no run.");
         };
@@ -92,10 +105,14 @@ impl Lane {
         };
         match computer.compute(samples, exponents) {
             Ok(tally) => {
-                let elapsed_us = self.clock.now_us() - started_us;
+                let elapsed_us = params_us + self.clock.now_us() - started_us;
                 match computer.sums() {
-                    SumsView::Exact(sums) => wire::done_exact(sums, tally, elapsed_us),
-                    SumsView::Plain(sums) => wire::done_plain(sums, tally, elapsed_us),
+                    SumsView::Exact(sums) => {
+                        wire::done_exact(sums, tally, elapsed_us, &self.buffers)
+                    }
+                    SumsView::Plain(sums) => {
+                        wire::done_plain(sums, tally, elapsed_us, &self.buffers)
+                    }
                 }
             }
             Err(Fault::Overflow(fits)) => wire::overflow(&fits),

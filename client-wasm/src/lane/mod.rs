@@ -23,7 +23,7 @@ pub(crate) struct Done {
     pub(crate) sums: Sums,
     /// The sums over samples.
     pub(crate) tally: Tally,
-    /// Time from the task's arrival to its sums.
+    /// Time spent on it, and on the parameters that came before it.
     pub(crate) elapsed_us: u64,
 }
 

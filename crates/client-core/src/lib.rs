@@ -17,6 +17,10 @@ mod status;
 mod work;
 
 #[cfg(test)]
+#[expect(
+    clippy::needless_raw_string_hashes,
+    reason = "expect-test writes them so"
+)]
 mod tests;
 
 pub use effect::{Effect, Task};

@@ -105,7 +105,7 @@ impl Session {
     /// Takes an input and appends what is to be done.
     pub fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         match input {
-            Input::Start => self.start(now),
+            Input::Start => self.start(now, effects),
             Input::SocketOpened => self.socket_opened(now, effects),
             Input::SocketClosed { reason } => self.socket_closed(now, reason, effects),
             Input::Message(message) => self.message(now, message, effects),
@@ -138,10 +138,11 @@ impl Session {
         if self.stopped.is_some() {
             return None;
         }
+        // A paused lease waits for its lanes' results, not for the clock.
         let resting = self
             .work
             .as_ref()
-            .filter(|work| work.data_ready && work.waiting() > 0);
+            .filter(|work| self.pause.is_none() && work.data_ready && work.waiting() > 0);
         let rests = resting.into_iter().flat_map(|_| {
             self.lanes
                 .iter()
@@ -155,13 +156,19 @@ impl Session {
         rests.chain(link).chain(self.finish_by).min()
     }
 
-    fn start(&mut self, now: Timestamp) {
+    fn start(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.stopped.take().is_none() {
             return;
         }
         self.started_at = now;
         self.finish_by = None;
         self.pause = None;
+        // A lane that had failed too often was left broken.
+        for (lane_idx, lane) in (0..).zip(&mut self.lanes) {
+            if std::mem::take(&mut lane.failures) >= MAX_LANE_FAILURES {
+                effects.push(Effect::RestartLane { lane: lane_idx });
+            }
+        }
         self.link = Link::Backoff { until: now };
     }
 
@@ -292,7 +299,8 @@ impl Session {
 
     fn forget_unanswered(&mut self, effects: &mut Vec<Effect>) {
         let forgotten = self.unanswered.drain(..);
-        effects.extend(forgotten.map(|Unanswered { lease_id, .. }| Effect::ForgetUpdate { lease_id }));
+        effects
+            .extend(forgotten.map(|Unanswered { lease_id, .. }| Effect::ForgetUpdate { lease_id }));
     }
 
     fn data_ready(&mut self, lease_id: LeaseId) {

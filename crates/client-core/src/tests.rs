@@ -1,1 +1,9 @@
-//! Tables of inputs and effects.
+//! Scripts of inputs and the effects that they have, line by line.
+
+mod computing;
+mod connecting;
+mod faults;
+mod lines;
+mod script;
+
+use script::check;

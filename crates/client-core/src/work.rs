@@ -102,7 +102,9 @@ impl Work {
         self.loss_q20 += result.loss_q20;
         self.correct += result.correct;
         self.compute_us += result.elapsed_us;
-        let at = self.done.partition_point(|range| range.first < result.range.first);
+        let at = self
+            .done
+            .partition_point(|range| range.first < result.range.first);
         self.done.insert(at, result.range);
         self.done.dedup_by(|next, range| {
             let adjacent = range.first + range.count == next.first;

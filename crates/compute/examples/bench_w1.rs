@@ -1,7 +1,7 @@
 //! Measures forward and backward pass of the reference network 784-128(relu)-10 on one lane.
 //!
-//! Run with `cargo run --release -p tabswarm-compute --example bench_w1`. Each line is the best of several
-//! rounds, so that a busy machine shows less.
+//! Run with `cargo run --release -p tabswarm-compute --example bench_w1`. Each figure is the best of many
+//! short rounds, so that a busy machine shows less.
 #![expect(
     clippy::print_stdout,
     reason = "printing figures is the purpose of a benchmark"
@@ -14,8 +14,8 @@ use tabswarm_compute::{Batch, ComputeError, Engine, LeaseAccumulator, Path, prob
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 use tabswarm_model::{Graph, graph};
 
-const ROUNDS: usize = 9;
-const SAMPLES_PER_ROUND: usize = 16_384;
+const ROUNDS: usize = 200;
+const SAMPLES_PER_ROUND: usize = 1_024;
 
 fn main() -> Result<(), ComputeError> {
     let graph = Arc::new(graph::build(&ModelSpec {

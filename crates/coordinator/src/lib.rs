@@ -21,6 +21,13 @@ mod run;
 mod status;
 mod step;
 
+#[cfg(test)]
+#[expect(
+    clippy::needless_raw_string_hashes,
+    reason = "expect-test writes them so"
+)]
+mod tests;
+
 pub use coordinator::Coordinator;
 pub use effect::{Effect, SnapshotCause};
 pub use event::Event;

@@ -29,6 +29,9 @@ pub const MAX_STEP_ATTEMPTS: u32 = 100;
 pub const MAX_CREDITED_IDENTITIES: usize = 1_000_000;
 /// The samples-per-second figure looks back over so many steps.
 pub const SPEED_WINDOW_STEPS: usize = 200;
+/// So many answers are repeated when a worker sends its updates again after a lost connection; it keeps no more
+/// updates than that.
+pub const REMEMBERED_ANSWERS: usize = 4;
 /// A worker without a lease for so long is told why.
 pub const IDLE_NOTICE_MS: u64 = 1_000;
 /// A snapshot that could not be written is tried again after so long.

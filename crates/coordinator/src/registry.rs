@@ -1,6 +1,6 @@
 //! Workers: who is connected, what each can do, how fast it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::{Class, Hello, PauseReason, WorkerKind};
@@ -8,7 +8,7 @@ use tabswarm_protocol::server::{IdleReason, Verdict};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp, Token, WorkerId};
 
 use crate::input::ConnectionId;
-use crate::limits::RATE_WEIGHT;
+use crate::limits::{RATE_WEIGHT, REMEMBERED_ANSWERS};
 
 /// A worker, connected or remembered for resumption.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub(crate) struct Worker {
     pub(crate) lease_id: Option<LeaseId>,
     /// The newest lease that was taken from it: an answer to it is late, not wrong.
     pub(crate) revoked: Option<LeaseId>,
-    /// The newest answer, repeated if the update comes again.
-    pub(crate) last_answer: Option<(LeaseId, Verdict)>,
+    /// The newest answers, repeated if the updates come again.
+    answers: VecDeque<(LeaseId, Verdict)>,
     /// Micro-batches per millisecond for its run.
     pub(crate) rate: Option<f64>,
     pub(crate) idle_since: Timestamp,
@@ -58,6 +58,20 @@ impl Worker {
             Some(known) => known + RATE_WEIGHT * (newest - known),
             None => newest,
         });
+    }
+
+    /// What an update of this lease was answered, if it was lately.
+    pub(crate) fn answer_to(&self, lease_id: LeaseId) -> Option<Verdict> {
+        let mut answers = self.answers.iter();
+        let answer = answers.find(|(answered, _)| *answered == lease_id);
+        answer.map(|(_, verdict)| *verdict)
+    }
+
+    pub(crate) fn remember_answer(&mut self, lease_id: LeaseId, verdict: Verdict) {
+        if self.answers.len() >= REMEMBERED_ANSWERS {
+            self.answers.pop_front();
+        }
+        self.answers.push_back((lease_id, verdict));
     }
 
     /// A lease lapsed: the worker is slower than thought.
@@ -122,7 +136,7 @@ impl Registry {
                 params: None,
                 lease_id: None,
                 revoked: None,
-                last_answer: None,
+                answers: VecDeque::new(),
                 rate: None,
                 idle_since: now,
                 idle_notice: None,

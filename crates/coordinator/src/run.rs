@@ -9,6 +9,7 @@ use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::Exponents;
 use tabswarm_model::master::StepReport;
+use tabswarm_model::run_file::Codec;
 use tabswarm_protocol::server::{IdleReason, RunAssignment};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp};
 
@@ -212,6 +213,14 @@ impl HostedRun {
             RunPhase::Running => IdleReason::StepTail,
             RunPhase::Finished => IdleReason::RunFinished,
             RunPhase::Stopped => IdleReason::RunStopped,
+        }
+    }
+
+    /// The exponents of leases: none where updates are not fixed point.
+    pub(crate) fn lease_exponents(&self) -> Vec<i8> {
+        match self.spec.codec {
+            Codec::Exact => self.exponents.current().to_vec(),
+            Codec::F32 => Vec::new(),
         }
     }
 

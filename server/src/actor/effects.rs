@@ -204,7 +204,7 @@ impl Actor {
         self.is_dirty = true;
     }
 
-    fn store(&mut self, job: snapshot_writer::Job) {
+    pub(super) fn store(&self, job: snapshot_writer::Job) {
         if !self.writer.submit(job) {
             error!("a change could not be stored: the disk does not keep up");
         }

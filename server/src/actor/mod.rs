@@ -33,7 +33,7 @@ use crate::limits::{
     SNAPSHOT_DEADLINE,
 };
 use crate::metrics::Metrics;
-use crate::snapshot_writer::{SnapshotWriter, Written};
+use crate::snapshot_writer::{self, SnapshotWriter, Written};
 use crate::view::ViewCell;
 use hosted::HostedRun;
 use outbox::Outboxes;
@@ -85,7 +85,7 @@ pub(crate) enum Message {
         /// What to do.
         command: Command,
         /// Answered when its effects are in the published view.
-        done: oneshot::Sender<Result<(), Forbidden>>,
+        done: oneshot::Sender<Result<Durable, Forbidden>>,
     },
     /// Who is there?
     Workers {
@@ -112,6 +112,9 @@ pub(crate) enum Command {
     /// End for good.
     Stop,
 }
+
+/// Told when a command's effects will survive a restart; dropped if the disk does not keep up.
+pub(crate) type Durable = oneshot::Receiver<()>;
 
 /// A command that makes no sense in the run's phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -323,7 +326,7 @@ impl Actor {
             } => {
                 let outcome = self.command(run_id, command);
                 self.publish();
-                done.send(outcome).ok();
+                done.send(outcome.map(|()| self.durable())).ok();
             }
             Message::Workers { reply } => drop(reply.send(self.coordinator.workers())),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
@@ -365,6 +368,13 @@ impl Actor {
         Ok(())
     }
 
+    /// Told when all that was queued for writing so far is on stable storage.
+    fn durable(&self) -> Durable {
+        let (sender, durable) = oneshot::channel();
+        self.store(snapshot_writer::Job::Acknowledge(sender));
+        durable
+    }
+
     /// Gives an input to the coordinator and carries out all that follows.
     fn handle(&mut self, input: Input) {
         self.is_dirty = true;
@@ -404,7 +414,7 @@ impl Actor {
         }
         self.outboxes.close_all();
         for run in self.runs.values() {
-            self.writer.submit(crate::snapshot_writer::Job::History {
+            self.writer.submit(snapshot_writer::Job::History {
                 dir: run.dir.clone(),
                 history: Arc::clone(&run.history),
             });

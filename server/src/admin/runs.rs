@@ -87,6 +87,18 @@ pub(crate) async fn create(
     })?;
     let text = String::from_utf8(body.into())
         .map_err(|error| bad_run_file(format!("the run file is not UTF-8: {error}")))?;
+    // On a task of its own: a client that goes away must not leave a run that is stored but not hosted.
+    let task = tokio::spawn(host(Arc::clone(&app), text, start));
+    let name = task.await.map_err(|panic| {
+        error!(%panic, "creating a run panicked");
+        Problem::internal()
+    })??;
+    let answer = answer(&app, &headers, &name)?;
+    Ok((StatusCode::CREATED, answer).into_response())
+}
+
+/// Makes a run ready, hands it to the coordinator's thread and returns its name.
+async fn host(app: Arc<App>, run_toml: String, start: bool) -> Result<String, Problem> {
     let _one_at_a_time = app.creating.lock().await;
     if app.view.get().runs.len() >= MAX_RUNS {
         let detail = format!("The server has {MAX_RUNS} runs, as many as it takes.");
@@ -98,25 +110,22 @@ pub(crate) async fn create(
         ));
     }
     let hosts = Arc::clone(&app.hosts);
-    let prepared = tokio::task::spawn_blocking(move || hosts.create(&text)).await;
-    let prepared = match prepared {
-        Ok(created) => Box::new(created.map_err(refused)?),
-        Err(panic) => {
-            error!(%panic, "creating a run panicked");
-            return Err(Problem::internal());
-        }
-    };
+    let created = tokio::task::spawn_blocking(move || hosts.create(&run_toml)).await;
+    let created = created.map_err(|panic| {
+        error!(%panic, "creating a run panicked");
+        Problem::internal()
+    })?;
+    let prepared = Box::new(created.map_err(refused)?);
     let (run_id, name) = (prepared.facts.run_id, prepared.facts.run.name.clone());
-    let created = app
+    let hosted = app
         .actor
         .ask(|done| Message::Create { prepared, done })
         .await;
-    created.map_err(|_gone| Problem::going_down())?;
+    hosted.map_err(|_gone| Problem::going_down())?;
     if start {
         order(&app, run_id, &name, Command::Start).await?;
     }
-    let answer = answer(&app, &headers, &name)?;
-    Ok((StatusCode::CREATED, answer).into_response())
+    Ok(name)
 }
 
 /// Starts, pauses, resumes or stops a run.
@@ -151,7 +160,7 @@ async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result
         })
         .await;
     let ordered = ordered.map_err(|_gone| Problem::going_down())?;
-    ordered.map_err(|Forbidden { phase }| {
+    let durable = ordered.map_err(|Forbidden { phase }| {
         let detail = format!("The run {name:?} is {phase}; {}.", possible(phase));
         Problem::new(
             StatusCode::CONFLICT,
@@ -159,7 +168,9 @@ async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result
             "Not possible now",
             detail,
         )
-    })
+    })?;
+    // Whoever gave an order may rely on it after a power cut.
+    durable.await.map_err(|_dropped| Problem::internal())
 }
 
 fn possible(phase: RunPhase) -> &'static str {

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 use crate::auth::AdminToken;
 use crate::config::{
     Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
+    DEFAULT_WRITE_TIMEOUT,
 };
 use crate::server::{Handle, serve};
 use crate::telemetry::{self, LogFormat};
@@ -129,6 +130,7 @@ impl ServeArgs {
             max_connections: self.max_connections.max(1),
             max_connections_per_address: self.max_connections_per_address.max(1),
             max_workers: self.max_workers,
+            write_timeout: DEFAULT_WRITE_TIMEOUT,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -69,10 +69,9 @@ impl ChunkStore {
         self.manifests.join(format!("{digest}.json"))
     }
 
-    /// Writes a file unless it is there in the same length. Call [`Self::sync`] after the last one.
+    /// Writes a file unless it is there and whole. Call [`Self::sync`] after the last one.
     pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), StoredSetError> {
-        let there = std::fs::metadata(path).is_ok_and(|meta| meta.len() == bytes.len() as u64);
-        if there {
+        if std::fs::read(path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         atomic::write_file(path, bytes).map_err(|source| io_error(path, source))

@@ -5,6 +5,8 @@ mod origin;
 mod pace;
 mod socket;
 
+pub(crate) use origin::is_admitted;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

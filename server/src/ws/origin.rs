@@ -4,7 +4,7 @@
 //! none. So a page of another site can't make its visitors' browsers work for this server, or act in their
 //! name, unless the operator admits it.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 /// Whether the handshake's origin is this server, one of the admitted ones, or absent.
 pub(super) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
@@ -12,15 +12,15 @@ pub(super) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
     let Some(origin) = origins.next() else {
         return true;
     };
-    let (Ok(origin), None) = (origin.to_str(), origins.next()) else {
+    if origins.next().is_some() {
         return false;
-    };
-    if allowed
-        .iter()
-        .any(|one| one.trim_end_matches('/').eq_ignore_ascii_case(origin))
-    {
+    }
+    if is_admitted(origin, allowed) {
         return true;
     }
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
     // The scheme may differ: a proxy in front ends TLS.
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
@@ -29,6 +29,15 @@ pub(super) fn is_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
     host.is_some_and(|host| without_default_port(host, scheme).eq_ignore_ascii_case(authority))
+}
+
+/// Whether the operator admitted an origin.
+pub(crate) fn is_admitted(origin: &HeaderValue, allowed: &[String]) -> bool {
+    let is_same = |one: &String| {
+        let one = one.trim_end_matches('/').as_bytes();
+        one.eq_ignore_ascii_case(origin.as_bytes())
+    };
+    allowed.iter().any(is_same)
 }
 
 /// Browsers leave the scheme's own port out of origins.

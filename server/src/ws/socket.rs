@@ -19,7 +19,7 @@ use super::pace::Pace;
 use crate::actor::{EdgeRun, Message, Outbound, Outbox, TooSlow};
 use crate::app::App;
 use crate::auth::random_bytes;
-use crate::limits::{FAREWELL_TIMEOUT, HELLO_TIMEOUT, OUTBOX_MESSAGES, WRITE_TIMEOUT};
+use crate::limits::{FAREWELL_TIMEOUT, HELLO_TIMEOUT, OUTBOX_MESSAGES};
 
 /// Close codes below 4000 belong to the protocol itself; these tell the reason in a browser's log.
 const CLOSE_VERSION_MISMATCH: u16 = 4_001;
@@ -116,7 +116,7 @@ impl Socket<'_> {
         if self.app.actor.send(greeting).await.is_err() {
             return End::Closed;
         }
-        let end = self.exchange(outbound, is_cut).await;
+        let end = self.exchange(outbound, Cut(Some(is_cut))).await;
         // The thread is gone only when everything is.
         self.app
             .actor
@@ -142,11 +142,7 @@ impl Socket<'_> {
     }
 
     /// Reads and writes until something ends it.
-    async fn exchange(
-        &mut self,
-        mut outbound: mpsc::Receiver<Outbound>,
-        mut is_cut: oneshot::Receiver<TooSlow>,
-    ) -> End {
+    async fn exchange(&mut self, mut outbound: mpsc::Receiver<Outbound>, mut cut: Cut) -> End {
         let mut pace = Pace::new(Instant::now());
         let mut resume_at = None;
         loop {
@@ -155,10 +151,10 @@ impl Socket<'_> {
             }
             tokio::select! {
                 queued = outbound.recv() => {
-                    let Some(queued) = queued else { return closed(&mut is_cut) };
+                    let Some(queued) = queued else { return cut.or_closed() };
                     let written = tokio::select! {
                         written = self.write(queued) => written,
-                        Ok(TooSlow) = &mut is_cut => Err(too_slow()),
+                        end = cut.wait() => Err(end),
                     };
                     if let Err(end) = written {
                         return end;
@@ -239,7 +235,12 @@ impl Socket<'_> {
 
     async fn send_bytes(&mut self, bytes: Bytes) -> Result<(), End> {
         self.app.metrics.sent_bytes.add(bytes.len() as u64);
-        match timeout(WRITE_TIMEOUT, self.stream.send(WsMessage::Binary(bytes))).await {
+        match timeout(
+            self.app.config.write_timeout,
+            self.stream.send(WsMessage::Binary(bytes)),
+        )
+        .await
+        {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(End::Gone(error.to_string())),
             Err(_elapsed) => Err(too_slow()),
@@ -280,11 +281,28 @@ impl Socket<'_> {
     }
 }
 
-/// The queue's other end was dropped: by a cut or by the coordinator's end.
-fn closed(is_cut: &mut oneshot::Receiver<TooSlow>) -> End {
-    match is_cut.try_recv() {
-        Ok(TooSlow) => too_slow(),
-        Err(_) => End::Closed,
+/// Tells that the coordinator's thread cut the socket; empty once its other end is dropped.
+struct Cut(Option<oneshot::Receiver<TooSlow>>);
+
+impl Cut {
+    /// Returns when the socket is cut, never if it is not.
+    async fn wait(&mut self) -> End {
+        if let Some(receiver) = &mut self.0 {
+            let received = receiver.await;
+            self.0 = None;
+            if let Ok(TooSlow) = received {
+                return too_slow();
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Why the queue's other end was dropped: by a cut, or because the server goes down.
+    fn or_closed(&mut self) -> End {
+        match self.0.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Ok(TooSlow)) => too_slow(),
+            _ => End::Closed,
+        }
     }
 }
 
@@ -313,5 +331,43 @@ fn close_code_of(code: RefusalCode) -> u16 {
         RefusalCode::Full => close_code::AGAIN,
         RefusalCode::ProtocolError => close_code::PROTOCOL,
         _ => close_code::POLICY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_cut_waits_however_often_it_is_asked() {
+        let (sender, receiver) = oneshot::channel();
+        let mut cut = Cut(Some(receiver));
+        drop(sender);
+        for _ in 0..3 {
+            assert!(timeout(Duration::ZERO, cut.wait()).await.is_err());
+        }
+        assert!(matches!(cut.or_closed(), End::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_cut_is_told_by_either_way() {
+        for asks_first in [false, true] {
+            let (sender, receiver) = oneshot::channel();
+            let mut cut = Cut(Some(receiver));
+            sender.send(TooSlow).unwrap();
+            let end = if asks_first {
+                cut.wait().await
+            } else {
+                cut.or_closed()
+            };
+            assert!(matches!(
+                end,
+                End::Refused(Refusal {
+                    code: RefusalCode::TooSlow,
+                    ..
+                })
+            ));
+        }
     }
 }

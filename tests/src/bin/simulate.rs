@@ -7,7 +7,11 @@ use tabswarm_tests::sim::{Scenario, simulate};
 
 const USAGE: &str = "usage: simulate --seeds N [--from SEED] | simulate --seed SEED";
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command's output"
+)]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -45,5 +49,9 @@ fn main() -> ExitCode {
     }
     let seconds = started.elapsed().as_secs_f64();
     println!("{count} seeds, {events} events, {failures} failed, {seconds:.1} s");
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failures == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

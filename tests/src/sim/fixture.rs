@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tabswarm_model::Run;
 use tabswarm_model::batches::{BatchPlan, StepShape};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest};
 
 use super::chance::Chance;
 use crate::reference;
@@ -68,7 +68,9 @@ impl Job {
         };
         let plan = BatchPlan::new(&run, SAMPLES);
         let mut store = SampleStore::new(manifest.clone(), plan, run.data.normalization);
-        store.insert(0, &bytes).expect("the chunk is the manifest's");
+        store
+            .insert(0, &bytes)
+            .expect("the chunk is the manifest's");
         Self {
             run,
             manifest,
@@ -78,7 +80,7 @@ impl Job {
     }
 
     pub(super) fn samples(&self) -> u32 {
-        SAMPLES
+        self.manifest.samples
     }
 
     /// The digest of every version.
@@ -87,7 +89,10 @@ impl Job {
     }
 
     pub(super) fn gather(&mut self, step: StepShape, micro_batch_idx: u32, batch: &mut MicroBatch) {
-        assert!(self.store.gather(step, micro_batch_idx, batch), "the only chunk is here");
+        assert!(
+            self.store.gather(step, micro_batch_idx, batch),
+            "the only chunk is here"
+        );
     }
 }
 

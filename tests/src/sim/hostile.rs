@@ -73,10 +73,36 @@ impl Hostile {
                 let noise: [u8; 64] = chance.bytes();
                 update(header(lease, &noise), &noise)
             }
-            1 => update(Update { digest: [7; 32], ..honest }, &zeros),
-            2 => update(Update { samples: honest.samples + 1, ..honest }, &zeros),
-            3 => update(Update { lease_id: LeaseId(lease_id.0 - 1), ..honest }, &zeros),
-            4 => update(Update { lease_id: LeaseId(u64::MAX), ..honest }, &zeros),
+            1 => update(
+                Update {
+                    digest: [7; 32],
+                    ..honest
+                },
+                &zeros,
+            ),
+            2 => update(
+                Update {
+                    samples: honest.samples + 1,
+                    ..honest
+                },
+                &zeros,
+            ),
+            3 => update(
+                Update {
+                    // Another's lease, or a lapsed one of its own: for that the count must be wrong.
+                    lease_id: LeaseId(lease_id.0 - 1),
+                    samples: honest.samples + 1,
+                    ..honest
+                },
+                &zeros,
+            ),
+            4 => update(
+                Update {
+                    lease_id: LeaseId(u64::MAX),
+                    ..honest
+                },
+                &zeros,
+            ),
             5 => {
                 let fits = vec![0; chance.below(3)];
                 plain(&ClientMessage::Overflow { lease_id, fits })
@@ -90,7 +116,13 @@ impl Hostile {
                 plain(&ClientMessage::Release { lease_id, reason })
             }
             8 => chance.bytes::<40>().to_vec(),
-            9 => update(Update { done: bad_ranges(lease.range, chance), ..honest }, &zeros),
+            9 => update(
+                Update {
+                    done: bad_ranges(lease.range, chance),
+                    ..honest
+                },
+                &zeros,
+            ),
             10 => {
                 let huge = codec::exact::encode(&vec![i32::MAX; self.parameters]);
                 update(header(lease, &huge), &huge)
@@ -119,8 +151,8 @@ fn header(lease: &Lease, tensor: &[u8]) -> Update {
     Update {
         lease_id: lease.lease_id,
         done: vec![lease.range],
-        // One sample too few at the end of an epoch at most: never right for a whole lease of 4 each.
-        samples: lease.range.count * 4 + 1,
+        // Right but for a lease at an epoch's end: what must be refused is refused for another reason.
+        samples: lease.range.count * 4,
         loss_q20: 1,
         correct: 0,
         compute_us: 1,

@@ -42,7 +42,11 @@ impl Scenario {
         Self {
             seed,
             workers: 1 + chance.below(8),
-            hostile_workers: if chance.one_in(2) { 1 + chance.below(2) } else { 0 },
+            hostile_workers: if chance.one_in(2) {
+                1 + chance.below(2)
+            } else {
+                0
+            },
             faults: !chance.one_in(10),
             timeline: false,
         }
@@ -68,7 +72,11 @@ impl fmt::Display for Failure {
             writeln!(f, "{line}")?;
         }
         let seed = self.scenario.seed;
-        writeln!(f, "seed {seed} failed at {} ms: {}", self.at_ms, self.problem)?;
+        writeln!(
+            f,
+            "seed {seed} failed at {} ms: {}",
+            self.at_ms, self.problem
+        )?;
         write!(f, "replay with: cargo xtask sim --seed {seed}")
     }
 }

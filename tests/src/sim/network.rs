@@ -55,12 +55,18 @@ impl Network {
     ) -> Option<u64> {
         let connection = self.open.get_mut(&id)?;
         // Mostly a few milliseconds, sometimes a hiccup.
-        let latency = if chance.one_in(20) { chance.between(50, 700) } else { chance.between(1, 15) };
+        let latency = if chance.one_in(20) {
+            chance.between(50, 700)
+        } else {
+            chance.between(1, 15)
+        };
         let lane = match direction {
             Direction::ToServer => 0,
             Direction::ToWorker => 1,
         };
-        let arrival = (now + latency).max(connection.busy_until[lane]).max(connection.partition_until);
+        let arrival = (now + latency)
+            .max(connection.busy_until[lane])
+            .max(connection.partition_until);
         connection.busy_until[lane] = arrival;
         Some(arrival)
     }
@@ -75,6 +81,7 @@ impl Network {
     /// The connection of a worker.
     pub(super) fn of_worker(&self, worker: usize) -> Option<ConnectionId> {
         let mut open = self.open.iter();
-        open.find(|(_, connection)| connection.worker == worker).map(|(id, _)| *id)
+        open.find(|(_, connection)| connection.worker == worker)
+            .map(|(id, _)| *id)
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tabswarm_coordinator::{
-    ConnectionId, Coordinator, Effect, Event, Input, NewRun, Payload, ReceivedUpdate, RunCommand, RunPhase,
-    RunState,
+    ConnectionId, Coordinator, Effect, Event, Input, NewRun, Payload, ReceivedUpdate, RunCommand,
+    RunPhase, RunState,
 };
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::MICRO_BATCH_LIMIT;
@@ -13,8 +13,8 @@ use tabswarm_model::master::{Master, StepInput};
 use tabswarm_protocol::client::Update;
 use tabswarm_protocol::server::{ParamsHeader, RejectReason};
 use tabswarm_protocol::{
-    ClientMessage, Decoder, FrameError, ParamVersion, RawMessage, RunId, ServerMessage, Timestamp, codec,
-    encode_frames,
+    ClientMessage, Decoder, FrameError, ParamVersion, RawMessage, RunId, ServerMessage, Timestamp,
+    codec, encode_frames,
 };
 
 use super::fixture::Job;
@@ -81,7 +81,14 @@ impl Server {
         server.handle(now, Input::CreateRun(Box::new(new_run)), outputs);
         if phase == RunPhase::Created {
             let command = RunCommand::Start;
-            server.handle(now, Input::Command { run_id: RUN_ID, command }, outputs);
+            server.handle(
+                now,
+                Input::Command {
+                    run_id: RUN_ID,
+                    command,
+                },
+                outputs,
+            );
         }
         server
     }
@@ -103,11 +110,22 @@ impl Server {
 
     fn carry_out(&mut self, effect: Effect, outputs: &mut Vec<Output>) -> Option<Input> {
         match effect {
-            Effect::Send { connection, message } => send(connection, &message, &[], outputs),
-            Effect::SendParams { connection, run_id, version } => {
+            Effect::Send {
+                connection,
+                message,
+            } => send(connection, &message, &[], outputs),
+            Effect::SendParams {
+                connection,
+                run_id,
+                version,
+            } => {
                 let bytes = codec::f32::encode(self.master.params());
                 let digest = Digest::of(&bytes).0;
-                let header = ParamsHeader { run_id, version, digest };
+                let header = ParamsHeader {
+                    run_id,
+                    version,
+                    digest,
+                };
                 send(connection, &ServerMessage::Params(header), &bytes, outputs);
             }
             Effect::Close { connection } => outputs.push(Output::Close(connection)),
@@ -116,13 +134,23 @@ impl Server {
                 Payload::F32(_) => unreachable!("the run uses the exact codec"),
             },
             Effect::ResetAccumulator { .. } => self.master.reset(),
-            Effect::ApplyStep { run_id, version, exponents, samples, rate_factor } => {
+            Effect::ApplyStep {
+                run_id,
+                version,
+                exponents,
+                samples,
+                rate_factor,
+            } => {
                 let outcome = self.master.apply_exact(&StepInput {
                     exponents: &exponents,
                     samples,
                     rate_factor,
                 });
-                return Some(Input::StepApplied { run_id, version, outcome });
+                return Some(Input::StepApplied {
+                    run_id,
+                    version,
+                    outcome,
+                });
             }
             Effect::Evaluate { .. } => {}
             Effect::TakeSnapshot { state, .. } => {
@@ -139,7 +167,13 @@ impl Server {
     /// A connection was opened.
     pub(super) fn accept(&mut self, connection: ConnectionId) {
         let decoder = Decoder::new(1 << 20);
-        self.sockets.insert(connection, Socket { decoder, greeted: false });
+        self.sockets.insert(
+            connection,
+            Socket {
+                decoder,
+                greeted: false,
+            },
+        );
     }
 
     /// Bytes arrived; true if the connection must be closed.
@@ -157,7 +191,10 @@ impl Server {
         let mut messages = Vec::new();
         let mut failed = socket.decoder.push(bytes, &mut messages).is_err();
         for message in messages {
-            let greeted = self.sockets.get(&connection).is_some_and(|socket| socket.greeted);
+            let greeted = self
+                .sockets
+                .get(&connection)
+                .is_some_and(|socket| socket.greeted);
             match self.interpret(connection, &message, greeted, fresh_token) {
                 Ok(input) => self.handle(now, input, outputs),
                 Err(_) => failed = true,
@@ -179,27 +216,47 @@ impl Server {
                     socket.greeted = true;
                 }
                 let fresh_token = tabswarm_protocol::Token(fresh_token);
-                Ok(Input::Hello { connection, hello, fresh_token })
+                Ok(Input::Hello {
+                    connection,
+                    hello,
+                    fresh_token,
+                })
             }
-            _ if !greeted => Err(FrameError::Sequence { problem: "no hello" }),
+            _ if !greeted => Err(FrameError::Sequence {
+                problem: "no hello",
+            }),
             ClientMessage::Update(header) => {
                 let payload = decode_update(&header, &message.tensor, self.master.layout().len());
                 let update = ReceivedUpdate { header, payload };
                 Ok(Input::Update { connection, update })
             }
-            message => Ok(Input::Message { connection, message }),
+            message => Ok(Input::Message {
+                connection,
+                message,
+            }),
         }
     }
 
     /// A connection is gone.
-    pub(super) fn disconnect(&mut self, now: u64, connection: ConnectionId, outputs: &mut Vec<Output>) {
+    pub(super) fn disconnect(
+        &mut self,
+        now: u64,
+        connection: ConnectionId,
+        outputs: &mut Vec<Output>,
+    ) {
         if self.sockets.remove(&connection).is_some() {
             self.handle(now, Input::Disconnected { connection }, outputs);
         }
     }
 
     /// A snapshot was written or failed.
-    pub(super) fn snapshot_ended(&mut self, now: u64, version: ParamVersion, durable: bool, outputs: &mut Vec<Output>) {
+    pub(super) fn snapshot_ended(
+        &mut self,
+        now: u64,
+        version: ParamVersion,
+        durable: bool,
+        outputs: &mut Vec<Output>,
+    ) {
         let run_id = RUN_ID;
         let input = if durable {
             Input::SnapshotDurable { run_id, version }
@@ -226,7 +283,12 @@ fn decode_update(header: &Update, tensor: &[u8], len: usize) -> Result<Payload, 
     Ok(Payload::Exact(sums.into()))
 }
 
-fn send(connection: ConnectionId, message: &ServerMessage, tensor: &[u8], outputs: &mut Vec<Output>) {
+fn send(
+    connection: ConnectionId,
+    message: &ServerMessage,
+    tensor: &[u8],
+    outputs: &mut Vec<Output>,
+) {
     let bytes = encode_frames(message, tensor).concat();
     outputs.push(Output::Send(connection, bytes));
 }

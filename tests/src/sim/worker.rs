@@ -84,7 +84,9 @@ impl Worker {
     /// Bytes arrived; gives the messages in them.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Vec<ServerMessage>, String> {
         let mut raw = Vec::new();
-        self.decoder.push(bytes, &mut raw).map_err(|error| error.to_string())?;
+        self.decoder
+            .push(bytes, &mut raw)
+            .map_err(|error| error.to_string())?;
         let mut messages = Vec::new();
         for message in raw {
             let control: ServerMessage = message.control().map_err(|error| error.to_string())?;
@@ -115,7 +117,10 @@ impl Worker {
             Effect::Send(message) => outputs.push(Output::Send(frames(&message, &[]))),
             Effect::LoadRun(assignment) => {
                 let run_id = assignment.run_id;
-                outputs.push(Output::Later(chance.between(1, 50), Input::RunLoaded { run_id }));
+                outputs.push(Output::Later(
+                    chance.between(1, 50),
+                    Input::RunLoaded { run_id },
+                ));
             }
             Effect::UseParams { version, .. } => self.params.retain(|known, _| *known >= version),
             Effect::PrepareData { lease_id, .. } => {
@@ -131,7 +136,10 @@ impl Worker {
             Effect::RestartLane { .. } => {}
             Effect::SendUpdate(update) => self.send_update(update, outputs),
             Effect::ResendUpdate { lease_id } => {
-                let bytes = self.unanswered.get(&lease_id).expect("kept until it is answered");
+                let bytes = self
+                    .unanswered
+                    .get(&lease_id)
+                    .expect("kept until it is answered");
                 outputs.push(Output::Send(bytes.clone()));
             }
             Effect::ForgetUpdate { lease_id } => {
@@ -151,10 +159,19 @@ impl Worker {
         let bytes = frames(&ClientMessage::Update(update), &tensor);
         outputs.push(Output::Send(bytes.clone()));
         self.unanswered.insert(lease_id, bytes);
-        assert!(self.unanswered.len() <= MAX_UNANSWERED, "unanswered updates are bounded");
+        assert!(
+            self.unanswered.len() <= MAX_UNANSWERED,
+            "unanswered updates are bounded"
+        );
     }
 
-    fn compute(&mut self, lane: u16, task: &Task, tools: &mut Tools<'_>, outputs: &mut Vec<Output>) {
+    fn compute(
+        &mut self,
+        lane: u16,
+        task: &Task,
+        tools: &mut Tools<'_>,
+        outputs: &mut Vec<Output>,
+    ) {
         assert!(lane < self.lanes, "only the lanes there are");
         let mut result = TaskResult {
             lane,
@@ -174,7 +191,10 @@ impl Worker {
             let message = "simulated".into();
             result.outcome = Err(TaskFault::Engine { message });
         } else {
-            let params = self.params.get(&task.version).expect("parameters come before leases");
+            let params = self
+                .params
+                .get(&task.version)
+                .expect("parameters come before leases");
             match tools.gradient(params, task, &mut result) {
                 Ok(sums) => self.add(task.lease_id, &sums),
                 Err(fault) => result.outcome = Err(fault),
@@ -184,7 +204,10 @@ impl Worker {
     }
 
     fn add(&mut self, lease_id: LeaseId, sums: &[i32]) {
-        let total = self.sums.entry(lease_id).or_insert_with(|| vec![0; sums.len()]);
+        let total = self
+            .sums
+            .entry(lease_id)
+            .or_insert_with(|| vec![0; sums.len()]);
         for (total, sum) in total.iter_mut().zip(sums) {
             *total += sum;
         }
@@ -216,13 +239,18 @@ impl Tools<'_> {
             self.job.gather(step, idx, &mut batch);
             let inputs = &batch.inputs;
             let labels = &batch.labels;
-            let stats = self.engine.gradient(Batch { inputs, labels }).expect("finite gradients");
+            let stats = self
+                .engine
+                .gradient(Batch { inputs, labels })
+                .expect("finite gradients");
             result.samples += stats.samples;
             result.loss_q20 += stats.loss_q20;
             result.correct += stats.correct;
             match sums.add(self.engine.gradient_buffer(), &task.exponents) {
                 Ok(()) => {}
-                Err(AccumulateError::Overflow { fits }) => return Err(TaskFault::Overflow { fits }),
+                Err(AccumulateError::Overflow { fits }) => {
+                    return Err(TaskFault::Overflow { fits });
+                }
                 Err(error) => panic!("{error}"),
             }
         }

@@ -1,6 +1,8 @@
 //! The world: virtual time, everybody's events in order, misfortune, and the checks.
 
 mod faults;
+mod peers;
+mod server_side;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -10,14 +12,13 @@ use tabswarm_client_core::Input as WorkerInput;
 use tabswarm_compute::Engine;
 use tabswarm_coordinator::{ConnectionId, Input as ServerInput, RunCommand};
 use tabswarm_model::Layout;
-use tabswarm_protocol::ServerMessage;
 
 use super::chance::Chance;
 use super::fixture::Job;
 use super::hostile::Hostile;
 use super::network::{Direction, Network};
 use super::server::{self, Server, Stored};
-use super::worker::{self, Tools, Worker};
+use super::worker::Worker;
 use super::{Failure, Scenario};
 use watch::Watch;
 
@@ -87,8 +88,12 @@ impl World {
         let layout = graph.layout.clone();
         let engine = Engine::new(graph, job.run.class, job.run.micro_batch as usize)
             .expect("every machine has the portable class");
-        let seats = (0..scenario.workers).map(|_| Seat::new(&mut chance)).collect();
-        let hostile = (0..scenario.hostile_workers).map(|_| (Hostile::new(layout.len()), None)).collect();
+        let seats = (0..scenario.workers)
+            .map(|_| Seat::new(&mut chance))
+            .collect();
+        let hostile = (0..scenario.hostile_workers)
+            .map(|_| (Hostile::new(layout.len()), None))
+            .collect();
         Self {
             watch: Watch::new(job.reference(), scenario.timeline),
             faults_left: if scenario.faults { 40 } else { 0 },
@@ -126,26 +131,27 @@ impl World {
             self.n_events += 1;
             self.happen(happening);
             if let Some(problem) = self.watch.problem.take() {
-                return Err(self.fail(problem));
+                return Err(Box::new(self.failure(problem)));
             }
             if self.is_over() {
                 return Ok(self.watch.outcome(self.now, self.n_events));
             }
             if self.now > PATIENCE_MS || self.n_events > PATIENCE_EVENTS {
                 let version = self.watch.version;
-                return Err(self.fail(format!("the training run is stuck at version {version}")));
+                let problem = format!("the training run is stuck at version {version}");
+                return Err(Box::new(self.failure(problem)));
             }
         }
-        Err(self.fail("nothing is left to happen".into()))
+        Err(Box::new(self.failure("nothing is left to happen".into())))
     }
 
-    fn fail(self, problem: String) -> Box<Failure> {
-        Box::new(Failure {
+    fn failure(self, problem: String) -> Failure {
+        Failure {
             at_ms: self.now,
             problem,
             timeline: self.watch.timeline,
             scenario: self.scenario,
-        })
+        }
     }
 
     /// The last version is durable.
@@ -174,7 +180,9 @@ impl World {
                 let reason = "no answer".into();
                 self.tell_worker(seat, incarnation, WorkerInput::SocketClosed { reason });
             }
-            Happening::Worker(seat, incarnation, input) => self.tell_worker(seat, incarnation, input),
+            Happening::Worker(seat, incarnation, input) => {
+                self.tell_worker(seat, incarnation, input);
+            }
             Happening::WorkerTick(seat, incarnation) => {
                 self.seats[seat].tick_at = None;
                 self.tell_worker(seat, incarnation, WorkerInput::Tick);
@@ -193,7 +201,8 @@ impl World {
                 self.at(self.now + 1_000, Happening::Operator(command));
             }
             Happening::Operator(command) => {
-                self.watch.note(self.now, || format!("operator: {command:?}"));
+                self.watch
+                    .note(self.now, || format!("operator: {command:?}"));
                 let run_id = server::RUN_ID;
                 self.tell_server(ServerInput::Command { run_id, command });
             }
@@ -201,7 +210,12 @@ impl World {
     }
 
     fn deliver(&mut self, id: ConnectionId, direction: Direction, bytes: &[u8]) {
-        let Some(worker) = self.network.open.get(&id).map(|connection| connection.worker) else {
+        let Some(worker) = self
+            .network
+            .open
+            .get(&id)
+            .map(|connection| connection.worker)
+        else {
             return;
         };
         match direction {
@@ -209,7 +223,9 @@ impl World {
             Direction::ToWorker if worker >= self.seats.len() => {
                 let hostile_idx = worker - self.seats.len();
                 let answers = self.hostile[hostile_idx].0.receive(bytes, &mut self.chance);
-                answers.into_iter().for_each(|answer| self.send(id, Direction::ToServer, answer));
+                answers
+                    .into_iter()
+                    .for_each(|answer| self.send(id, Direction::ToServer, answer));
             }
             Direction::ToWorker => self.worker_receives(worker, id, bytes),
         }
@@ -229,45 +245,29 @@ impl World {
         }
     }
 
-    fn worker_receives(&mut self, seat: usize, id: ConnectionId, bytes: &[u8]) {
-        if self.seats[seat].worker.connection != Some(id) {
-            return;
-        }
-        let incarnation = self.seats[seat].incarnation;
-        match self.seats[seat].worker.receive(bytes) {
-            Ok(messages) => {
-                for message in messages {
-                    self.watch_credit(seat, &message);
-                    self.tell_worker(seat, incarnation, WorkerInput::Message(message));
-                }
-            }
-            Err(error) => self.watch.fail(format!("a worker can't read the server: {error}")),
-        }
-    }
-
-    fn watch_credit(&mut self, seat: usize, message: &ServerMessage) {
-        let credited = match message {
-            ServerMessage::Welcome(welcome) => welcome.credited_samples,
-            ServerMessage::Credited { samples } => *samples,
-            _ => return,
-        };
-        self.watch.credited(seat, credited);
-    }
-
     /// One side learns that a connection is over.
     fn notice(&mut self, id: ConnectionId, worker: usize, side: Direction) {
         match side {
             Direction::ToServer => self.disconnect_server(id),
             Direction::ToWorker if worker >= self.seats.len() => {
                 let idx = worker - self.seats.len();
-                if self.hostile[idx].1.take_if(|current| *current == id).is_some() {
+                if self.hostile[idx]
+                    .1
+                    .take_if(|current| *current == id)
+                    .is_some()
+                {
                     let after = self.chance.between(100, 3_000);
                     self.at(self.now + after, Happening::HostileConnects(idx));
                 }
             }
             Direction::ToWorker => {
                 let seat = &mut self.seats[worker];
-                if seat.worker.connection.take_if(|current| *current == id).is_some() {
+                if seat
+                    .worker
+                    .connection
+                    .take_if(|current| *current == id)
+                    .is_some()
+                {
                     let incarnation = seat.incarnation;
                     let reason = "the connection is lost".into();
                     self.tell_worker(worker, incarnation, WorkerInput::SocketClosed { reason });
@@ -285,30 +285,21 @@ impl World {
     }
 
     fn send(&mut self, id: ConnectionId, direction: Direction, bytes: Vec<u8>) {
-        if let Some(arrival) = self.network.arrival(self.now, id, direction, &mut self.chance) {
+        if let Some(arrival) = self
+            .network
+            .arrival(self.now, id, direction, &mut self.chance)
+        {
             self.at(arrival, Happening::Deliver(id, direction, bytes));
         }
     }
 
     fn close(&mut self, id: ConnectionId, direction: Direction) {
-        if let Some(arrival) = self.network.arrival(self.now, id, direction, &mut self.chance) {
+        if let Some(arrival) = self
+            .network
+            .arrival(self.now, id, direction, &mut self.chance)
+        {
             self.at(arrival, Happening::CloseArrives(id, direction));
         }
-    }
-
-    fn opened(&mut self, seat: usize, incarnation: u32) {
-        if self.seats[seat].incarnation != incarnation {
-            return;
-        }
-        let Some(server) = &mut self.server else {
-            let reason = "the server went away".into();
-            self.tell_worker(seat, incarnation, WorkerInput::SocketClosed { reason });
-            return;
-        };
-        let id = self.network.open(seat);
-        server.accept(id);
-        self.seats[seat].worker.connected(id);
-        self.tell_worker(seat, incarnation, WorkerInput::SocketOpened);
     }
 
     fn hostile_connects(&mut self, idx: usize) {
@@ -321,129 +312,6 @@ impl World {
         self.hostile[idx].1 = Some(id);
         let hello = self.hostile[idx].0.connected();
         self.send(id, Direction::ToServer, hello);
-    }
-
-    fn tell_worker(&mut self, seat_idx: usize, incarnation: u32, input: WorkerInput) {
-        let seat = &mut self.seats[seat_idx];
-        if seat.incarnation != incarnation {
-            return;
-        }
-        if matches!(input, WorkerInput::Start) {
-            self.watch.begins(seat_idx);
-        }
-        let mut outputs = Vec::new();
-        let mut tools = Tools {
-            chance: &mut self.chance,
-            job: &mut self.job,
-            engine: &mut self.engine,
-            layout: &self.layout,
-            faults: self.scenario.faults,
-        };
-        seat.worker.handle(self.now, input, &mut tools, &mut outputs);
-        for output in outputs {
-            self.after_worker(seat_idx, incarnation, output);
-        }
-        let seat = &mut self.seats[seat_idx];
-        let Some(deadline) = seat.worker.session.next_deadline() else {
-            return;
-        };
-        let at = deadline.0.max(self.now + 1);
-        if seat.tick_at.is_none_or(|known| at < known) {
-            seat.tick_at = Some(at);
-            self.at(at, Happening::WorkerTick(seat_idx, incarnation));
-        }
-    }
-
-    fn after_worker(&mut self, seat: usize, incarnation: u32, output: worker::Output) {
-        match output {
-            worker::Output::Connect => {
-                let after = self.now + self.chance.between(1, 60);
-                let refused = self.server.is_none() || (self.scenario.faults && self.chance.one_in(20));
-                let happening = if refused {
-                    Happening::OpenFailed(seat, incarnation)
-                } else {
-                    Happening::Opened(seat, incarnation)
-                };
-                self.at(after, happening);
-            }
-            worker::Output::Close => {
-                if let Some(id) = self.seats[seat].worker.connection.take() {
-                    self.close(id, Direction::ToServer);
-                }
-            }
-            worker::Output::Send(bytes) => {
-                if let Some(id) = self.seats[seat].worker.connection {
-                    self.send(id, Direction::ToServer, bytes);
-                }
-            }
-            worker::Output::Later(after, input) => {
-                self.at(self.now + after, Happening::Worker(seat, incarnation, input));
-            }
-        }
-    }
-
-    fn tell_server(&mut self, input: ServerInput) {
-        if let Some(server) = &mut self.server {
-            let mut outputs = Vec::new();
-            server.handle(self.now, input, &mut outputs);
-            self.after_server(outputs);
-        }
-    }
-
-    fn after_server(&mut self, outputs: Vec<server::Output>) {
-        for output in outputs {
-            match output {
-                server::Output::Send(id, bytes) => self.send(id, Direction::ToWorker, bytes),
-                server::Output::Close(id) => {
-                    self.close(id, Direction::ToWorker);
-                    self.disconnect_server(id);
-                }
-                server::Output::WriteSnapshot(stored) => {
-                    let after = self.now + self.chance.between(1, 400);
-                    self.at(after, Happening::SnapshotWritten(self.server_epoch, stored));
-                }
-                server::Output::Event(event) => self.watch.event(self.now, &event),
-            }
-        }
-        let deadline = self.server.as_ref().and_then(|server| server.coordinator.next_deadline());
-        if let Some(deadline) = deadline {
-            let at = deadline.0.max(self.now + 1);
-            if self.server_tick_at.is_none_or(|known| at < known) {
-                self.server_tick_at = Some(at);
-                self.at(at, Happening::ServerTick(self.server_epoch));
-            }
-        }
-    }
-
-    fn start_server(&mut self) {
-        self.server_epoch += 1;
-        self.server_tick_at = None;
-        let version = self.stored.as_ref().map_or(0, |stored| stored.state.version.0);
-        self.watch.server_starts(self.now, version);
-        let mut outputs = Vec::new();
-        let stored = self.stored.as_ref();
-        let server = Server::start(self.now, self.server_epoch, &self.job, stored, &mut outputs);
-        self.server = Some(server);
-        self.after_server(outputs);
-        // An operator looks after a server that came back with its run paused.
-        self.at(self.now + 6_000, Happening::Operator(RunCommand::Start));
-    }
-
-    fn snapshot_written(&mut self, epoch: u32, stored: Box<Stored>) {
-        if epoch != self.server_epoch || self.server.is_none() {
-            return;
-        }
-        let version = stored.state.version;
-        let durable = !(self.scenario.faults && self.chance.one_in(8));
-        if durable {
-            self.watch.snapshot(&stored.state);
-            self.stored = Some(*stored);
-        }
-        let mut outputs = Vec::new();
-        if let Some(server) = &mut self.server {
-            server.snapshot_ended(self.now, version, durable, &mut outputs);
-        }
-        self.after_server(outputs);
     }
 }
 

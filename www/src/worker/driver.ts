@@ -41,7 +41,7 @@ function createLane(compiled: CompiledModule): Worker {
 
 async function begin(): Promise<(message: ToDriver) => void> {
   const compiled = await compile();
-  const engine = await start(compiled, die);
+  const engine = await start(compiled, (message) => die(`The engine crashed: ${message}`));
   const driver = new engine.Driver(
     () => createLane(compiled),
     (json: string) => post({ kind: 'status', status: JSON.parse(json) as SessionStatus }),

@@ -49,7 +49,10 @@ export async function compile(): Promise<CompiledModule> {
   const build = choose();
   const response = await fetch(urls[build]);
   if (!response.ok) {
-    throw new Error(`The engine could not be loaded: the server answered ${response.status}.`);
+    throw new Error(
+      `The engine could not be loaded: the server answered ${response.status}. ` +
+        'Reload the page to try again.',
+    );
   }
   return { build, module: await WebAssembly.compileStreaming(response) };
 }
@@ -64,7 +67,7 @@ export async function start(
       ? await import('../wasm/relaxed/tabswarm_client_wasm.js')
       : await import('../wasm/simd128/tabswarm_client_wasm.js');
   engine.initSync({ module: compiled.module });
-  engine.onPanic(onPanic);
+  engine.on_panic(onPanic);
   return engine;
 }
 

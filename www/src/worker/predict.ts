@@ -30,7 +30,10 @@ async function answer(message: ToPredict): Promise<FromPredict> {
 
 scope.onmessage = (event: MessageEvent<ToPredict>): void => {
   const { id } = event.data;
+  const fail = (error: unknown): FromPredict => {
+    return { kind: 'failed', id, message: panic ?? describe(error) };
+  };
   answer(event.data)
-    .catch((error: unknown): FromPredict => ({ kind: 'failed', id, message: panic ?? describe(error) }))
+    .catch(fail)
     .then((message) => scope.postMessage(message));
 };

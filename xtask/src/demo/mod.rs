@@ -1,7 +1,7 @@
 //! `demo`: a server, some workers and a page, all built from this checkout, training one run.
 //!
 //! The server embeds the page when it is compiled, so the page is built first. Everything
-//! started here is a [`Service`], which ends with this function however it returns.
+//! started here is a `Service`, which ends with this function however it returns.
 
 mod progress;
 mod swarm;

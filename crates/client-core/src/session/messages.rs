@@ -90,7 +90,9 @@ impl Session {
             self.forget_unanswered(effects);
         }
         let unanswered = self.unanswered.iter();
-        effects.extend(unanswered.map(|&Unanswered { lease_id, .. }| Effect::ResendUpdate { lease_id }));
+        effects.extend(
+            unanswered.map(|&Unanswered { lease_id, .. }| Effect::ResendUpdate { lease_id }),
+        );
     }
 
     fn refused(
@@ -191,11 +193,15 @@ impl Session {
         verdict: Verdict,
         effects: &mut Vec<Effect>,
     ) {
-        let known = self.unanswered.iter().position(|update| update.lease_id == lease_id);
+        let known = self
+            .unanswered
+            .iter()
+            .position(|update| update.lease_id == lease_id);
         let Some(unanswered) = known.map(|at| self.unanswered.remove(at)) else {
             return;
         };
-        self.stats.answered(verdict, unanswered.samples, now.since_ms(self.started_at));
+        self.stats
+            .answered(verdict, unanswered.samples, now.since_ms(self.started_at));
         effects.push(Effect::ForgetUpdate { lease_id });
         self.backoff.reset();
     }

@@ -32,10 +32,7 @@ impl Coordinator {
         };
         worker.last_heard = now;
         let (worker_id, lease_id) = (worker.id, update.header.lease_id);
-        if let Some((_, verdict)) = worker
-            .last_answer
-            .filter(|(answered, _)| *answered == lease_id)
-        {
+        if let Some(verdict) = worker.answer_to(lease_id) {
             // What is sent twice is answered twice and counted once.
             effects.push(send(
                 connection,
@@ -48,7 +45,7 @@ impl Coordinator {
             Err(reason) => self.reject(now, worker_id, lease_id, reason, effects),
         };
         if let Some(worker) = self.registry.get(worker_id) {
-            worker.last_answer = Some((lease_id, verdict));
+            worker.remember_answer(lease_id, verdict);
             worker.idle_since = now;
         }
         effects.push(send(
@@ -246,6 +243,7 @@ impl Coordinator {
             .is_some_and(|entry| entry.worker_id == worker_id);
         let plausible = current
             && run.phase == RunPhase::Running
+            && run.spec.codec == Codec::Exact
             && fits.len() == run.exponents.current().len()
             && fits.iter().all(|&fit| fit >= MIN_EXPONENT);
         if !plausible || !run.exponents.lower(fits) {
@@ -326,15 +324,15 @@ impl Coordinator {
             .for_each(|run_id| self.hand_out(now, run_id, effects));
     }
 
-    /// Takes lapsed leases back for good whose micro-batches are with others now.
+    /// Takes lapsed leases back for good whose micro-batches are with others now; true if there were any.
     pub(super) fn revoke_overtaken(
         &mut self,
         now: Timestamp,
         run_id: RunId,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let Some(run) = self.runs.get(&run_id) else {
-            return;
+            return false;
         };
         let overtaken: Vec<(LeaseId, WorkerId)> = run
             .leases
@@ -342,16 +340,11 @@ impl Coordinator {
             .filter(|entry| entry.lapsed && !run.step.can_count(&[entry.range], entry.id))
             .map(|entry| (entry.id, entry.worker_id))
             .collect();
-        for (lease_id, worker_id) in overtaken {
-            self.revoke(
-                now,
-                run_id,
-                lease_id,
-                worker_id,
-                RevokeReason::Expired,
-                effects,
-            );
+        let reason = RevokeReason::Expired;
+        for &(lease_id, worker_id) in &overtaken {
+            self.revoke(now, run_id, lease_id, worker_id, reason, effects);
         }
+        !overtaken.is_empty()
     }
 
     /// Takes all leases of a run back.

@@ -139,7 +139,10 @@ impl Coordinator {
                 self.grant(now, run_id, worker_id, (size, rate), effects);
             }
         }
-        self.revoke_overtaken(now, run_id, effects);
+        if self.revoke_overtaken(now, run_id, effects) {
+            // Their workers are idle now, and there may be more to do.
+            self.hand_out(now, run_id, effects);
+        }
     }
 
     fn grant(
@@ -188,7 +191,7 @@ impl Coordinator {
             run_id,
             version,
             range,
-            exponents: run.exponents.current().to_vec(),
+            exponents: run.lease_exponents(),
             deadline_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
         };
         effects.push(send(connection, ServerMessage::Lease(lease)));
@@ -226,6 +229,8 @@ impl Coordinator {
                     train_loss: run.train_loss.unwrap_or_default(),
                     gradient_norm: report.gradient_norm,
                 }));
+                // A snapshot may have waited for the step.
+                run.begin_snapshot(now, effects);
                 self.after_commit(now, run_id, effects);
             }
             Err(diverged) => {

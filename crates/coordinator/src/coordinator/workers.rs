@@ -87,7 +87,10 @@ impl Coordinator {
                 "The server is going down; try again in a minute.",
             );
         }
-        if self.registry.workers.len() >= MAX_WORKERS {
+        let is_known = hello
+            .resume
+            .is_some_and(|token| self.registry.by_token(token).is_some());
+        if self.registry.workers.len() >= MAX_WORKERS && !is_known {
             return refuse(
                 RefusalCode::Full,
                 "The server has as many workers as it takes; try again later.",

@@ -42,7 +42,10 @@ impl World {
         seat.incarnation = incarnation;
         self.seats[seat_idx] = seat;
         let after = self.chance.between(0, 3_000);
-        self.at(self.now + after, Happening::Worker(seat_idx, incarnation, WorkerInput::Start));
+        self.at(
+            self.now + after,
+            Happening::Worker(seat_idx, incarnation, WorkerInput::Start),
+        );
     }
 
     fn break_connection(&mut self, seat: usize) {
@@ -57,10 +60,16 @@ impl World {
         };
         self.network.open.remove(&id);
         let after = self.chance.between(0, 8_000);
-        self.at(self.now + after, Happening::Noticed(id, seat, Direction::ToServer));
+        self.at(
+            self.now + after,
+            Happening::Noticed(id, seat, Direction::ToServer),
+        );
         if worker_lives {
             let after = self.chance.between(0, 8_000);
-            self.at(self.now + after, Happening::Noticed(id, seat, Direction::ToWorker));
+            self.at(
+                self.now + after,
+                Happening::Noticed(id, seat, Direction::ToWorker),
+            );
         }
     }
 
@@ -78,12 +87,19 @@ impl World {
             return;
         }
         self.watch.fault(self.now, "server crashed");
-        let open: Vec<(ConnectionId, usize)> =
-            self.network.open.iter().map(|(id, connection)| (*id, connection.worker)).collect();
+        let open: Vec<(ConnectionId, usize)> = self
+            .network
+            .open
+            .iter()
+            .map(|(id, connection)| (*id, connection.worker))
+            .collect();
         self.network.open.clear();
         for (id, worker) in open {
             let after = self.chance.between(0, 200);
-            self.at(self.now + after, Happening::Noticed(id, worker, Direction::ToWorker));
+            self.at(
+                self.now + after,
+                Happening::Noticed(id, worker, Direction::ToWorker),
+            );
         }
         let after = self.chance.between(100, 5_000);
         self.at(self.now + after, Happening::ServerStarts);
@@ -105,7 +121,10 @@ impl World {
         let incarnation = self.seats[seat].incarnation;
         self.tell_worker(seat, incarnation, WorkerInput::Pause(PauseReason::Hidden));
         let after = self.chance.between(10, 10_000);
-        self.at(self.now + after, Happening::Worker(seat, incarnation, WorkerInput::Resume));
+        self.at(
+            self.now + after,
+            Happening::Worker(seat, incarnation, WorkerInput::Resume),
+        );
     }
 
     /// Its owner has had enough; another volunteer comes.
@@ -114,7 +133,10 @@ impl World {
         let incarnation = self.seats[seat].incarnation;
         self.tell_worker(seat, incarnation, WorkerInput::Finish);
         let after = self.chance.between(11_000, 20_000);
-        self.at(self.now + after, Happening::Worker(seat, incarnation, WorkerInput::Start));
+        self.at(
+            self.now + after,
+            Happening::Worker(seat, incarnation, WorkerInput::Start),
+        );
     }
 
     fn pause_run(&mut self) {

@@ -83,7 +83,9 @@ impl Watch {
     pub(super) fn event(&mut self, now: u64, event: &Event) {
         self.note(now, || format!("{event:?}"));
         match event {
-            Event::StepCommitted { version, digest, .. } => self.committed(version.0, *digest),
+            Event::StepCommitted {
+                version, digest, ..
+            } => self.committed(version.0, *digest),
             Event::InvariantViolated { id, detail } => self.violated(*id, detail),
             Event::UpdateAccepted { .. } => self.outcome.accepted += 1,
             Event::UpdateRejected { reason, .. } => {
@@ -101,9 +103,12 @@ impl Watch {
             self.violated(InvariantId::VersionPlusOne, &detail);
         }
         self.version = version;
-        let expected = usize::try_from(version).ok().and_then(|at| self.reference.get(at));
+        let expected = usize::try_from(version)
+            .ok()
+            .and_then(|at| self.reference.get(at));
         if expected != Some(&digest) {
-            let detail = format!("version {version} has digest {digest}, alone it would be {expected:?}");
+            let detail =
+                format!("version {version} has digest {digest}, alone it would be {expected:?}");
             self.violated(InvariantId::Elastic, &detail);
         }
         self.outcome.digest = Some(digest);
@@ -113,7 +118,10 @@ impl Watch {
     pub(super) fn snapshot(&mut self, state: &RunState) {
         let credited: u64 = state.credits.iter().map(|(_, samples)| samples).sum();
         if credited != state.samples_committed {
-            let detail = format!("{credited} samples credited, {} committed", state.samples_committed);
+            let detail = format!(
+                "{credited} samples credited, {} committed",
+                state.samples_committed
+            );
             self.violated(InvariantId::CreditVerified, &detail);
         }
     }

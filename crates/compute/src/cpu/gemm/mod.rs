@@ -12,6 +12,10 @@ mod blocks;
 mod generic;
 mod pack;
 mod path;
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
 mod simd;
 mod strip;
 #[cfg(test)]
@@ -97,9 +101,6 @@ impl Gemm {
 
     /// `target (rows, cols) = left (rows, depth) · right (depth, cols)`; with `accumulate`, `+=`: each chain
     /// then goes on from what `target` holds.
-    ///
-    /// Rows of a transposed left operand that are all zero may be given zeros without looking at `right`:
-    /// the same bits, as long as `right` is finite.
     pub(crate) fn product(
         &mut self,
         rows: usize,
@@ -124,18 +125,8 @@ impl Gemm {
                     Left::Transposed(values) => {
                         let packed = &mut packed_left[..block_rows * depths.len()];
                         let heights = Heights::new(block_rows, inner.mr);
-                        pack::left(
-                            packed,
-                            heights,
-                            &values[depth_first * rows + row_first..],
-                            rows,
-                        );
-                        // Chains of zero products from zero stay zero. Pixels that no sample of a
-                        // micro-batch uses are common; a block that is not zero shows it at once.
-                        if !accumulate && packed.iter().all(|&value| value == 0.0) {
-                            target.fill(0.0);
-                            continue;
-                        }
+                        let values = &values[depth_first * rows + row_first..];
+                        pack::left(packed, heights, values, rows);
                         Block {
                             values: packed,
                             stride: None,

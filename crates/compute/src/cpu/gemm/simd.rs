@@ -14,10 +14,12 @@
 )]
 
 use super::blocks::Heights;
-use super::strip::{MAX_NR, Strip};
+use super::strip::Strip;
 
 /// The tallest tile that any path uses.
-pub(super) const MAX_ROWS: usize = 6;
+const MAX_ROWS: usize = 6;
+/// The widest panel that any path uses; edge tiles are staged in a buffer of this width.
+const MAX_NR: usize = 16;
 
 /// A SIMD register of `f32` and the five operations that a product needs.
 pub(super) trait Simd {

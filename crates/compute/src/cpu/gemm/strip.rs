@@ -1,8 +1,5 @@
 //! The unit of work that a [`Path`](super::Path) runs: all rows of the left operand against one panel.
 
-/// The widest panel that any path uses; edge tiles are staged in a buffer of this width.
-pub(super) const MAX_NR: usize = 16;
-
 /// `c (rows, cols) = a (rows, depth) · b (depth, nr)`, or `+=` on what `c` holds.
 #[derive(Debug)]
 pub(super) struct Strip<'a> {

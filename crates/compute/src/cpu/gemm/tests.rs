@@ -116,10 +116,9 @@ fn blocking_of_rows_and_depth_does_not_show() {
 }
 
 #[test]
-fn rows_of_zeros_are_like_any_other_rows() {
+fn zeros_of_both_signs_are_like_any_other_value() {
     let (rows, depth, cols) = (3 * ROW_BLOCK + 7, 9, 17);
     let mut left = values(rows * depth, 8);
-    // One block of zeros of both signs, and rows of zeros in a block that is not all zero.
     for (idx, value) in left[ROW_BLOCK * depth..(2 * ROW_BLOCK + 5) * depth]
         .iter_mut()
         .enumerate()

@@ -1,0 +1,4 @@
+//! Whole sessions against a scripted server, without a browser.
+
+mod sessions;
+mod world;

@@ -1,0 +1,377 @@
+//! The runner of scripts.
+//!
+//! A script has one input a line, and `;` between inputs of one line. The runs are all alike: 20 samples in
+//! micro-batches of 2, steps of 8, 8 and 4 samples, two tensors, one epoch.
+//!
+//! ```text
+//! create r1 [name=digits] [class=fused] [codec=f32] [epochs=1] [snapshot=100] [evaluate=100] [from=v2]
+//! start r1 | pause r1 | stop r1                  what the operator commands
+//! c1 hello [run=digits] [resume=1] [class=fused] [lanes=1]    the token of connection n begins with byte n
+//! c1 join r1                                     hello, and ready for the run that it is given
+//! c1 ready r1 | c1 pause | c1 pong | c1 goodbye | c1 closed | c1 hello-again
+//! c1 update l1 0+2 [3+1 …] [samples=n] [loss=n] [correct=n] [bad=Malformed] [payload=f32]
+//! c1 overflow l1 20 30 | c1 release l1 [EngineFailed]
+//! applied r1 v1 | diverged r1 v1 | durable r1 v1 | failed r1 v1 | shutdown
+//! wait 500 | keep 500         lets time pass, with ticks when they are due; and answers pings meanwhile
+//! status r1 | workers
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use expect_test::Expect;
+use tabswarm_model::Run;
+use tabswarm_model::digest::Digest;
+use tabswarm_model::master::{Diverged, StepReport};
+use tabswarm_protocol::client::{
+    Class, Hello, MicroBatchRange, PauseReason, ReleaseReason, Update, WorkerKind,
+};
+use tabswarm_protocol::server::RejectReason;
+use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, Token};
+
+use super::lines::line;
+use crate::coordinator::Coordinator;
+use crate::input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate, RunCommand};
+use crate::run::{RunPhase, RunState};
+
+/// Runs a script and compares what it prints.
+#[expect(clippy::needless_pass_by_value, reason = "so that a test is one call")]
+pub(super) fn check(script: &str, expected: Expect) {
+    expected.assert_eq(&output(script));
+}
+
+/// What a script prints.
+pub(super) fn output(script: &str) -> String {
+    let mut runner = Runner {
+        coordinator: Coordinator::new(0),
+        now: Timestamp(0),
+        output: String::new(),
+    };
+    for input in script.split(['\n', ';']).map(str::trim) {
+        if !input.is_empty() {
+            runner.run(input);
+        }
+    }
+    runner.output
+}
+
+struct Runner {
+    coordinator: Coordinator,
+    now: Timestamp,
+    output: String,
+}
+
+impl Runner {
+    fn run(&mut self, text: &str) {
+        writeln!(self.output, "{text}").unwrap();
+        let words = Words::new(text);
+        match words.all[0] {
+            "wait" => self.wait(words.number(1), false),
+            "keep" => self.wait(words.number(1), true),
+            "status" => self.status(words.run_id(1)),
+            "workers" => self.workers(),
+            connection if connection.starts_with('c') && connection != "create" => {
+                let connection = ConnectionId(number(connection, 1));
+                if words.all[1] == "join" {
+                    self.handle(hello(connection, &words));
+                    let run_id = words.run_id(2);
+                    let message = ClientMessage::Ready { run_id };
+                    self.handle(Input::Message {
+                        connection,
+                        message,
+                    });
+                } else {
+                    self.handle(from_worker(connection, &words));
+                }
+            }
+            _ => self.handle(from_inside(&words)),
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let mut effects = Vec::new();
+        self.coordinator.handle(self.now, input, &mut effects);
+        for effect in &effects {
+            writeln!(self.output, "  {}", line(effect)).unwrap();
+        }
+    }
+
+    fn wait(&mut self, duration_ms: u64, answers_pings: bool) {
+        let end = self.now + duration_ms;
+        while let Some(deadline) = self.coordinator.next_deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(deadline);
+            let before = self.output.len();
+            self.handle(Input::Tick);
+            if answers_pings {
+                let tail = self.output.split_off(before);
+                let lines = tail.lines().filter(|line| !line.ends_with(" ping"));
+                lines.for_each(|line| writeln!(self.output, "{line}").unwrap());
+                (1..9).for_each(|n| self.handle(pong(ConnectionId(n))));
+            }
+            if self.output.len() > before {
+                let at = format!("  at {}\n", self.now);
+                self.output.insert_str(before, &at);
+            }
+        }
+        self.now = end;
+    }
+
+    fn status(&mut self, run_id: RunId) {
+        let status = self.coordinator.run_status(self.now, run_id).unwrap();
+        writeln!(
+            self.output,
+            "  {} of {} steps, {}, {} samples, {:.0}/s, loss {:?}, {} workers, {} lanes{}",
+            status.version,
+            status.steps_total,
+            status.phase,
+            status.samples_committed,
+            status.samples_per_s,
+            status.train_loss,
+            status.workers,
+            status.lanes,
+            status
+                .reason
+                .map(|reason| format!(", {reason}"))
+                .unwrap_or_default(),
+        )
+        .unwrap();
+    }
+
+    fn workers(&mut self) {
+        for worker in self.coordinator.workers() {
+            writeln!(
+                self.output,
+                "  {} connected {}, run {:?}, paused {:?}, {} accepted, {} credited, {} rejected",
+                worker.worker_id,
+                worker.connected,
+                worker.run_id.map(|run_id| run_id.0),
+                worker.paused,
+                worker.samples_accepted,
+                worker.samples_credited,
+                worker.updates_rejected,
+            )
+            .unwrap();
+        }
+    }
+}
+
+/// The words of an input: plain ones in order, `key=value` ones by key.
+struct Words<'a> {
+    all: Vec<&'a str>,
+    options: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn new(text: &'a str) -> Self {
+        let (options, all): (Vec<_>, Vec<_>) = text.split(' ').partition(|word| word.contains('='));
+        let options = options.into_iter().filter_map(|word| word.split_once('='));
+        Self {
+            all,
+            options: options.collect(),
+        }
+    }
+
+    fn option(&self, key: &str) -> Option<&'a str> {
+        self.options.get(key).copied()
+    }
+
+    fn option_or(&self, key: &str, default: u64) -> u64 {
+        self.option(key)
+            .map_or(default, |value| value.parse().unwrap())
+    }
+
+    fn number(&self, at: usize) -> u64 {
+        number(self.all[at], 0)
+    }
+
+    fn run_id(&self, at: usize) -> RunId {
+        RunId(u32::try_from(number(self.all[at], 1)).unwrap())
+    }
+
+    fn version(&self, at: usize) -> ParamVersion {
+        ParamVersion(number(self.all[at], 1))
+    }
+
+    fn lease_id(&self, at: usize) -> LeaseId {
+        LeaseId(number(self.all[at], 1))
+    }
+}
+
+/// The number behind a prefix of some letters.
+fn number(word: &str, prefix: usize) -> u64 {
+    let digits = word.get(prefix..).and_then(|digits| digits.parse().ok());
+    digits.unwrap_or_else(|| panic!("no number in {word:?}"))
+}
+
+fn hello(connection: ConnectionId, words: &Words<'_>) -> Input {
+    let token = |n: u64| Token([u8::try_from(n).unwrap(); 32]);
+    let class = match words.option("class") {
+        Some("fused") => Class::Fused,
+        _ => Class::Portable,
+    };
+    let lanes = words.option_or("lanes", 1);
+    Input::Hello {
+        connection,
+        hello: Hello {
+            kind: WorkerKind::Native,
+            software: "x".repeat(usize::try_from(words.option_or("software", 4)).unwrap()),
+            run: words.option("run").map(str::to_owned),
+            resume: words.option("resume").map(|n| token(number(n, 0))),
+            join_token: None,
+            lanes: u16::try_from(lanes).unwrap(),
+            classes: vec![class],
+        },
+        fresh_token: token(connection.0),
+    }
+}
+
+fn pong(connection: ConnectionId) -> Input {
+    let message = ClientMessage::Pong { nonce: 0 };
+    Input::Message {
+        connection,
+        message,
+    }
+}
+
+fn from_worker(connection: ConnectionId, words: &Words<'_>) -> Input {
+    let message = match words.all[1] {
+        "hello" => return hello(connection, words),
+        "update" => return update(connection, words),
+        "closed" => return Input::Disconnected { connection },
+        "hello-again" => {
+            let Input::Hello { hello, .. } = hello(connection, words) else {
+                unreachable!("that is what it makes")
+            };
+            ClientMessage::Hello(hello)
+        }
+        "ready" => ClientMessage::Ready {
+            run_id: words.run_id(2),
+        },
+        "pause" => ClientMessage::Pause {
+            reason: PauseReason::User,
+        },
+        "pong" => return pong(connection),
+        "goodbye" => ClientMessage::Goodbye,
+        "overflow" => ClientMessage::Overflow {
+            lease_id: words.lease_id(2),
+            fits: words.all[3..].iter().map(|n| n.parse().unwrap()).collect(),
+        },
+        "release" => ClientMessage::Release {
+            lease_id: words.lease_id(2),
+            reason: match words.all.get(3) {
+                Some(_) => ReleaseReason::EngineFailed,
+                None => ReleaseReason::Paused,
+            },
+        },
+        other => panic!("{other:?} is not something that a worker says"),
+    };
+    Input::Message {
+        connection,
+        message,
+    }
+}
+
+fn update(connection: ConnectionId, words: &Words<'_>) -> Input {
+    let range = |word: &&str| {
+        let (first, count) = word.split_once('+').unwrap();
+        MicroBatchRange {
+            first: first.parse().unwrap(),
+            count: count.parse().unwrap(),
+        }
+    };
+    let done: Vec<MicroBatchRange> = words.all[3..].iter().map(range).collect();
+    let samples: u32 = done.iter().map(|range| range.count.saturating_mul(2)).sum();
+    let samples = u32::try_from(words.option_or("samples", samples.into())).unwrap();
+    let loss = words.option("loss").map(|loss| loss.parse().unwrap());
+    let first = done.first().map_or(0, |range| range.first);
+    let payload = match words.option("bad") {
+        Some("Malformed") => Err(RejectReason::Malformed),
+        Some("WrongDigest") => Err(RejectReason::WrongDigest),
+        _ if words.option("payload") == Some("f32") => Ok(Payload::F32(Arc::from([0.0; 6]))),
+        _ => Ok(Payload::Exact(Arc::from([first.cast_signed() + 100; 6]))),
+    };
+    let header = Update {
+        lease_id: words.lease_id(2),
+        done,
+        samples,
+        loss_q20: loss.unwrap_or(i64::from(samples) << 20),
+        correct: u32::try_from(words.option_or("correct", 0)).unwrap(),
+        compute_us: 0,
+        digest: [0; 32],
+    };
+    Input::Update {
+        connection,
+        update: ReceivedUpdate { header, payload },
+    }
+}
+
+fn from_inside(words: &Words<'_>) -> Input {
+    let (run_id, version) = match words.all[0] {
+        "shutdown" => {
+            return Input::Shutdown {
+                reconnect_in_ms: 2_000,
+            };
+        }
+        "create" => return create(words),
+        "start" | "pause" | "stop" => (words.run_id(1), ParamVersion(0)),
+        _ => (words.run_id(1), words.version(2)),
+    };
+    let command = |command| Input::Command { run_id, command };
+    let report = StepReport {
+        digest: Digest([1; 32]),
+        max_abs_sums: vec![words.option_or("max", 0); 2],
+        gradient_norm: 1.0,
+    };
+    let applied = |outcome| Input::StepApplied {
+        run_id,
+        version,
+        outcome,
+    };
+    match words.all[0] {
+        "start" => command(RunCommand::Start),
+        "pause" => command(RunCommand::Pause),
+        "stop" => command(RunCommand::Stop),
+        "applied" => applied(Ok(report)),
+        "diverged" => applied(Err(Diverged { parameter_idx: 3 })),
+        "durable" => Input::SnapshotDurable { run_id, version },
+        "failed" => Input::SnapshotFailed { run_id, version },
+        other => panic!("{other:?} is not an input"),
+    }
+}
+
+fn create(words: &Words<'_>) -> Input {
+    let run_id = words.run_id(1);
+    let names = ["letters", "digits"];
+    let default = names[run_id.0 as usize % 2];
+    let name = words.option("name").unwrap_or(default);
+    let text = format!(
+        "name = {name:?}\nseed = 1\ndata = {{ format = \"idx\", path = \"d\" }}\n\
+         model = {{ input = [2], layers = [{{ kind = \"dense\", units = 2 }}], loss = \"softmax_cross_entropy\" }}\n\
+         train = {{ epochs = {}, micro_batch = 2, global_batch = 8 }}\n\
+         optimizer = {{ kind = \"sgd\", learning_rate = 0.1 }}\nschedule = {{ decay = {{ kind = \"square\" }} }}\n\
+         numeric = {{ reproducible = false, class = {:?}, codec = {:?} }}\n\
+         evaluation = {{ every_steps = {} }}\nsnapshot = {{ every_steps = {} }}\n",
+        words.option_or("epochs", 1),
+        words.option("class").unwrap_or("portable"),
+        words.option("codec").unwrap_or("exact"),
+        words.option_or("evaluate", 100),
+        words.option_or("snapshot", 100),
+    );
+    let run = Run::from_toml(&text).unwrap_or_else(|error| panic!("{error}"));
+    let mut state = RunState::fresh(&run);
+    if let Some(version) = words.option("from") {
+        state.version = ParamVersion(number(version, 1));
+        state.phase = RunPhase::Running;
+        state.samples_committed = 8 * state.version.0;
+        state.credits = vec![(Digest::of(&[1; 32]), state.samples_committed)];
+    }
+    Input::CreateRun(Box::new(NewRun {
+        run_id,
+        run: Arc::new(run),
+        dataset: Digest([2; 32]),
+        samples: 20,
+        state,
+        params_digest: Digest([0; 32]),
+    }))
+}
