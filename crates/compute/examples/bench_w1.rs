@@ -41,10 +41,7 @@ fn measure(graph: &Arc<Graph>, path: Path, micro_batch: usize) -> Result<(), Com
     let params: Vec<f32> = (0..graph.layout.len()).map(|i| pattern(i) * 0.04).collect();
     let inputs: Vec<f32> = (0..micro_batch * 784).map(pattern).collect();
     let labels: Vec<u16> = (0..10).cycle().take(micro_batch).collect();
-    let batch = Batch {
-        inputs: &inputs,
-        labels: &labels,
-    };
+    let batch = Batch::labeled(&inputs, &labels);
     let mut engine = Engine::with_path(Arc::clone(graph), path, micro_batch)?;
     let set_params = best(1, || engine.set_params(&params))?;
     let batches = SAMPLES_PER_ROUND / micro_batch;

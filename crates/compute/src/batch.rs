@@ -1,12 +1,36 @@
 //! What goes into the engine and what comes out beside the gradient.
 
-/// Samples and their labels, borrowed from the caller.
+use tabswarm_model::noise::NoiseKey;
+
+/// Samples and what their predictions are compared with, borrowed from the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    /// (n, features), row-major.
+    /// (n, features), row-major; tokens are whole numbers.
     pub inputs: &'a [f32],
-    /// (n): class indices.
-    pub labels: &'a [u16],
+    /// As the model's loss wants them.
+    pub targets: Targets<'a>,
+    /// What dropout draws from while training; a model without dropout needs none.
+    pub noise: Option<NoiseKey>,
+}
+
+/// What predictions are compared with.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a> {
+    /// (n, rows): class indices.
+    Classes(&'a [u16]),
+    /// (n, rows, width): values.
+    Values(&'a [f32]),
+}
+
+impl<'a> Batch<'a> {
+    /// Samples with class indices, without noise.
+    pub fn labeled(inputs: &'a [f32], labels: &'a [u16]) -> Self {
+        Self {
+            inputs,
+            targets: Targets::Classes(labels),
+            noise: None,
+        }
+    }
 }
 
 /// Sums over the samples of a batch, in units whose sums do not depend on order.
@@ -16,6 +40,7 @@ pub struct BatchStats {
     pub samples: u32,
     /// Sum of the losses, in units of 2^-20 nats.
     pub loss_q20: i64,
-    /// Number of samples whose largest logit (the first, if several) is the label's.
+    /// Number of rows (samples, where each has one label) whose largest prediction (the first, if several) is
+    /// that of the label, or of the largest target. Zero where targets are values without classes.
     pub correct: u32,
 }

@@ -15,12 +15,6 @@ pub enum ComputeError {
         /// The class asked for.
         class: ArithmeticClass,
     },
-    /// The graph has an operation, or a variant of one, that this engine has no kernel for.
-    #[error("this engine cannot compute the operation {op}; use another backend or other layers")]
-    Unsupported {
-        /// Name of the operation.
-        op: &'static str,
-    },
     /// The engine was made for smaller batches.
     #[error("a batch of {samples} samples does not fit an engine made for {max_samples}")]
     TooManySamples {
@@ -41,6 +35,37 @@ pub enum ComputeError {
         samples: usize,
         /// Values per sample.
         features: usize,
+    },
+    /// The targets are not those of whole samples.
+    #[error("the batch has {got} target values, expected {expected} for its samples")]
+    TargetsLength {
+        /// Number of labels or values given.
+        got: usize,
+        /// What the number of samples calls for.
+        expected: usize,
+    },
+    /// The loss compares with something else.
+    #[error("the model's loss wants {wanted}, the batch has others")]
+    TargetsKind {
+        /// `"class indices"` or `"target values"`.
+        wanted: &'static str,
+    },
+    /// The model drops values at random, and the batch does not say from which noise.
+    #[error("the model has dropout, and the batch has no noise key to draw from")]
+    NoiseMissing,
+    /// An input value is no token of the vocabulary.
+    #[error(
+        "input {index} of sample {sample} is {value}, expected a whole number below {vocabulary}"
+    )]
+    Token {
+        /// Index of the sample in the batch.
+        sample: usize,
+        /// Index within the sample.
+        index: usize,
+        /// The value, printed.
+        value: String,
+        /// Number of different tokens.
+        vocabulary: usize,
     },
     /// A label names no class.
     #[error("sample {sample} has label {label}, expected one below {classes}")]

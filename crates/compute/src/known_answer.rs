@@ -54,11 +54,7 @@ pub fn digest_of_path(path: Path) -> Result<[u8; 32], ComputeError> {
 
         let mut engine = Engine::with_path(Arc::clone(&graph), path, samples)?;
         engine.set_params(&params)?;
-        let batch = Batch {
-            inputs: &batch_inputs,
-            labels: &labels,
-        };
-        let stats = engine.gradient(batch)?;
+        let stats = engine.gradient(Batch::labeled(&batch_inputs, &labels))?;
         let gradient = engine.gradient_buffer();
         hasher.update(&stats.samples.to_le_bytes());
         hasher.update(&stats.loss_q20.to_le_bytes());

@@ -18,7 +18,7 @@ pub mod known_answer;
 pub mod probe;
 
 pub use accumulator::{AccumulateError, LeaseAccumulator};
-pub use batch::{Batch, BatchStats};
+pub use batch::{Batch, BatchStats, Targets};
 pub use cpu::gemm::Path;
 pub use engine::Engine;
 pub use error::ComputeError;

@@ -6,7 +6,7 @@
 
 use tabswarm_model::ArithmeticClass;
 
-use crate::cpu::gemm::{Gemm, Left, Path, Right};
+use crate::cpu::gemm::{Gemm, Left, Path, Right, Target};
 
 /// Rows of the test product: more than one tile of any path, and not a multiple of its height.
 const ROWS: u16 = 7;
@@ -43,9 +43,16 @@ pub fn is_correct(path: Path) -> bool {
     let mut right = vec![-1.0; cols];
     right.extend((0..COLS).map(|j| 1.0 + odd(j) * UNIT));
     let mut panels = gemm.panels(DEPTH, cols);
-    gemm.pack(&mut panels, Right::RowMajor(&right), DEPTH, cols);
+    let values = &right;
+    let stride = cols;
+    gemm.pack(&mut panels, Right::RowMajor { values, stride });
     let mut product = vec![f32::NAN; rows * cols];
-    gemm.product(rows, Left::RowMajor(&left), &panels, &mut product, false);
+    let target = Target {
+        values: &mut product,
+        stride,
+        accumulate: false,
+    };
+    gemm.product(rows, Left::RowMajor(&left), &panels, target);
     let expected = (0..ROWS).flat_map(|i| (0..COLS).map(move |j| expected(path.class(), i, j)));
     product
         .iter()

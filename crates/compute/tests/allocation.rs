@@ -51,10 +51,7 @@ fn a_step_after_the_first_takes_no_memory() {
         let before = ALLOCATIONS.get();
         for samples in [8, 3, 8] {
             let inputs = &inputs[..samples * 20];
-            let batch = Batch {
-                inputs,
-                labels: &labels[..samples],
-            };
+            let batch = Batch::labeled(inputs, &labels[..samples]);
             engine.set_params(&params).unwrap();
             engine.gradient(batch).unwrap();
             engine.evaluate(batch).unwrap();

@@ -37,10 +37,7 @@ fn loss_gradients_and_probabilities_agree_with_pytorch() {
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
         let mut engine = Engine::with_path(Arc::clone(&graph), path, samples).unwrap();
         engine.set_params(&fixture.params).unwrap();
-        let batch = Batch {
-            inputs: &fixture.inputs,
-            labels: &fixture.labels,
-        };
+        let batch = Batch::labeled(&fixture.inputs, &fixture.labels);
         let stats = engine.gradient(batch).unwrap();
         let nats = stats.loss_q20 as f64 / f64::from(1 << 20);
         assert!(

@@ -1,125 +1,162 @@
-//! Fully connected layer: `y = activation(x · W + b)` with `W` stored `(in, out)`.
+//! Fully connected layer: `y = activation(x · W + b)` along the last axis.
 
-use tabswarm_model::graph::Activation;
+use super::epilogue::Epilogue;
+use super::gemm::{Gemm, Left, Panels, Right, Target};
 
-use super::aligned::AlignedBuffer;
-use super::gemm::{Gemm, Left, Panels, Right};
-use super::relu::rectify;
+/// Rows that go through product, bias and activation together: enough to make up for reading the weights
+/// again, few enough that the results are still in the cache.
+const ROW_CHUNK: usize = 192;
 
-/// A dense layer's parameters, packed for the products that use them.
-#[derive(Debug)]
-pub(crate) struct Dense {
-    inputs: usize,
-    outputs: usize,
-    /// `W`, for the forward pass.
-    weight: Panels,
-    /// `Wᵀ`, for the gradient of the input; none where nothing before the layer needs it.
-    weight_transposed: Option<Panels>,
-    bias: AlignedBuffer,
-    /// Room for the packed gradient of the output.
-    grad_output: Panels,
+/// Sizes of a layer and how its weights are stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DenseShape {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    /// False: the weights are `(in, out)`. True: `(out, in)`.
+    pub(crate) is_transposed: bool,
 }
 
-impl Dense {
-    pub(crate) fn new(
-        gemm: &Gemm,
-        inputs: usize,
-        outputs: usize,
-        needs_grad_input: bool,
-        max_samples: usize,
-    ) -> Self {
-        Self {
-            inputs,
-            outputs,
-            weight: gemm.panels(inputs, outputs),
-            weight_transposed: needs_grad_input.then(|| gemm.panels(outputs, inputs)),
-            bias: AlignedBuffer::new(outputs),
-            grad_output: gemm.panels(max_samples, outputs),
+impl DenseShape {
+    /// The weights as the right operand `(in, out)`.
+    fn weight(self, values: &[f32]) -> Right<'_> {
+        if self.is_transposed {
+            let stride = self.inputs;
+            Right::Transposed { values, stride }
+        } else {
+            let stride = self.outputs;
+            Right::RowMajor { values, stride }
         }
     }
 
-    /// Takes over a new version of the parameters.
-    pub(crate) fn set_params(&mut self, gemm: &Gemm, weight: &[f32], bias: &[f32]) {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        gemm.pack(&mut self.weight, Right::RowMajor(weight), inputs, outputs);
-        if let Some(packed) = &mut self.weight_transposed {
-            gemm.pack(packed, Right::Transposed(weight), outputs, inputs);
+    /// The weights as the right operand `(out, in)`.
+    fn weight_transposed(self, values: &[f32]) -> Right<'_> {
+        if self.is_transposed {
+            let stride = self.inputs;
+            Right::RowMajor { values, stride }
+        } else {
+            let stride = self.outputs;
+            Right::Transposed { values, stride }
         }
-        self.bias.copy_from_slice(bias);
+    }
+}
+
+/// The forward pass, with the weights packed for it.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    shape: DenseShape,
+    weight: Panels,
+}
+
+impl Forward {
+    pub(crate) fn new(gemm: &Gemm, shape: DenseShape) -> Self {
+        let weight = gemm.panels(shape.inputs, shape.outputs);
+        Self { shape, weight }
     }
 
-    /// `output = activation(input · W + b)`; the bias is added to the finished product.
-    pub(crate) fn forward(
+    /// Takes over a new version of the weights.
+    pub(crate) fn set_weight(&mut self, gemm: &Gemm, weight: &[f32]) {
+        gemm.pack(&mut self.weight, self.shape.weight(weight));
+    }
+
+    /// `output = activation(input · W + b)`; `slopes` is like the output, or empty.
+    pub(crate) fn run(
         &self,
         gemm: &mut Gemm,
         input: &[f32],
-        output: &mut [f32],
-        activation: Activation,
+        (output, slopes): (&mut [f32], &mut [f32]),
+        epilogue: &Epilogue<'_>,
     ) {
-        let samples = output.len() / self.outputs;
-        // (n, in) · (in, out)
-        gemm.product(samples, Left::RowMajor(input), &self.weight, output, false);
-        for row in output.chunks_exact_mut(self.outputs) {
-            let values = row.iter_mut().zip(&*self.bias);
-            match activation {
-                Activation::Identity => values.for_each(|(y, b)| *y += b),
-                Activation::Relu => values.for_each(|(y, b)| *y = rectify(*y + b)),
-                other => unreachable!("{other:?} is refused when the engine is made"),
-            }
+        let DenseShape {
+            inputs, outputs, ..
+        } = self.shape;
+        let mut slopes = slopes.chunks_mut(ROW_CHUNK * outputs);
+        for (from, to) in input
+            .chunks(ROW_CHUNK * inputs)
+            .zip(output.chunks_mut(ROW_CHUNK * outputs))
+        {
+            let target = Target {
+                values: to,
+                stride: outputs,
+                accumulate: false,
+            };
+            // (rows, in) · (in, out)
+            gemm.product(
+                from.len() / inputs,
+                Left::RowMajor(from),
+                &self.weight,
+                target,
+            );
+            epilogue.apply(to, slopes.next().unwrap_or_default());
+        }
+    }
+}
+
+/// The backward pass, with the weights packed for the gradient of the input.
+#[derive(Debug)]
+pub(crate) struct Backward {
+    shape: DenseShape,
+    /// None where nothing before the layer needs a gradient.
+    weight: Option<Panels>,
+}
+
+impl Backward {
+    pub(crate) fn new(gemm: &mut Gemm, shape: DenseShape, needs_grad_input: bool) -> Self {
+        gemm.reserve(if shape.is_transposed {
+            shape.inputs
+        } else {
+            shape.outputs
+        });
+        let weight = needs_grad_input.then(|| gemm.panels(shape.outputs, shape.inputs));
+        Self { shape, weight }
+    }
+
+    /// Takes over a new version of the weights.
+    pub(crate) fn set_weight(&mut self, gemm: &Gemm, weight: &[f32]) {
+        if let Some(packed) = &mut self.weight {
+            gemm.pack(packed, self.shape.weight_transposed(weight));
         }
     }
 
-    /// Writes the gradients of weight and bias.
-    pub(crate) fn backward_params(
-        &mut self,
+    /// Writes the gradient of the weights, or adds to it.
+    pub(crate) fn run_weight(
+        &self,
         gemm: &mut Gemm,
         input: &[f32],
         grad_output: &[f32],
-        (grad_weight, grad_bias): (&mut [f32], &mut [f32]),
+        grad_weight: &mut [f32],
+        adds: bool,
     ) {
-        let samples = grad_output.len() / self.outputs;
-        let right = Right::RowMajor(grad_output);
-        gemm.pack(&mut self.grad_output, right, samples, self.outputs);
-        // (n, in)ᵀ · (n, out)
-        gemm.product(
-            self.inputs,
-            Left::Transposed(input),
-            &self.grad_output,
-            grad_weight,
-            false,
-        );
-        sum_rows(grad_output, grad_bias);
+        let DenseShape {
+            inputs,
+            outputs,
+            is_transposed,
+        } = self.shape;
+        let depth = input.len() / inputs;
+        // (rows, in)ᵀ · (rows, out), or the other way round for weights stored (out, in)
+        let (left, left_size, values, stride) = if is_transposed {
+            (grad_output, outputs, input, inputs)
+        } else {
+            (input, inputs, grad_output, outputs)
+        };
+        let right = (Right::RowMajor { values, stride }, depth, stride);
+        let target = Target {
+            values: grad_weight,
+            stride,
+            accumulate: adds,
+        };
+        gemm.product_once(left_size, Left::Transposed(left), right, target);
     }
 
     /// Writes the gradient of the input; only for a layer made to give one.
-    pub(crate) fn backward_input(
-        &self,
-        gemm: &mut Gemm,
-        grad_output: &[f32],
-        grad_input: &mut [f32],
-    ) {
-        let weight = self
-            .weight_transposed
-            .as_ref()
-            .expect("made with `needs_grad_input`");
-        let samples = grad_output.len() / self.outputs;
-        // (n, out) · (in, out)ᵀ
-        gemm.product(
-            samples,
-            Left::RowMajor(grad_output),
-            weight,
-            grad_input,
-            false,
-        );
-    }
-}
-
-/// Sums rows in their order, each column one chain from zero.
-fn sum_rows(rows: &[f32], sums: &mut [f32]) {
-    sums.fill(0.0);
-    for row in rows.chunks_exact(sums.len()) {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += value;
-        }
+    pub(crate) fn run_input(&self, gemm: &mut Gemm, grad_output: &[f32], grad_input: &mut [f32]) {
+        let weight = self.weight.as_ref().expect("made with `needs_grad_input`");
+        let rows = grad_output.len() / self.shape.outputs;
+        let target = Target {
+            values: grad_input,
+            stride: self.shape.inputs,
+            accumulate: false,
+        };
+        // (rows, out) · (out, in)
+        gemm.product(rows, Left::RowMajor(grad_output), weight, target);
     }
 }

@@ -5,7 +5,7 @@
 )]
 
 use super::blocks::Heights;
-use super::strip::Strip;
+use super::strip::{Rows, Strip};
 
 /// Tile height.
 pub(super) const MR: usize = 4;
@@ -61,18 +61,33 @@ fn tile<const ROWS: usize>(
         }
     };
     let (panel, _) = strip.b.as_chunks::<NR>();
-    if let Some(stride) = strip.a_stride {
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|r| {
-            let from = (row + r) * stride;
-            &strip.a[from..from + strip.depth]
-        });
-        for (k, b) in panel.iter().enumerate().take(strip.depth) {
-            step(std::array::from_fn(|r| rows[r][k]), b);
+    let panel = &panel[..strip.depth];
+    match strip.a {
+        Rows::Strided { values, stride } => {
+            let rows: [&[f32]; ROWS] = std::array::from_fn(|r| {
+                let from = (row + r) * stride;
+                &values[from..from + strip.depth]
+            });
+            for (k, b) in panel.iter().enumerate() {
+                step(std::array::from_fn(|r| rows[r][k]), b);
+            }
         }
-    } else {
-        let (columns, _) = strip.a[row * strip.depth..].as_chunks::<ROWS>();
-        for (a, b) in columns.iter().zip(panel).take(strip.depth) {
-            step(*a, b);
+        Rows::Packed(values) => {
+            let (columns, _) = values[row * strip.depth..].as_chunks::<ROWS>();
+            for (a, b) in columns.iter().zip(panel) {
+                step(*a, b);
+            }
+        }
+        Rows::Gathered {
+            values,
+            rows,
+            depths,
+        } => {
+            let places = &rows.values()[row..row + ROWS];
+            let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &values[places[r] as usize..]);
+            for (&k, b) in depths.values().iter().zip(panel) {
+                step(std::array::from_fn(|r| rows[r][k as usize]), b);
+            }
         }
     }
     for (r, acc_row) in acc.iter().enumerate() {

@@ -20,8 +20,12 @@ pub(super) fn right<const NR: usize>(
         let (rows, _) = panel.as_chunks_mut::<NR>();
         let width = NR.min(cols - first);
         match right {
-            Right::RowMajor(values) => row_major(rows, &values[first..], cols, width),
-            Right::Transposed(values) => transposed(rows, &values[first * depth..], depth, width),
+            Right::RowMajor { values, stride } => {
+                row_major(rows, &values[first..], stride, width);
+            }
+            Right::Transposed { values, stride } => {
+                transposed(rows, &values[first * stride..], stride, width);
+            }
         }
     }
 }
@@ -39,14 +43,38 @@ fn row_major<const NR: usize>(rows: &mut [[f32; NR]], values: &[f32], stride: us
 }
 
 /// One panel from columns stored one after the other.
-fn transposed<const NR: usize>(rows: &mut [[f32; NR]], values: &[f32], depth: usize, width: usize) {
+fn transposed<const NR: usize>(
+    rows: &mut [[f32; NR]],
+    values: &[f32],
+    stride: usize,
+    width: usize,
+) {
     for (k, to) in rows.iter_mut().enumerate() {
         for (col, to) in to.iter_mut().enumerate() {
             *to = if col < width {
-                values[col * depth + k]
+                values[col * stride + k]
             } else {
                 0.0
             };
+        }
+    }
+}
+
+/// [`right`] for an operand that is a function of depth and column.
+pub(super) fn right_with(
+    panels: &mut [f32],
+    nr: usize,
+    (depth, cols): (usize, usize),
+    value: impl Fn(usize, usize) -> f32,
+) {
+    for (panel, first) in panels
+        .chunks_exact_mut(depth * nr)
+        .zip((0..cols).step_by(nr))
+    {
+        for (k, row) in panel.chunks_exact_mut(nr).enumerate() {
+            for (to, col) in row.iter_mut().zip(first..) {
+                *to = if col < cols { value(k, col) } else { 0.0 };
+            }
         }
     }
 }

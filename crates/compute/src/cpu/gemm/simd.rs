@@ -14,7 +14,7 @@
 )]
 
 use super::blocks::Heights;
-use super::strip::Strip;
+use super::strip::{Rows, Strip};
 
 /// The tallest tile that any path uses.
 const MAX_ROWS: usize = 6;
@@ -59,12 +59,60 @@ pub(super) trait Simd {
     unsafe fn multiply_add(acc: Self::Reg, a: Self::Reg, b: Self::Reg) -> Self::Reg;
 }
 
-/// Where a tile reads its left operand: element `(row, depth)` is at `row * row_step + depth * depth_step`.
+/// Where a tile reads its left operand, at one depth after the other.
+trait Column: Copy {
+    /// The tile's element in row `row` at the current depth.
+    ///
+    /// # Safety
+    /// The row and the current depth must be within the tile.
+    unsafe fn at(self, row: usize) -> *const f32;
+
+    /// Goes on to the next depth, of which there may be one more than the tile has.
+    ///
+    /// # Safety
+    /// The current depth must be within the tile.
+    unsafe fn advance(&mut self);
+}
+
+/// Element `(row, depth)` is at `row * row_step + depth * depth_step`.
 #[derive(Clone, Copy)]
-struct Left {
+struct Stepped {
     at: *const f32,
     row_step: usize,
     depth_step: usize,
+}
+
+impl Column for Stepped {
+    #[inline(always)]
+    unsafe fn at(self, row: usize) -> *const f32 {
+        // SAFETY: within the tile, as the caller promises.
+        unsafe { self.at.add(row * self.row_step) }
+    }
+
+    #[inline(always)]
+    unsafe fn advance(&mut self) {
+        self.at = self.at.wrapping_add(self.depth_step);
+    }
+}
+
+/// Element `(row, depth)` is at `rows[row] + depths[depth]`.
+#[derive(Clone, Copy)]
+struct Gathered<const ROWS: usize> {
+    rows: [*const f32; ROWS],
+    depth: *const u32,
+}
+
+impl<const ROWS: usize> Column for Gathered<ROWS> {
+    #[inline(always)]
+    unsafe fn at(self, row: usize) -> *const f32 {
+        // SAFETY: within the tile, as the caller promises.
+        unsafe { self.rows[row].add(*self.depth as usize) }
+    }
+
+    #[inline(always)]
+    unsafe fn advance(&mut self) {
+        self.depth = self.depth.wrapping_add(1);
+    }
 }
 
 /// Where a tile writes, and how.
@@ -102,62 +150,61 @@ pub(super) unsafe fn run<S: Simd, const VECS: usize>(strip: &mut Strip<'_>, tall
                 cols: strip.cols,
                 accumulate: strip.accumulate,
             };
-            let a = strip
-                .a
-                .as_ptr()
-                .add(row * strip.a_stride.unwrap_or(strip.depth));
-            let b = strip.b.as_ptr();
             match rows {
-                6 => tile_of::<S, 6, VECS>(strip.depth, (a, strip.a_stride), b, to),
-                5 => tile_of::<S, 5, VECS>(strip.depth, (a, strip.a_stride), b, to),
-                4 => tile_of::<S, 4, VECS>(strip.depth, (a, strip.a_stride), b, to),
-                3 => tile_of::<S, 3, VECS>(strip.depth, (a, strip.a_stride), b, to),
-                2 => tile_of::<S, 2, VECS>(strip.depth, (a, strip.a_stride), b, to),
-                _ => tile_of::<S, 1, VECS>(strip.depth, (a, strip.a_stride), b, to),
+                6 => tile_of::<S, 6, VECS>(strip, row, to),
+                5 => tile_of::<S, 5, VECS>(strip, row, to),
+                4 => tile_of::<S, 4, VECS>(strip, row, to),
+                3 => tile_of::<S, 3, VECS>(strip, row, to),
+                2 => tile_of::<S, 2, VECS>(strip, row, to),
+                _ => tile_of::<S, 1, VECS>(strip, row, to),
             }
         }
         row += rows;
     }
 }
 
-/// Calls [`tile`] with the constant step of the left operand's layout: row-major where it has a stride,
-/// packed `(depth, ROWS)` where it has none.
+/// Calls [`tile`] for the rows from `row` on, in the way in which they lie in memory.
 ///
 /// # Safety
-/// As [`tile`].
+/// As [`run`], with bounds asserted and `ROWS` rows from `row` on.
 #[inline(always)]
 unsafe fn tile_of<S: Simd, const ROWS: usize, const VECS: usize>(
-    depth: usize,
-    (at, stride): (*const f32, Option<usize>),
-    panel: *const f32,
+    strip: &Strip<'_>,
+    row: usize,
     to: Target,
 ) {
-    // SAFETY: the caller's promises are those of `tile`.
+    let (depth, panel) = (strip.depth, strip.b.as_ptr());
+    // SAFETY: `assert_bounds` has shown that each element of these rows is inside the slice that it is read from.
     unsafe {
-        if let Some(row_step) = stride {
-            let depth_step = 1;
-            tile::<S, ROWS, VECS>(
-                depth,
-                Left {
-                    at,
-                    row_step,
-                    depth_step,
-                },
-                panel,
-                to,
-            );
-        } else {
-            let (row_step, depth_step) = (1, ROWS);
-            tile::<S, ROWS, VECS>(
-                depth,
-                Left {
-                    at,
-                    row_step,
-                    depth_step,
-                },
-                panel,
-                to,
-            );
+        match strip.a {
+            Rows::Strided { values, stride } => {
+                let left = Stepped {
+                    at: values.as_ptr().add(row * stride),
+                    row_step: stride,
+                    depth_step: 1,
+                };
+                tile::<S, _, ROWS, VECS>(depth, left, panel, to);
+            }
+            Rows::Packed(values) => {
+                let left = Stepped {
+                    at: values.as_ptr().add(row * depth),
+                    row_step: 1,
+                    depth_step: ROWS,
+                };
+                tile::<S, _, ROWS, VECS>(depth, left, panel, to);
+            }
+            Rows::Gathered {
+                values,
+                rows,
+                depths,
+            } => {
+                let places = &rows.values()[row..row + ROWS];
+                let left = Gathered::<ROWS> {
+                    rows: std::array::from_fn(|r| values.as_ptr().add(places[r] as usize)),
+                    depth: depths.values().as_ptr(),
+                };
+                tile::<S, _, ROWS, VECS>(depth, left, panel, to);
+            }
         }
     }
 }
@@ -168,9 +215,9 @@ unsafe fn tile_of<S: Simd, const ROWS: usize, const VECS: usize>(
 /// The CPU must support `S`; `left` must be readable for `ROWS × depth` elements, `panel` for `depth` rows
 /// of `LANES · VECS`, and `to` readable and writable for `ROWS` rows of `to.cols <= LANES · VECS`.
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECS: usize>(
+unsafe fn tile<S: Simd, C: Column, const ROWS: usize, const VECS: usize>(
     depth: usize,
-    left: Left,
+    left: C,
     panel: *const f32,
     to: Target,
 ) {
@@ -179,7 +226,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECS: usize>(
     // goes through `staged`, which has room for any tile, and copies only `to.cols` columns.
     unsafe {
         if to.cols == width {
-            full_tile::<S, ROWS, VECS>(depth, left, panel, to);
+            full_tile::<S, C, ROWS, VECS>(depth, left, panel, to);
         } else {
             let mut staged = [0.0_f32; MAX_ROWS * MAX_NR];
             let stage = Target {
@@ -190,7 +237,7 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECS: usize>(
             if to.accumulate {
                 copy_rows(ROWS, to, stage);
             }
-            full_tile::<S, ROWS, VECS>(depth, left, panel, stage);
+            full_tile::<S, C, ROWS, VECS>(depth, left, panel, stage);
             copy_rows(ROWS, stage, to);
         }
     }
@@ -201,9 +248,9 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECS: usize>(
 /// # Safety
 /// As [`tile`], with room for full rows in `to`.
 #[inline(always)]
-unsafe fn full_tile<S: Simd, const ROWS: usize, const VECS: usize>(
+unsafe fn full_tile<S: Simd, C: Column, const ROWS: usize, const VECS: usize>(
     depth: usize,
-    left: Left,
+    left: C,
     panel: *const f32,
     to: Target,
 ) {
@@ -217,7 +264,7 @@ unsafe fn full_tile<S: Simd, const ROWS: usize, const VECS: usize>(
                 }
             }
         }
-        let mut a = left.at;
+        let mut a = left;
         let mut b = panel;
         for _ in 0..depth {
             let mut b_regs = [S::zero(); VECS];
@@ -225,12 +272,12 @@ unsafe fn full_tile<S: Simd, const ROWS: usize, const VECS: usize>(
                 *reg = S::load(b.add(vec * S::LANES));
             }
             for (row, acc_row) in acc.iter_mut().enumerate() {
-                let a_reg = S::broadcast(a.add(row * left.row_step));
+                let a_reg = S::broadcast(a.at(row));
                 for (reg, b_reg) in acc_row.iter_mut().zip(b_regs) {
                     *reg = S::multiply_add(*reg, a_reg, b_reg);
                 }
             }
-            a = a.add(left.depth_step);
+            a.advance();
             b = b.add(S::LANES * VECS);
         }
         for (row, acc_row) in acc.iter().enumerate() {

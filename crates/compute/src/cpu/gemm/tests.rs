@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tabswarm_model::ArithmeticClass;
 
-use super::{DEPTH_BLOCK, Gemm, Left, Path, ROW_BLOCK, Right};
+use super::{DEPTH_BLOCK, Gemm, Left, Offsets, Path, ROW_BLOCK, Right, Target};
 
 /// Sizes around every tile height, panel width and vector width in use, and a few primes.
 const SIZES: [usize; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 31, 33, 37];
@@ -41,7 +41,28 @@ fn naive(class: ArithmeticClass, left: &[f32], right: &[f32], cols: usize, targe
     }
 }
 
-/// Checks all four combinations of operand layouts, from zero and accumulating, on every available path.
+fn rights<'a>(right: &'a [f32], right_t: &'a [f32], depth: usize, cols: usize) -> [Right<'a>; 2] {
+    [
+        Right::RowMajor {
+            values: right,
+            stride: cols,
+        },
+        Right::Transposed {
+            values: right_t,
+            stride: depth,
+        },
+    ]
+}
+
+fn target(values: &mut [f32], stride: usize, accumulate: bool) -> Target<'_> {
+    Target {
+        values,
+        stride,
+        accumulate,
+    }
+}
+
+/// Checks all combinations of operand layouts, from zero and accumulating, on every available path.
 fn check(rows: usize, depth: usize, cols: usize) {
     check_values(
         &values(rows * depth, 1),
@@ -58,6 +79,7 @@ fn check_values(left: &[f32], right: &[f32], rows: usize, cols: usize) {
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
         let mut gemm = Gemm::new(path).unwrap();
         let mut panels = gemm.panels(depth, cols);
+        gemm.reserve(cols);
         for accumulate in [false, true] {
             let mut expected = if accumulate {
                 held.clone()
@@ -65,23 +87,37 @@ fn check_values(left: &[f32], right: &[f32], rows: usize, cols: usize) {
                 vec![0.0; held.len()]
             };
             naive(path.class(), left, right, cols, &mut expected);
-            for right in [Right::RowMajor(right), Right::Transposed(&right_t)] {
-                gemm.pack(&mut panels, right, depth, cols);
-                for left in [Left::RowMajor(left), Left::Transposed(&left_t)] {
-                    let mut target = if accumulate {
-                        held.clone()
-                    } else {
-                        vec![f32::NAN; held.len()]
-                    };
-                    gemm.product(rows, left, &panels, &mut target, accumulate);
-                    let same = target
-                        .iter()
-                        .zip(&expected)
-                        .all(|(a, b)| a.to_bits() == b.to_bits());
-                    assert!(
-                        same,
-                        "{path:?} {rows}×{depth}×{cols} accumulate {accumulate}"
-                    );
+            let row_places = Offsets::new((0..rows).map(|row| row * depth));
+            let depth_places = Offsets::new(0..depth);
+            let lefts = [
+                Left::RowMajor(left),
+                Left::Transposed(&left_t),
+                Left::Gathered {
+                    values: left,
+                    rows: row_places.all(),
+                    depths: depth_places.all(),
+                },
+            ];
+            for right in rights(right, &right_t, depth, cols) {
+                gemm.pack(&mut panels, right);
+                for left in lefts {
+                    for is_once in [false, true] {
+                        let mut values = if accumulate {
+                            held.clone()
+                        } else {
+                            vec![f32::NAN; held.len()]
+                        };
+                        let target = target(&mut values, cols, accumulate);
+                        if is_once {
+                            gemm.product_once(rows, left, (right, depth, cols), target);
+                        } else {
+                            gemm.product(rows, left, &panels, target);
+                        }
+                        let mut pairs = values.iter().zip(&expected);
+                        let same = pairs.all(|(a, b)| a.to_bits() == b.to_bits());
+                        let name = format!("{path:?} {rows}×{depth}×{cols}");
+                        assert!(same, "{name} accumulate {accumulate} once {is_once}");
+                    }
                 }
             }
         }
@@ -129,33 +165,18 @@ fn zeros_of_both_signs_are_like_any_other_value() {
 }
 
 #[test]
-fn panels_made_for_more_serve_less() {
-    for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
-        let mut gemm = Gemm::new(path).unwrap();
-        let mut panels = gemm.panels(40, 19);
-        for depth in [40, 3, 1] {
-            let (left, right) = (values(5 * depth, 4), values(depth * 19, 5));
-            gemm.pack(&mut panels, Right::RowMajor(&right), depth, 19);
-            let mut target = vec![0.0; 5 * 19];
-            gemm.product(5, Left::RowMajor(&left), &panels, &mut target, false);
-            let mut expected = vec![0.0; 5 * 19];
-            naive(path.class(), &left, &right, 19, &mut expected);
-            assert_eq!(target, expected);
-        }
-    }
-}
-
-#[test]
 fn a_value_that_is_not_finite_reaches_exactly_its_row_and_column() {
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
         let mut gemm = Gemm::new(path).unwrap();
         let (mut left, right) = (values(9 * 5, 6), values(5 * 18, 7));
         left[4 * 5 + 2] = f32::NAN;
         let mut panels = gemm.panels(5, 18);
-        gemm.pack(&mut panels, Right::RowMajor(&right), 5, 18);
-        let mut target = vec![0.0; 9 * 18];
-        gemm.product(9, Left::RowMajor(&left), &panels, &mut target, false);
-        for (idx, value) in target.iter().enumerate() {
+        let values = &right;
+        gemm.pack(&mut panels, Right::RowMajor { values, stride: 18 });
+        let mut product = vec![0.0; 9 * 18];
+        let left = Left::RowMajor(&left);
+        gemm.product(9, left, &panels, target(&mut product, 18, false));
+        for (idx, value) in product.iter().enumerate() {
             assert_eq!(value.is_nan(), idx / 18 == 4, "{path:?} element {idx}");
         }
     }
