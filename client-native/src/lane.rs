@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tabswarm_client_core::{Task, TaskFault, TaskResult};
 use tabswarm_compute::{AccumulateError, Batch, BatchStats, Engine};
+use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::ParamVersion;
 use tokio::sync::mpsc;
@@ -149,9 +150,14 @@ impl Workbench {
                     "samples of micro-batch {micro_batch_idx} are missing"
                 )));
             }
+            let noise = NoiseKey {
+                seed: load.run.seed,
+                version: task.version.0,
+                micro_batch: micro_batch_idx,
+            };
             let samples = Batch {
-                inputs: &batch.inputs,
-                labels: &batch.labels,
+                noise: Some(noise),
+                ..Batch::labeled(&batch.inputs, &batch.labels)
             };
             let stats = engine
                 .gradient(samples)

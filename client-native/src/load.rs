@@ -62,12 +62,16 @@ impl RunOutline {
     }
 
     fn with_manifest(self, manifest: Manifest) -> Result<LoadedRun, String> {
-        let (features, classes) = (self.graph.input_features(), self.graph.classes);
-        if manifest.features() != features || manifest.classes as usize > classes {
+        if !manifest.fits(&self.graph) {
+            let kind = |is_text| if is_text { "tokens" } else { "values" };
             return Err(format!(
-                "The run's model takes {features} values and tells {classes} classes apart, \
-                 its training data has {} values and {} classes.",
+                "The run's model takes {} {} and tells {} classes apart, \
+                 its training data has {} {} and {} classes.",
+                self.graph.input_features(),
+                kind(self.graph.vocabulary.is_some()),
+                self.graph.classes,
                 manifest.features(),
+                kind(manifest.vocabulary.is_some()),
                 manifest.classes,
             ));
         }

@@ -30,7 +30,7 @@ pub(crate) fn chunks() -> Vec<Vec<u8>> {
     starts
         .map(|start| {
             let samples = start..(start + CHUNK_SAMPLES).min(SAMPLES);
-            let chunk = Chunk {
+            let chunk = Chunk::Labeled {
                 inputs: samples
                     .clone()
                     .flat_map(|sample| (sample * 11).to_le_bytes())
@@ -52,5 +52,6 @@ pub(crate) fn manifest() -> Manifest {
         samples: SAMPLES,
         chunk_samples: CHUNK_SAMPLES,
         chunks: chunks().iter().map(|bytes| Digest::of(bytes)).collect(),
+        vocabulary: None,
     }
 }

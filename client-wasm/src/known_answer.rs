@@ -44,11 +44,7 @@ pub fn bench(arithmetic_class: &str, micro_batch: u32, millis: u32) -> Result<f6
     let clock = Clock::new(&scope).ok_or_else(|| JsError::new("this browser has no clock"))?;
     let graph = Arc::new(graph::build(&ModelSpec {
         input: vec![784],
-        layers: vec![
-            LayerSpec::dense(128),
-            LayerSpec::RELU,
-            LayerSpec::dense(10),
-        ],
+        layers: vec![LayerSpec::dense(128), LayerSpec::RELU, LayerSpec::dense(10)],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
     if !(1..=MAX_MICRO_BATCH).contains(&micro_batch) {
@@ -72,10 +68,7 @@ pub fn bench(arithmetic_class: &str, micro_batch: u32, millis: u32) -> Result<f6
     let started_us = clock.now_us();
     let mut computed = 0.0;
     loop {
-        let batch = Batch {
-            inputs: &inputs,
-            labels: &labels,
-        };
+        let batch = Batch::labeled(&inputs, &labels);
         engine.gradient(batch).map_err(|error| failed(&error))?;
         sums.reset();
         sums.add(engine.gradient_buffer(), &exponents)

@@ -10,7 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tabswarm_compute::{Batch, Engine};
-use tabswarm_model::{ArithmeticClass, Run};
+use tabswarm_model::samples::{MicroBatch, SampleReader};
+use tabswarm_model::{ArithmeticClass, Graph, Run};
 use tabswarm_protocol::{ParamVersion, RunId};
 use tracing::{info, warn};
 
@@ -18,7 +19,9 @@ use crate::dataset::TestSet;
 use crate::history::EvalPoint;
 
 /// Samples of one forward pass: enough to keep the kernels busy.
-const BATCH_SAMPLES: usize = 256;
+const MAX_BATCH_SAMPLES: u32 = 256;
+/// Large models get smaller batches, so that evaluating takes no more than about this.
+const MAX_LANE_BYTES: usize = 256 << 20;
 const LOSS_UNIT: f64 = 1_048_576.0;
 
 /// One evaluation to do.
@@ -155,31 +158,36 @@ impl Shared {
     ) -> Result<EvalPoint, String> {
         let lane = match lanes.entry(job.run_id) {
             Entry::Occupied(lane) => lane.into_mut(),
-            Entry::Vacant(place) => place.insert(Lane::new(&subject.run)?),
+            Entry::Vacant(place) => place.insert(Lane::new(subject)?),
         };
         lane.evaluate(job, &subject.test_set, || self.lock().stopped)
     }
 }
 
-/// An engine with its input buffer.
+/// An engine with its batch.
 struct Lane {
     engine: Engine,
-    values: [f32; 256],
-    inputs: Vec<f32>,
+    reader: SampleReader,
+    batch: MicroBatch,
+    batch_samples: u32,
 }
 
 impl Lane {
-    fn new(run: &Run) -> Result<Self, String> {
+    fn new(subject: &Subject) -> Result<Self, String> {
+        let run = &subject.run;
         let graph = Arc::new(run.graph());
-        let engine = Engine::new(Arc::clone(&graph), run.class, BATCH_SAMPLES).or_else(|error| {
+        let batch_samples = batch_samples(&graph, run.micro_batch);
+        let samples = batch_samples as usize;
+        let engine = Engine::new(Arc::clone(&graph), run.class, samples).or_else(|error| {
             // Loss and accuracy are figures for people: the portable class differs in the last bits only.
             info!(run = run.name, %error, "evaluating in the portable class");
-            Engine::new(graph, ArithmeticClass::Portable, BATCH_SAMPLES)
+            Engine::new(graph, ArithmeticClass::Portable, samples)
         });
         Ok(Self {
             engine: engine.map_err(|error| error.to_string())?,
-            values: run.data.normalization.table(),
-            inputs: Vec::new(),
+            reader: subject.test_set.reader(run.data.normalization),
+            batch: MicroBatch::default(),
+            batch_samples,
         })
     }
 
@@ -193,17 +201,17 @@ impl Lane {
             .set_params(&job.params)
             .map_err(|error| error.to_string())?;
         let (mut samples, mut loss_q20, mut correct) = (0_u64, 0_i64, 0_u64);
-        for (bytes, labels) in test_set.batches(BATCH_SAMPLES) {
+        let mut next = 0;
+        while next < test_set.samples() {
             if is_stopped() {
                 return Err("the server is going down".to_owned());
             }
-            self.inputs.clear();
-            self.inputs
-                .extend(bytes.iter().map(|&byte| self.values[usize::from(byte)]));
-            let batch = Batch {
-                inputs: &self.inputs,
-                labels,
-            };
+            let end = next
+                .saturating_add(self.batch_samples)
+                .min(test_set.samples());
+            test_set.read(next..end, &self.reader, &mut self.batch);
+            next = end;
+            let batch = Batch::labeled(&self.batch.inputs, &self.batch.labels);
             let stats = self
                 .engine
                 .evaluate(batch)
@@ -212,10 +220,12 @@ impl Lane {
             loss_q20 = loss_q20.saturating_add(stats.loss_q20);
             correct += u64::from(stats.correct);
         }
+        let label_rows = self.engine.graph().label_rows() as f64;
         let point = EvalPoint {
             version: job.version.0,
+            // A sample's loss is the mean over its labels: for a text in nats per character.
             loss: loss_q20 as f64 / LOSS_UNIT / samples as f64,
-            accuracy: correct as f64 / samples as f64,
+            accuracy: correct as f64 / (samples as f64 * label_rows),
         };
         if !point.loss.is_finite() {
             warn!(run_id = %job.run_id, version = %job.version, "evaluation gave no finite loss");
@@ -223,6 +233,15 @@ impl Lane {
         }
         Ok(point)
     }
+}
+
+fn batch_samples(graph: &Graph, micro_batch: u32) -> u32 {
+    let mut samples = MAX_BATCH_SAMPLES;
+    // A lane of the run's micro-batch is what every worker has.
+    while samples > micro_batch && graph.memory(samples as usize).total() > MAX_LANE_BYTES {
+        samples /= 2;
+    }
+    samples.max(1)
 }
 
 #[cfg(test)]

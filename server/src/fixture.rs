@@ -25,6 +25,34 @@ pub(crate) fn run() -> Run {
     Run::from_toml(RUN_TOML).unwrap()
 }
 
+/// A run on a text of five different characters.
+pub(crate) const TEXT_RUN_TOML: &str = r#"
+name = "tale"
+seed = 1
+data = { format = "text", path = "tale", vocabulary = "characters", context = 4, validation = 0.1 }
+optimizer = { kind = "adam", learning_rate = 0.01 }
+[model]
+input = [4]
+layers = [{ kind = "embedding", vocabulary = 5, width = 3 }, { kind = "dense", units = 5 }]
+loss = "softmax_cross_entropy"
+[train]
+epochs = 2
+micro_batch = 4
+global_batch = 8
+"#;
+
+/// The run of [`TEXT_RUN_TOML`].
+pub(crate) fn text_run() -> Run {
+    Run::from_toml(TEXT_RUN_TOML).unwrap()
+}
+
+/// A text of the characters `a`, `b`, `c`, `d` and `é`.
+pub(crate) fn text(length: usize) -> String {
+    (0..length)
+        .map(|n| ['a', 'b', 'c', 'd', 'é'][(n * n + n / 3) % 5])
+        .collect()
+}
+
 /// An IDX file of bytes.
 pub(crate) fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, u8::try_from(dims.len()).unwrap()];

@@ -7,6 +7,7 @@ use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::Exponents;
 use tabswarm_model::master::{Master, StepInput};
+use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 
 /// The digest of every version, from 0 to the last. All chunks are in `samples`.
@@ -24,9 +25,13 @@ pub fn digests(run: &Run, samples: &mut SampleStore) -> Vec<Digest> {
         engine
             .set_params(master.params())
             .expect("the model's length");
-        while let Some(fits) =
-            accumulate_step(samples, &mut engine, &mut master, version, &exponents)
-        {
+        while let Some(fits) = accumulate_step(
+            samples,
+            &mut engine,
+            &mut master,
+            (run.seed, version),
+            &exponents,
+        ) {
             assert!(exponents.lower(&fits), "an overflow lowers an exponent");
             master.reset();
         }
@@ -49,7 +54,7 @@ fn accumulate_step(
     samples: &mut SampleStore,
     engine: &mut Engine,
     master: &mut Master,
-    version: u64,
+    (seed, version): (u64, u64),
     exponents: &Exponents,
 ) -> Option<Vec<i8>> {
     let shape = samples.plan().step(version);
@@ -60,10 +65,15 @@ fn accumulate_step(
             samples.gather(shape, idx, &mut batch),
             "all chunks are here"
         );
+        let noise = NoiseKey {
+            seed,
+            version,
+            micro_batch: idx,
+        };
         engine
             .gradient(Batch {
-                inputs: &batch.inputs,
-                labels: &batch.labels,
+                noise: Some(noise),
+                ..Batch::labeled(&batch.inputs, &batch.labels)
             })
             .expect("finite gradients");
         match sums.add(engine.gradient_buffer(), exponents.current()) {

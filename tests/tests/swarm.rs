@@ -180,7 +180,7 @@ fn expected_digest() -> Result<Digest> {
     let pixels = images.pixels.chunks(per_chunk * features);
     let chunks: Vec<Vec<u8>> = pixels
         .zip(images.labels.chunks(per_chunk))
-        .map(|(pixels, labels)| Chunk {
+        .map(|(pixels, labels)| Chunk::Labeled {
             inputs: pixels.to_vec(),
             labels: labels.iter().map(|&label| u16::from(label)).collect(),
         })
@@ -192,6 +192,7 @@ fn expected_digest() -> Result<Digest> {
         samples: u32::try_from(SAMPLES)?,
         chunk_samples: CHUNK_SAMPLES,
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
+        vocabulary: None,
     };
     let run = run()?;
     let plan = BatchPlan::new(&run, manifest.samples);

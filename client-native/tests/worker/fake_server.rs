@@ -85,6 +85,7 @@ impl Fixture {
             samples: SAMPLES,
             chunk_samples: CHUNK_SAMPLES,
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
+            vocabulary: None,
         };
         let params = tabswarm_model::init::initial_params(&run.graph().layout, run.seed);
         Self {
@@ -139,10 +140,7 @@ impl Fixture {
         (range.first..range.first + range.count)
             .map(|idx| {
                 assert!(store.gather(plan.step(version), idx, &mut batch));
-                let samples = Batch {
-                    inputs: &batch.inputs,
-                    labels: &batch.labels,
-                };
+                let samples = Batch::labeled(&batch.inputs, &batch.labels);
                 let stats = engine.gradient(samples).unwrap();
                 (engine.gradient_buffer().to_vec(), stats)
             })
@@ -166,7 +164,7 @@ impl Fixture {
 
 fn chunk(first: u32, samples: u32) -> Vec<u8> {
     let byte = |i: u32| (i * 37 % 251).to_le_bytes()[0];
-    Chunk {
+    Chunk::Labeled {
         inputs: (first * FEATURES..(first + samples) * FEATURES)
             .map(byte)
             .collect(),

@@ -134,7 +134,7 @@ pub(crate) fn work(work: Work<'_>, buffers: &Buffers) -> Envelope {
         labels
             .subarray(label_idx, label_end)
             .copy_from(&batch.labels);
-        sizes.set_index(batch_idx, n_labels);
+        sizes.set_index(batch_idx, batch.samples);
         (input_idx, label_idx) = (input_end, label_end);
     }
     Envelope::new(WORK)
@@ -142,6 +142,8 @@ pub(crate) fn work(work: Work<'_>, buffers: &Buffers) -> Envelope {
         .with(labels)
         .with(sizes)
         .with(Int8Array::from(work.exponents))
+        .with(BigInt::from(work.version.0))
+        .with(work.first)
 }
 
 /// What a lane is told.
@@ -155,12 +157,16 @@ pub(crate) enum ToLane {
     Work {
         /// (samples, features).
         inputs: Float32Array,
-        /// One per sample.
+        /// (samples, labels of a sample).
         labels: Uint16Array,
         /// Samples of each micro-batch.
         sizes: Uint32Array,
         /// Empty for the `f32` codec.
         exponents: Int8Array,
+        /// Of the parameters.
+        version: u64,
+        /// Index of the first micro-batch.
+        first: u32,
     },
 }
 
@@ -175,6 +181,8 @@ pub(crate) fn read_to_lane(message: &JsValue) -> Option<ToLane> {
             labels: parts.get(2).dyn_into().ok()?,
             sizes: parts.get(3).dyn_into().ok()?,
             exponents: parts.get(4).dyn_into().ok()?,
+            version: u64::try_from(parts.get(5).dyn_into::<BigInt>().ok()?).ok()?,
+            first: whole(&parts.get(6))?,
         }),
         _ => None,
     }

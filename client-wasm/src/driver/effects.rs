@@ -308,6 +308,8 @@ impl<H: Host> Driver<H> {
             }
         }
         let work = Work {
+            version: task.version,
+            first: task.range.first,
             batches,
             exponents: &task.exponents,
         };

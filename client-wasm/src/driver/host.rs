@@ -1,7 +1,7 @@
 //! What the driver needs of the browser, so that it can be tested without one.
 
 use tabswarm_model::samples::MicroBatch;
-use tabswarm_protocol::Timestamp;
+use tabswarm_protocol::{ParamVersion, Timestamp};
 
 use super::fetches::Job;
 
@@ -17,6 +17,10 @@ pub(crate) struct LaneId {
 /// What a lane computes in one go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Work<'a> {
+    /// Version of the parameters.
+    pub(crate) version: ParamVersion,
+    /// Index within the step of the first micro-batch; the others follow.
+    pub(crate) first: u32,
     /// The samples.
     pub(crate) batches: &'a [MicroBatch],
     /// Fixed-point exponents; empty for the `f32` codec.

@@ -6,7 +6,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
 use tabswarm_model::run_file::Codec;
 use tabswarm_model::samples::SampleStore;
-use tabswarm_model::{ArithmeticClass, Run};
+use tabswarm_model::{ArithmeticClass, Graph, Run};
 use tabswarm_protocol::client::MicroBatchRange;
 use tabswarm_protocol::server::{ParamsHeader, RunAssignment};
 use tabswarm_protocol::{ParamVersion, RunId};
@@ -23,9 +23,7 @@ pub(crate) struct ActiveRun {
     /// The samples; none before the manifest is here.
     pub(crate) store: Option<SampleStore>,
     run_json: String,
-    parameters: usize,
-    input_features: usize,
-    classes: usize,
+    graph: Graph,
 }
 
 impl ActiveRun {
@@ -52,9 +50,7 @@ impl ActiveRun {
             dataset: Digest(assignment.dataset),
             store: None,
             run_json: assignment.run_json,
-            parameters: graph.layout.len(),
-            input_features: graph.input_features(),
-            classes: graph.classes,
+            graph,
             run,
         })
     }
@@ -71,7 +67,7 @@ impl ActiveRun {
 
     /// Bytes of the parameters.
     pub(crate) fn params_bytes(&self) -> usize {
-        self.parameters * size_of::<f32>()
+        self.graph.layout.len() * size_of::<f32>()
     }
 
     /// Takes the manifest.
@@ -92,13 +88,16 @@ impl ActiveRun {
             .map_err(|error| format!("The data set manifest is no text: {error}."))?;
         let manifest = Manifest::from_json(text)
             .map_err(|error| format!("The data does not load: {error}."))?;
-        if manifest.features() != self.input_features || manifest.classes as usize > self.classes {
+        if !manifest.fits(&self.graph) {
+            let kind = |is_text| if is_text { "tokens" } else { "values" };
             return Err(format!(
-                "The data does not fit the model: samples have {} values and {} classes, the model takes {} and {}.",
+                "The data does not fit the model: samples have {} {} and {} classes, the model takes {} {} and {}.",
                 manifest.features(),
+                kind(manifest.vocabulary.is_some()),
                 manifest.classes,
-                self.input_features,
-                self.classes
+                self.graph.input_features(),
+                kind(self.graph.vocabulary.is_some()),
+                self.graph.classes
             ));
         }
         let plan = BatchPlan::new(&self.run, manifest.samples);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
 use tabswarm_model::Run;
+use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::run_file::Codec;
 
 use super::Tally;
@@ -13,10 +14,14 @@ use super::Tally;
 pub(super) struct TaskSamples<'a> {
     /// (samples, features).
     pub(super) inputs: &'a [f32],
-    /// One per sample.
+    /// (samples, labels of a sample).
     pub(super) labels: &'a [u16],
     /// Samples of each micro-batch.
     pub(super) sizes: &'a [u32],
+    /// Version of the parameters.
+    pub(super) version: u64,
+    /// Index within the step of the first micro-batch.
+    pub(super) first: u32,
 }
 
 /// Why a task gave nothing.
@@ -41,6 +46,7 @@ pub(super) enum SumsView<'a> {
 #[derive(Debug)]
 pub(super) struct Computer {
     engine: Engine,
+    seed: u64,
     sums: Accumulator,
     /// Why the parameters given last can't be used.
     params_fault: Option<String>,
@@ -68,6 +74,7 @@ impl Computer {
         let engine = Engine::new(graph, run.class, run.micro_batch as usize);
         Ok(Self {
             engine: engine.map_err(|error| format!("The engine could not start: {error}."))?,
+            seed: run.seed,
             sums,
             params_fault: None,
         })
@@ -94,21 +101,27 @@ impl Computer {
             return Err(Fault::Failed(fault.clone()));
         }
         self.sums.reset();
-        let features = self.engine.graph().input_features();
+        let graph = self.engine.graph();
+        let (features, label_rows) = (graph.input_features(), graph.label_rows());
         let mut tally = Tally::default();
         let mut fits: Option<Vec<i8>> = None;
         let (mut inputs, mut labels) = (samples.inputs, samples.labels);
-        for &size in samples.sizes {
+        for (micro_batch, &size) in (samples.first..).zip(samples.sizes) {
             let size = size as usize;
             let ends = inputs
                 .split_at_checked(size * features)
-                .zip(labels.split_at_checked(size));
+                .zip(labels.split_at_checked(size * label_rows));
             let ((head_inputs, rest_inputs), (head_labels, rest_labels)) =
                 ends.ok_or_else(|| Fault::Failed("The task has too few samples.".to_owned()))?;
             (inputs, labels) = (rest_inputs, rest_labels);
+            let noise = NoiseKey {
+                seed: self.seed,
+                version: samples.version,
+                micro_batch,
+            };
             let batch = Batch {
-                inputs: head_inputs,
-                labels: head_labels,
+                noise: Some(noise),
+                ..Batch::labeled(head_inputs, head_labels)
             };
             let stats = self.engine.gradient(batch);
             let stats =
@@ -201,6 +214,8 @@ mod tests {
             inputs,
             labels: &[0, 1, 2, 0, 1],
             sizes: &SAMPLES,
+            version: 0,
+            first: 0,
         }
     }
 

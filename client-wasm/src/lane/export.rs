@@ -68,13 +68,34 @@ impl Lane {
                 labels,
                 sizes,
                 exponents,
+                version,
+                first,
             }) => {
                 self.inputs.resize(inputs.length() as usize, 0.0);
                 inputs.copy_to(&mut self.inputs);
                 self.buffers.keep(inputs.buffer());
                 self.labels.resize(labels.length() as usize, 0);
                 labels.copy_to(&mut self.labels);
-                self.compute(&sizes.to_vec(), &exponents.to_vec(), started_us)
+                let samples = TaskSamples {
+                    inputs: &self.inputs,
+                    labels: &self.labels,
+                    sizes: &sizes.to_vec(),
+                    version,
+                    first,
+                };
+                let params_us = std::mem::take(&mut self.params_us);
+                let started_us = started_us - params_us;
+                match &mut self.computer {
+                    Some(computer) => answer(
+                        computer,
+                        samples,
+                        &exponents.to_vec(),
+                        started_us,
+                        &self.clock,
+                        &self.buffers,
+                    ),
+                    None => wire::failed("The lane has no run."),
+                }
             }
             None => wire::failed("The driver sent something unreadable."),
         };
@@ -92,31 +113,26 @@ impl Lane {
             Err(message) => wire::failed(&message),
         }
     }
+}
 
-    fn compute(&mut self, sizes: &[u32], exponents: &[i8], started_us: f64) -> Envelope {
-        let params_us = std::mem::take(&mut self.params_us);
-        let Some(computer) = &mut self.computer else {
-            return wire::failed("The lane has no run.");
-        };
-        let samples = TaskSamples {
-            inputs: &self.inputs,
-            labels: &self.labels,
-            sizes,
-        };
-        match computer.compute(samples, exponents) {
-            Ok(tally) => {
-                let elapsed_us = params_us + self.clock.now_us() - started_us;
-                match computer.sums() {
-                    SumsView::Exact(sums) => {
-                        wire::done_exact(sums, tally, elapsed_us, &self.buffers)
-                    }
-                    SumsView::Plain(sums) => {
-                        wire::done_plain(sums, tally, elapsed_us, &self.buffers)
-                    }
-                }
+/// Computes a task that began at `started_us`.
+fn answer(
+    computer: &mut Computer,
+    samples: TaskSamples<'_>,
+    exponents: &[i8],
+    started_us: f64,
+    clock: &Clock,
+    buffers: &Buffers,
+) -> Envelope {
+    match computer.compute(samples, exponents) {
+        Ok(tally) => {
+            let elapsed_us = clock.now_us() - started_us;
+            match computer.sums() {
+                SumsView::Exact(sums) => wire::done_exact(sums, tally, elapsed_us, buffers),
+                SumsView::Plain(sums) => wire::done_plain(sums, tally, elapsed_us, buffers),
             }
-            Err(Fault::Overflow(fits)) => wire::overflow(&fits),
-            Err(Fault::Failed(message)) => wire::failed(&message),
         }
+        Err(Fault::Overflow(fits)) => wire::overflow(&fits),
+        Err(Fault::Failed(message)) => wire::failed(&message),
     }
 }

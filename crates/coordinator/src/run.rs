@@ -31,6 +31,8 @@ pub(crate) struct HostedRun {
     pub(crate) run_json: String,
     pub(crate) dataset: Digest,
     pub(crate) plan: BatchPlan,
+    /// Labels of a sample.
+    pub(crate) label_rows: u64,
     pub(crate) phase: RunPhase,
     /// Why it is in its phase, where that was not an operator's command.
     pub(crate) reason: Option<String>,
@@ -84,6 +86,7 @@ impl HostedRun {
         let mut hosted = Self {
             id: run_id,
             run_json: run.to_json(),
+            label_rows: run.graph().label_rows() as u64,
             spec: run,
             dataset,
             plan,

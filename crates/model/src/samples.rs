@@ -9,7 +9,7 @@ use crate::run_file::Normalization;
 pub struct SampleStore {
     manifest: Manifest,
     plan: BatchPlan,
-    values: Box<[f32; 256]>,
+    reader: SampleReader,
     chunks: Vec<Option<Chunk>>,
     order: Option<(u32, Vec<u32>)>,
 }
@@ -17,10 +17,55 @@ pub struct SampleStore {
 /// The samples of one micro-batch, ready for an engine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MicroBatch {
-    /// (samples, features), normalized.
+    /// Number of samples.
+    pub samples: u32,
+    /// (samples, features): normalized values, or tokens as whole numbers.
     pub inputs: Vec<f32>,
-    /// One per sample.
+    /// One per sample, or one for each token: the one that follows it.
     pub labels: Vec<u16>,
+}
+
+impl MicroBatch {
+    /// Takes all samples out.
+    pub fn clear(&mut self) {
+        self.samples = 0;
+        self.inputs.clear();
+        self.labels.clear();
+    }
+}
+
+/// Turns stored samples into what an engine takes.
+#[derive(Debug)]
+pub struct SampleReader {
+    values: Box<[f32; 256]>,
+    features: usize,
+}
+
+impl SampleReader {
+    /// A reader of a data set's chunks; the normalization is for labeled samples.
+    pub fn new(manifest: &Manifest, normalization: Normalization) -> Self {
+        Self {
+            values: Box::new(normalization.table()),
+            features: manifest.features(),
+        }
+    }
+
+    /// Appends a chunk's sample to a batch.
+    pub fn push(&self, chunk: &Chunk, row: usize, batch: &mut MicroBatch) {
+        let first = row * self.features;
+        match chunk {
+            Chunk::Labeled { inputs, labels } => {
+                let bytes = &inputs[first..first + self.features];
+                let values = bytes.iter().map(|&byte| self.values[usize::from(byte)]);
+                batch.inputs.extend(values);
+                batch.labels.push(labels[row]);
+            }
+            Chunk::Text(tokens) => {
+                tokens.push_window(first, self.features, &mut batch.inputs, &mut batch.labels);
+            }
+        }
+        batch.samples += 1;
+    }
 }
 
 impl SampleStore {
@@ -28,7 +73,7 @@ impl SampleStore {
     pub fn new(manifest: Manifest, plan: BatchPlan, normalization: Normalization) -> Self {
         Self {
             chunks: vec![None; manifest.chunks.len()],
-            values: Box::new(normalization.table()),
+            reader: SampleReader::new(&manifest, normalization),
             manifest,
             plan,
             order: None,
@@ -99,23 +144,17 @@ impl SampleStore {
         micro_batch_idx: u32,
         batch: &mut MicroBatch,
     ) -> bool {
-        batch.inputs.clear();
-        batch.labels.clear();
+        batch.clear();
         self.order(step.epoch);
         let Some((_, order)) = &self.order else {
             return false;
         };
-        let features = self.manifest.features();
         for &sample in &order[self.plan.positions(step, micro_batch_idx)] {
             let (chunk_idx, row) = self.manifest.locate(sample);
             let Some(chunk) = &self.chunks[chunk_idx] else {
                 return false;
             };
-            let bytes = &chunk.inputs[row * features..][..features];
-            batch
-                .inputs
-                .extend(bytes.iter().map(|&byte| self.values[usize::from(byte)]));
-            batch.labels.push(chunk.labels[row]);
+            self.reader.push(chunk, row, batch);
         }
         true
     }
@@ -140,7 +179,7 @@ mod tests {
 
     fn chunk(first: u32, samples: u32) -> Chunk {
         let low_byte = |sample: u32| sample.to_le_bytes()[0];
-        Chunk {
+        Chunk::Labeled {
             inputs: (first..first + samples).map(low_byte).collect(),
             labels: (first..first + samples)
                 .map(|s| (s % 10).try_into().unwrap())
@@ -158,6 +197,7 @@ mod tests {
             samples: 2_100,
             chunk_samples: 1_024,
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
+            vocabulary: None,
         };
         let plan = BatchPlan::synthetic(2_100, 32, 128, 2);
         let normalization = Normalization {
@@ -206,5 +246,44 @@ mod tests {
         let upcoming = store.upcoming_chunks(step);
         assert_eq!(upcoming.len(), 2);
         assert!(!upcoming.contains(&1));
+    }
+
+    #[test]
+    fn sequences_of_a_text_continue_each_other() {
+        // Each character stands for its own place: 0, 1, 2, ...
+        let text: String = (0..61).filter_map(|n| char::from_u32(0x41 + n)).collect();
+        let vocabulary = crate::dataset::Vocabulary::of(&text).unwrap();
+        let tokens = vocabulary.encode(&text).unwrap();
+        let chunks = [0..41, 40..61].map(|range| Chunk::Text(tokens.slice(range)).to_bytes());
+        let manifest = Manifest {
+            sample_shape: vec![5],
+            classes: 61,
+            samples: 12,
+            chunk_samples: 8,
+            chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
+            vocabulary: Some(vocabulary),
+        };
+        let plan = BatchPlan::synthetic(12, 3, 12, 1);
+        // Tokens are not normalized.
+        let normalization = Normalization {
+            mean: 0.5,
+            std: 0.1,
+        };
+        let mut store = SampleStore::new(manifest, plan, normalization);
+        for (idx, bytes) in chunks.iter().enumerate() {
+            store.insert(idx, bytes).unwrap();
+        }
+        let mut batch = MicroBatch::default();
+        let mut seen = Vec::new();
+        for idx in 0..4 {
+            assert!(store.gather(plan.step(0), idx, &mut batch));
+            assert_eq!((batch.samples, batch.labels.len()), (3, 15));
+            for (&input, &label) in batch.inputs.iter().zip(&batch.labels) {
+                assert_eq!(f32::from(label), input + 1.0);
+            }
+            seen.extend_from_slice(&batch.labels);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (1..=60).collect::<Vec<u16>>());
     }
 }

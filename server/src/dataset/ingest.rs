@@ -1,4 +1,4 @@
-//! Ingestion: IDX files become content-addressed chunks and manifests in the data directory.
+//! Ingestion: the operator's files become content-addressed chunks and manifests in the data directory.
 //!
 //! What is there already is left alone, so a second run over the same data costs reading and hashing only.
 
@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, DatasetError, Manifest};
+use tabswarm_model::dataset::{Chunk, DatasetError, Manifest, Tokens};
 use tabswarm_model::digest::Digest;
+use tabswarm_model::run_file::DataFormat;
 use thiserror::Error;
 
-use super::idx::{self, Idx, IdxError};
+use super::idx::IdxError;
+use super::text::TextError;
+use super::{labeled, text};
 use crate::store::Store;
 use crate::store::chunks::{ChunkStore, StoredSetError};
 
@@ -94,11 +97,14 @@ pub(crate) enum IngestError {
         /// Outputs of the model.
         classes: usize,
     },
+    /// A text is missing or unsuitable.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// The manifest would break a limit.
-    #[error("{}: {source}", folder.display())]
+    #[error("{}: {source}", path.display())]
     Limits {
-        /// The data set's folder.
-        folder: PathBuf,
+        /// The data set's folder or file.
+        path: PathBuf,
         /// Which limit.
         source: DatasetError,
     },
@@ -113,14 +119,17 @@ pub(crate) fn ingest(
     datasets_dir: &Path,
     store: &Store,
 ) -> Result<Ingested, IngestError> {
-    let source = Source {
-        folder: datasets_dir.join(&run.data.path),
-        run,
+    let path = datasets_dir.join(&run.data.path);
+    let [train, test] = match run.data.format {
+        DataFormat::Idx => labeled::read(run, &path)?,
+        DataFormat::Characters {
+            context,
+            validation,
+        } => text::read(run, &path, context, validation)?,
     };
-    let train = source.read("train")?;
-    let test = source.read("t10k")?;
-    let (dataset, manifest) = source.put(&train, &store.training, true)?;
-    let (test_set, _) = source.put(&test, &store.test, false)?;
+    let put = |set: SampleSet, store, compress| set.put(&path, store, compress);
+    let (dataset, manifest) = put(train, &store.training, true)?;
+    let (test_set, _) = put(test, &store.test, false)?;
     Ok(Ingested {
         dataset,
         manifest,
@@ -128,93 +137,33 @@ pub(crate) fn ingest(
     })
 }
 
-struct Source<'a> {
-    folder: PathBuf,
-    run: &'a Run,
+/// Checked samples on their way to the store.
+pub(super) struct SampleSet {
+    /// Complete but for the chunks.
+    pub(super) manifest: Manifest,
+    /// All samples.
+    pub(super) contents: Contents,
 }
 
-/// Checked images and labels.
-struct Samples {
-    images: Idx,
-    labels: Vec<u8>,
-    features: usize,
+/// What samples consist of.
+pub(super) enum Contents {
+    /// Inputs (samples, features), and a label each.
+    Labeled { inputs: Vec<u8>, labels: Vec<u8> },
+    /// A text, one token longer than its sequences at least.
+    Text(Tokens),
 }
 
-impl Source<'_> {
-    fn read(&self, prefix: &'static str) -> Result<Samples, IngestError> {
-        let folder = || self.folder.clone();
-        let images = idx::read(&self.folder, &format!("{prefix}-images-idx3-ubyte"), 3)?;
-        let labels = idx::read(&self.folder, &format!("{prefix}-labels-idx1-ubyte"), 1)?.data;
-        if images.dims[0] != labels.len() {
-            let (images, labels) = (images.dims[0], labels.len());
-            return Err(IngestError::Counts {
-                folder: folder(),
-                prefix,
-                images,
-                labels,
-            });
-        }
-        if labels.is_empty() {
-            return Err(IngestError::Empty {
-                folder: folder(),
-                prefix,
-            });
-        }
-        // A model may say [28, 28, 1] where the file says [28, 28].
-        let squeezed =
-            |dims: &[usize]| -> Vec<usize> { dims.iter().copied().filter(|&n| n != 1).collect() };
-        let expected = &self.run.model.input;
-        let got = &images.dims[1..];
-        let flat = expected.len() == 1 && expected[0] == got.iter().product::<usize>();
-        if !flat && squeezed(expected) != squeezed(got) {
-            let (got, expected) = (got.to_vec(), expected.clone());
-            return Err(IngestError::Shape {
-                folder: folder(),
-                prefix,
-                got,
-                expected,
-            });
-        }
-        let classes = self.run.graph().classes;
-        if let Some(sample) = labels
-            .iter()
-            .position(|&label| usize::from(label) >= classes)
-        {
-            let label = labels[sample];
-            return Err(IngestError::Label {
-                folder: folder(),
-                prefix,
-                sample,
-                label,
-                classes,
-            });
-        }
-        let features = got.iter().product();
-        Ok(Samples {
-            images,
-            labels,
-            features,
-        })
-    }
-
+impl SampleSet {
     fn put(
-        &self,
-        samples: &Samples,
+        mut self,
+        path: &Path,
         store: &ChunkStore,
         compress: bool,
     ) -> Result<(Digest, Manifest), IngestError> {
-        let chunks = put_chunks(samples, store, compress)?;
-        let count = |n: usize| u32::try_from(n).expect("IDX dimensions are 32 bits");
-        let manifest = Manifest {
-            sample_shape: self.run.model.input.clone(),
-            classes: count(self.run.graph().classes),
-            samples: count(samples.labels.len()),
-            chunk_samples: CHUNK_SAMPLES,
-            chunks,
-        };
-        let json = manifest.to_json();
+        self.manifest.chunks = put_chunks(&self, store, compress)?;
+        let json = self.manifest.to_json();
         let manifest = Manifest::from_json(&json).map_err(|source| IngestError::Limits {
-            folder: self.folder.clone(),
+            path: path.to_owned(),
             source,
         })?;
         let digest = Digest::of(json.as_bytes());
@@ -222,15 +171,34 @@ impl Source<'_> {
         store.sync()?;
         Ok((digest, manifest))
     }
+
+    fn chunk(&self, chunk_idx: usize) -> Chunk {
+        let first = chunk_idx * self.manifest.chunk_samples as usize;
+        let end = first + self.manifest.samples_of_chunk(chunk_idx);
+        let features = self.manifest.features();
+        match &self.contents {
+            Contents::Labeled { inputs, labels } => Chunk::Labeled {
+                inputs: inputs[first * features..end * features].to_vec(),
+                labels: labels[first..end]
+                    .iter()
+                    .map(|&label| u16::from(label))
+                    .collect(),
+            },
+            Contents::Text(tokens) => {
+                Chunk::Text(tokens.slice(first * features..end * features + 1))
+            }
+        }
+    }
 }
 
 /// Stores all chunks on as many threads as there are cores and returns their digests in order.
 fn put_chunks(
-    samples: &Samples,
+    set: &SampleSet,
     store: &ChunkStore,
     compress: bool,
 ) -> Result<Vec<Digest>, StoredSetError> {
-    let count = samples.labels.len().div_ceil(CHUNK_SAMPLES as usize);
+    let manifest = &set.manifest;
+    let count = manifest.samples.div_ceil(manifest.chunk_samples) as usize;
     let threads = thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(count);
@@ -242,7 +210,7 @@ fn put_chunks(
             if chunk_idx >= count {
                 return Ok(done);
             }
-            let bytes = samples.chunk(chunk_idx).to_bytes();
+            let bytes = set.chunk(chunk_idx).to_bytes();
             done.push((chunk_idx, put_chunk(&bytes, store, compress)?));
         }
     };
@@ -285,20 +253,6 @@ pub(crate) fn brotli(bytes: &[u8], quality: u32) -> Vec<u8> {
         .write_all(bytes)
         .expect("writing to memory does not fail");
     writer.into_inner()
-}
-
-impl Samples {
-    fn chunk(&self, chunk_idx: usize) -> Chunk {
-        let first = chunk_idx * CHUNK_SAMPLES as usize;
-        let end = (first + CHUNK_SAMPLES as usize).min(self.labels.len());
-        Chunk {
-            inputs: self.images.data[first * self.features..end * self.features].to_vec(),
-            labels: self.labels[first..end]
-                .iter()
-                .map(|&label| u16::from(label))
-                .collect(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -372,15 +326,13 @@ mod tests {
         let manifest = store.training.verify(first.dataset).unwrap();
         assert_eq!((manifest.samples, manifest.chunks.len()), (2_500, 3));
         let chunk = store.training.chunk(&manifest, 2).unwrap();
-        assert_eq!((chunk.labels.len(), chunk.labels[1]), (452, 1));
+        let Chunk::Labeled { labels, .. } = chunk else {
+            panic!("images have labels");
+        };
+        assert_eq!((labels.len(), labels[1]), (452, 1));
         assert!(store.training.brotli_path(manifest.chunks[0]).exists());
         let test = TestSet::load(&store, first.test_set).unwrap();
-        assert_eq!(
-            test.batches(4)
-                .map(|(_, labels)| labels.len())
-                .sum::<usize>(),
-            10
-        );
+        assert_eq!(test.samples(), 10);
         // The test set is nowhere that the public can ask for.
         assert!(!store.training.manifest_path(first.test_set).exists());
     }

@@ -2,7 +2,9 @@
 
 mod idx;
 mod ingest;
+mod labeled;
 mod test_set;
+mod text;
 
 pub(crate) use ingest::{IngestError, Ingested, brotli, ingest};
 pub(crate) use test_set::TestSet;

@@ -1,39 +1,48 @@
 //! The test set in memory, for evaluations.
 
+use std::ops::Range;
+
+use tabswarm_model::dataset::{Chunk, Manifest};
 use tabswarm_model::digest::Digest;
+use tabswarm_model::run_file::Normalization;
+use tabswarm_model::samples::{MicroBatch, SampleReader};
 
 use crate::store::Store;
 use crate::store::chunks::StoredSetError;
 
-/// Images as bytes and labels.
+/// Samples that no worker gets to see, as they are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TestSet {
-    inputs: Vec<u8>,
-    labels: Vec<u16>,
-    features: usize,
+    manifest: Manifest,
+    chunks: Vec<Chunk>,
 }
 
 impl TestSet {
     /// Reads a stored test set.
     pub(crate) fn load(store: &Store, digest: Digest) -> Result<Self, StoredSetError> {
         let manifest = store.test.manifest(digest)?;
-        let (mut inputs, mut labels) = (Vec::new(), Vec::new());
-        for chunk_idx in 0..manifest.chunks.len() {
-            let chunk = store.test.chunk(&manifest, chunk_idx)?;
-            inputs.extend(chunk.inputs);
-            labels.extend(chunk.labels);
-        }
-        Ok(Self {
-            inputs,
-            labels,
-            features: manifest.features(),
-        })
+        let chunks = (0..manifest.chunks.len())
+            .map(|chunk_idx| store.test.chunk(&manifest, chunk_idx))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { manifest, chunks })
     }
 
-    /// Batches of up to `samples` images with their labels.
-    pub(crate) fn batches(&self, samples: usize) -> impl Iterator<Item = (&[u8], &[u16])> {
-        self.inputs
-            .chunks(samples * self.features)
-            .zip(self.labels.chunks(samples))
+    /// Number of samples.
+    pub(crate) fn samples(&self) -> u32 {
+        self.manifest.samples
+    }
+
+    /// What reads these samples.
+    pub(crate) fn reader(&self, normalization: Normalization) -> SampleReader {
+        SampleReader::new(&self.manifest, normalization)
+    }
+
+    /// Replaces a batch's samples by some of these.
+    pub(crate) fn read(&self, samples: Range<u32>, reader: &SampleReader, batch: &mut MicroBatch) {
+        batch.clear();
+        for sample in samples {
+            let (chunk_idx, row) = self.manifest.locate(sample);
+            reader.push(&self.chunks[chunk_idx], row, batch);
+        }
     }
 }

@@ -65,6 +65,7 @@ impl Job {
             samples: SAMPLES,
             chunk_samples: CHUNK_SAMPLES,
             chunks: vec![Digest::of(&bytes)],
+            vocabulary: None,
         };
         let plan = BatchPlan::new(&run, SAMPLES);
         let mut store = SampleStore::new(manifest.clone(), plan, run.data.normalization);
@@ -110,5 +111,5 @@ fn chunk() -> Chunk {
         }));
         labels.push(label);
     }
-    Chunk { inputs, labels }
+    Chunk::Labeled { inputs, labels }
 }

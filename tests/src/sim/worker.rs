@@ -237,11 +237,9 @@ impl Tools<'_> {
         let mut batch = MicroBatch::default();
         for idx in task.range.first..task.range.first + task.range.count {
             self.job.gather(step, idx, &mut batch);
-            let inputs = &batch.inputs;
-            let labels = &batch.labels;
             let stats = self
                 .engine
-                .gradient(Batch { inputs, labels })
+                .gradient(Batch::labeled(&batch.inputs, &batch.labels))
                 .expect("finite gradients");
             result.samples += stats.samples;
             result.loss_q20 += stats.loss_q20;

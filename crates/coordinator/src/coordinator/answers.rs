@@ -431,7 +431,7 @@ fn check_counts(
     }
     let plausible = (1..=MAX_UPDATE_RANGES).contains(&header.done.len())
         && header.samples == samples
-        && header.correct <= samples
+        && u64::from(header.correct) <= u64::from(samples) * run.label_rows
         && (0..=MAX_LOSS_Q20 * i64::from(samples)).contains(&header.loss_q20);
     if plausible {
         Ok(())
