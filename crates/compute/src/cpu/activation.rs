@@ -4,7 +4,7 @@ use tabswarm_model::graph::Activation;
 
 use super::gemm::Path;
 use super::math::{Gelu, Sigmoid, Tanh, apply, gelu_with_slope};
-use super::wide::wide;
+use super::wide::{select, wide};
 
 /// Replaces each value by the function of it; `slopes` receives the derivatives where it is not empty, which
 /// only functions want whose derivative does not follow from their value.
@@ -49,7 +49,7 @@ wide! {
     /// The gradient is zero wherever the value is not positive.
     fn relu_backward(value: &[f32], grad: &mut [f32]) {
         for (grad, &value) in grad.iter_mut().zip(value) {
-            *grad = if value > 0.0 { *grad } else { 0.0 };
+            *grad = select(value > 0.0, *grad, 0.0);
         }
     }
 }

@@ -193,8 +193,6 @@ impl Kernel for Backward<'_> {
     fn run<I: Isa>(self, isa: I) {
         let width = self.gain.len();
         let gradients = self.gradients;
-        gradients.gain.fill(0.0);
-        gradients.bias.fill(0.0);
         let mut inputs = gradients.input.map(|inputs| inputs.chunks_exact_mut(width));
         let (statistics, _) = self.statistics.as_chunks::<2>();
         let rows = self.input.chunks_exact(width);

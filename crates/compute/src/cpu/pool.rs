@@ -2,7 +2,10 @@
 
 use tabswarm_model::graph::shape::PoolShape;
 
-use super::wide::wide;
+use super::wide::{select, wide};
+
+/// Channels that are worked on together.
+const LANES: usize = 8;
 
 wide! {
     /// The largest value of each window. `choice`, like the output or empty, receives which one it was,
@@ -10,26 +13,79 @@ wide! {
     pub(crate) fn max(shape: PoolShape, input: &[f32], output: &mut [f32], choice: &mut [f32]) {
         let channels = shape.input.channels;
         let mut choices = choice.chunks_exact_mut(channels);
-        for_each_window(shape, input, output, |image, origin, best| {
-            let chosen = choices.next().unwrap_or_default();
-            best.copy_from_slice(&image[origin..origin + channels]);
-            chosen.fill(0.0);
-            for (number, from) in taps(shape, origin).enumerate().skip(1) {
-                let values = &image[from..from + channels];
-                if chosen.is_empty() {
-                    for (best, &x) in best.iter_mut().zip(values) {
-                        *best = if x > *best { x } else { *best };
-                    }
-                } else {
-                    let number = number as f32;
-                    for ((best, chosen), &x) in best.iter_mut().zip(&mut *chosen).zip(values) {
-                        let is_greater = x > *best;
-                        *chosen = if is_greater { number } else { *chosen };
-                        *best = if is_greater { x } else { *best };
+        let samples = input.chunks_exact(shape.input.features());
+        for (image, output) in samples.zip(output.chunks_exact_mut(shape.output.features())) {
+            for (best, position) in output.chunks_exact_mut(channels).zip(0..) {
+                let chosen = choices.next().unwrap_or_default();
+                let mut taps = taps(shape, origin(shape, position));
+                let first = taps.next().unwrap_or_default();
+                best.copy_from_slice(&image[first..first + channels]);
+                chosen.fill(0.0);
+                for (number, from) in (1_usize..).zip(taps) {
+                    let values = &image[from..from + channels];
+                    if chosen.is_empty() {
+                        update(best, values, |best, x| select(x > best, x, best));
+                    } else {
+                        choose_greater(values, number as f32, best, chosen);
                     }
                 }
             }
-        });
+        }
+    }
+}
+
+/// A value replaces the best one so far only if it is greater; `number` then says which it was.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled into callers with their CPU features")]
+fn choose_greater(values: &[f32], number: f32, best: &mut [f32], chosen: &mut [f32]) {
+    let (value_lanes, values) = values.as_chunks::<LANES>();
+    let (best_lanes, best) = best.as_chunks_mut::<LANES>();
+    let (chosen_lanes, chosen) = chosen.as_chunks_mut::<LANES>();
+    let choose = |x: f32, best: &mut f32, chosen: &mut f32| {
+        let is_greater = x > *best;
+        *chosen = select(is_greater, number, *chosen);
+        *best = select(is_greater, x, *best);
+    };
+    for ((values, best), chosen) in value_lanes.iter().zip(best_lanes).zip(chosen_lanes) {
+        for lane in 0..LANES {
+            choose(values[lane], &mut best[lane], &mut chosen[lane]);
+        }
+    }
+    for ((&x, best), chosen) in values.iter().zip(best).zip(chosen) {
+        choose(x, best, chosen);
+    }
+}
+
+/// Adds the gradients of the values that were taken from here.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled into callers with their CPU features")]
+fn add_chosen(sums: &mut [f32], grads: &[f32], chosen: &[f32], number: f32) {
+    let (sum_lanes, sums) = sums.as_chunks_mut::<LANES>();
+    let (grad_lanes, grads) = grads.as_chunks::<LANES>();
+    let (chosen_lanes, chosen) = chosen.as_chunks::<LANES>();
+    for ((sums, grads), chosen) in sum_lanes.iter_mut().zip(grad_lanes).zip(chosen_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += select(chosen[lane] == number, grads[lane], 0.0);
+        }
+    }
+    for ((sum, &grad), &chosen) in sums.iter_mut().zip(grads).zip(chosen) {
+        *sum += select(chosen == number, grad, 0.0);
+    }
+}
+
+/// `to = f(to, from)` for each value, a register's worth at a time: pixels have few channels.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled into callers with their CPU features")]
+fn update(to: &mut [f32], from: &[f32], f: impl Fn(f32, f32) -> f32) {
+    let (from_lanes, from) = from.as_chunks::<LANES>();
+    let (to_lanes, to) = to.as_chunks_mut::<LANES>();
+    for (to, from) in to_lanes.iter_mut().zip(from_lanes) {
+        for lane in 0..LANES {
+            to[lane] = f(to[lane], from[lane]);
+        }
+    }
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = f(*to, from);
     }
 }
 
@@ -42,17 +98,17 @@ wide! {
         grad_input: &mut [f32],
     ) {
         let channels = shape.input.channels;
-        let mut choices = choice.chunks_exact(channels);
-        for_each_window_back(shape, grad_output, grad_input, |image, origin, grad| {
-            let chosen = choices.next().unwrap_or_default();
-            for (number, to) in taps(shape, origin).enumerate() {
-                let number = number as f32;
-                let pixel = &mut image[to..to + channels];
-                for ((to, &grad), &chosen) in pixel.iter_mut().zip(grad).zip(chosen) {
-                    *to += if chosen == number { grad } else { 0.0 };
+        let (grads, choices) = (grad_output.chunks_exact(channels), choice.chunks_exact(channels));
+        let mut pixels = grads.zip(choices);
+        grad_input.fill(0.0);
+        for image in grad_input.chunks_exact_mut(shape.input.features()) {
+            for (position, (grad, chosen)) in (0..shape.output.pixels()).zip(&mut pixels) {
+                for (number, to) in taps(shape, origin(shape, position)).enumerate() {
+                    let number = number as f32;
+                    add_chosen(&mut image[to..to + channels], grad, chosen, number);
                 }
             }
-        });
+        }
     }
 }
 
@@ -60,17 +116,18 @@ wide! {
     /// The mean of each window.
     pub(crate) fn average(shape: PoolShape, input: &[f32], output: &mut [f32]) {
         let (channels, factor) = (shape.input.channels, factor(shape));
-        for_each_window(shape, input, output, |image, origin, mean| {
-            mean.fill(0.0);
-            for from in taps(shape, origin) {
-                for (sum, x) in mean.iter_mut().zip(&image[from..from + channels]) {
-                    *sum += x;
+        let samples = input.chunks_exact(shape.input.features());
+        for (image, output) in samples.zip(output.chunks_exact_mut(shape.output.features())) {
+            for (mean, position) in output.chunks_exact_mut(channels).zip(0..) {
+                mean.fill(0.0);
+                for from in taps(shape, origin(shape, position)) {
+                    update(mean, &image[from..from + channels], |sum, x| sum + x);
+                }
+                for sum in mean {
+                    *sum *= factor;
                 }
             }
-            for sum in mean {
-                *sum *= factor;
-            }
-        });
+        }
     }
 }
 
@@ -78,13 +135,16 @@ wide! {
     /// Each gradient is divided among the pixels of its window.
     pub(crate) fn average_backward(shape: PoolShape, grad_output: &[f32], grad_input: &mut [f32]) {
         let (channels, factor) = (shape.input.channels, factor(shape));
-        for_each_window_back(shape, grad_output, grad_input, |image, origin, grad| {
-            for to in taps(shape, origin) {
-                for (sum, grad) in image[to..to + channels].iter_mut().zip(grad) {
-                    *sum += grad * factor;
+        let mut pixels = grad_output.chunks_exact(channels);
+        grad_input.fill(0.0);
+        for image in grad_input.chunks_exact_mut(shape.input.features()) {
+            for (position, grad) in (0..shape.output.pixels()).zip(&mut pixels) {
+                for to in taps(shape, origin(shape, position)) {
+                    let sums = &mut image[to..to + channels];
+                    update(sums, grad, |sum, grad| sum + grad * factor);
                 }
             }
-        });
+        }
     }
 }
 
@@ -95,51 +155,6 @@ fn factor(shape: PoolShape) -> f32 {
     )]
     let factor = (1.0 / shape.area() as f64) as f32;
     factor
-}
-
-/// Calls `pool` for every window of every sample, in order: with the sample's image, the place of the window's
-/// first pixel, and the output pixel to write.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled into callers with their CPU features"
-)]
-fn for_each_window(
-    shape: PoolShape,
-    input: &[f32],
-    output: &mut [f32],
-    mut pool: impl FnMut(&[f32], usize, &mut [f32]),
-) {
-    let samples = input.chunks_exact(shape.input.features());
-    for (image, output) in samples.zip(output.chunks_exact_mut(shape.output.features())) {
-        let pixels = output.chunks_exact_mut(shape.output.channels);
-        for (pixel, position) in pixels.zip(0..) {
-            pool(image, origin(shape, position), pixel);
-        }
-    }
-}
-
-/// The same for gradients: with the sample's image of sums, which starts from zero, the place of the window's
-/// first pixel, and the gradient of the output pixel.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "compiled into callers with their CPU features"
-)]
-fn for_each_window_back(
-    shape: PoolShape,
-    grad_output: &[f32],
-    grad_input: &mut [f32],
-    mut spread: impl FnMut(&mut [f32], usize, &[f32]),
-) {
-    let samples = grad_input.chunks_exact_mut(shape.input.features());
-    for (image, grads) in samples.zip(grad_output.chunks_exact(shape.output.features())) {
-        image.fill(0.0);
-        let pixels = grads.chunks_exact(shape.output.channels);
-        for (pixel, position) in pixels.zip(0..) {
-            spread(image, origin(shape, position), pixel);
-        }
-    }
 }
 
 /// Where the first pixel of an output position's window is.
