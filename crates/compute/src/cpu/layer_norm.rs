@@ -303,7 +303,8 @@ impl RowChunk<'_> {
     /// `z`, `dy` and `g` of the register at `at`.
     #[inline(always)]
     fn terms<I: Isa>(self, isa: I, at: usize) -> [I::Reg; 3] {
-        let [mean, rstd] = self.statistics.map(|value| isa.splat(value));
+        let [mean, rstd] = self.statistics;
+        let (mean, rstd) = (isa.splat(mean), isa.splat(rstd));
         let z = isa.mul(isa.sub(part(isa, self.x, at), mean), rstd);
         let dy = part(isa, self.dy, at);
         [z, dy, isa.mul(dy, part(isa, self.gain, at))]
@@ -330,7 +331,7 @@ impl RowChunk<'_> {
 
     #[inline(always)]
     fn write_input<I: Isa>(self, isa: I, [a, b]: [f32; 2], dx: &mut Chunk) {
-        let [_, rstd] = self.statistics.map(|value| isa.splat(value));
+        let rstd = isa.splat(self.statistics[1]);
         for (at, dx) in (0..).step_by(I::LANES).zip(dx.chunks_exact_mut(I::LANES)) {
             let [z, _, g] = self.terms(isa, at);
             let rest = isa.sub(isa.sub(g, isa.splat(a)), isa.mul(z, isa.splat(b)));
