@@ -341,6 +341,10 @@ impl RowChunk<'_> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the names that the formulas have"
+)]
 mod tests {
     use super::*;
 
