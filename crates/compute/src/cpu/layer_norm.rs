@@ -301,7 +301,8 @@ impl RowChunk<'_> {
     /// `z`, `dy` and `g` of the register at `at`.
     #[inline(always)]
     fn terms<I: Isa>(self, isa: I, at: usize) -> [I::Reg; 3] {
-        let [mean, rstd] = self.statistics.map(|value| isa.splat(value));
+        let [mean, rstd] = self.statistics;
+        let (mean, rstd) = (isa.splat(mean), isa.splat(rstd));
         let z = isa.mul(isa.sub(part(isa, self.x, at), mean), rstd);
         let dy = part(isa, self.dy, at);
         [z, dy, isa.mul(dy, part(isa, self.gain, at))]
@@ -328,7 +329,7 @@ impl RowChunk<'_> {
 
     #[inline(always)]
     fn write_input<I: Isa>(self, isa: I, [a, b]: [f32; 2], dx: &mut Chunk) {
-        let [_, rstd] = self.statistics.map(|value| isa.splat(value));
+        let rstd = isa.splat(self.statistics[1]);
         for (at, dx) in (0..).step_by(I::LANES).zip(dx.chunks_exact_mut(I::LANES)) {
             let [z, _, g] = self.terms(isa, at);
             let rest = isa.sub(isa.sub(g, isa.splat(a)), isa.mul(z, isa.splat(b)));
@@ -338,6 +339,10 @@ impl RowChunk<'_> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the names that the formulas have"
+)]
 mod tests {
     use super::*;
 
