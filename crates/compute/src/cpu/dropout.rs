@@ -2,7 +2,7 @@
 
 use tabswarm_model::noise::{NOISE_GROUP, NOISE_LANES, Noise};
 
-use super::wide::{select, wide};
+use super::wide::wide;
 
 /// Words of a group, as the type of their indices.
 const GROUP: u32 = 2 * NOISE_LANES;
@@ -25,12 +25,12 @@ wide! {
         let (begun_to, to) = output.split_at_mut(begun);
         let words = &noise.group(first_group)[skipped..];
         for ((to, from), &word) in begun_to.iter_mut().zip(begun_from).zip(words) {
-            *to = select(word >= threshold, from * scale, 0.0);
+            *to = if word >= threshold { from * scale } else { 0.0 };
         }
         let groups = from.chunks(NOISE_GROUP).zip(to.chunks_mut(NOISE_GROUP));
         for (group, (from, to)) in (first_group + 1..).zip(groups) {
             for ((to, from), word) in to.iter_mut().zip(from).zip(noise.group(group)) {
-                *to = select(word >= threshold, from * scale, 0.0);
+                *to = if word >= threshold { from * scale } else { 0.0 };
             }
         }
     }

@@ -1,14 +1,5 @@
 //! Loops that are compiled once for every CPU and once more for wide registers.
 
-/// `then` where the condition holds, else `otherwise`, on the bits: a conditional assignment in a loop may become
-/// a masked store, which some CPUs take very long for.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "one instruction or two")]
-pub(crate) fn select(condition: bool, then: f32, otherwise: f32) -> f32 {
-    let mask = u32::from(condition).wrapping_neg();
-    f32::from_bits(then.to_bits() & mask | otherwise.to_bits() & !mask)
-}
-
 /// Defines a function whose body is also compiled for AVX2, used where the CPU has it.
 ///
 /// The body does the same operations in the same order in both versions (Rust never joins a product and a sum

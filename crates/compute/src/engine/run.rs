@@ -152,7 +152,7 @@ impl Lane<'_> {
                 choice,
             } => {
                 let (reads, [output, choice]) = self.buffers.split([Some(output), choice]);
-                pool::max(shape, reads.at(input), output, choice);
+                pool::max(self.path, shape, reads.at(input), output, choice);
             }
             Op::MaxPoolBackward {
                 shape,
@@ -161,7 +161,7 @@ impl Lane<'_> {
                 grad_input,
             } => {
                 let (reads, grad_input) = self.buffers.split_one(grad_input);
-                pool::max_backward(shape, reads.at(choice), reads.at(grad_output), grad_input);
+                pool::max_backward(self.path, shape, reads.at(choice), reads.at(grad_output), grad_input);
             }
             Op::AvgPool {
                 shape,
@@ -169,7 +169,7 @@ impl Lane<'_> {
                 output,
             } => {
                 let (reads, output) = self.buffers.split_one(output);
-                pool::average(shape, reads.at(input), output);
+                pool::average(self.path, shape, reads.at(input), output);
             }
             Op::AvgPoolBackward {
                 shape,
@@ -177,7 +177,7 @@ impl Lane<'_> {
                 grad_input,
             } => {
                 let (reads, grad_input) = self.buffers.split_one(grad_input);
-                pool::average_backward(shape, reads.at(grad_output), grad_input);
+                pool::average_backward(self.path, shape, reads.at(grad_output), grad_input);
             }
             _ => unreachable!("{} is no pooling", op.name()),
         }
@@ -197,7 +197,7 @@ impl Lane<'_> {
                 grad,
             } => {
                 let (reads, grad) = self.buffers.split_one(grad);
-                activation::backward(activation, reads.at(saved), grad);
+                activation::backward(self.path, activation, reads.at(saved), grad);
             }
             Op::Dropout {
                 site,
