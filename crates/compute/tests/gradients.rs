@@ -7,9 +7,9 @@ mod cases;
 mod finite_differences;
 #[path = "reference/plans.rs"]
 mod plans;
+mod reference;
 #[path = "gradients/refusals.rs"]
 mod refusals;
-mod reference;
 
 use std::sync::Arc;
 
@@ -90,7 +90,10 @@ fn check(name: &str, case: &Case) {
             assert!(error < 1e-5, "{name}: {path:?} {tensor}: error {error}");
         }
         let alone = engine.evaluate(batch(case)).unwrap();
-        assert!(is_near(alone, loss_alone), "{name}: {path:?}: {alone:?} {loss_alone}");
+        assert!(
+            is_near(alone, loss_alone),
+            "{name}: {path:?}: {alone:?} {loss_alone}"
+        );
         if !case.graph.needs_noise() {
             assert_eq!(alone, stats, "{name}: {path:?}");
         }
@@ -108,7 +111,8 @@ fn distance(got: &[f32], expected: &[f64]) -> f64 {
 
 #[test]
 fn all_paths_of_a_class_give_the_same_bits() {
-    let random = (0..RANDOM_GRAPHS).map(|seed| (format!("random graph {seed}"), Case::random(seed)));
+    let random =
+        (0..RANDOM_GRAPHS).map(|seed| (format!("random graph {seed}"), Case::random(seed)));
     for (name, case) in cases::all().into_iter().chain(random) {
         let mut by_class: Vec<(Path, Vec<u32>, BatchStats)> = Vec::new();
         for path in paths() {
@@ -155,7 +159,10 @@ fn predictions_are_probabilities_or_values() {
         let loss = case.graph.loss;
         let predictions = engine.predict(&case.inputs, case.samples).unwrap();
         assert_eq!(predictions.len(), case.samples * loss.rows * loss.width);
-        let is_softmax = !matches!(loss.kind, tabswarm_model::graph::LossKind::MeanSquaredError { .. });
+        let is_softmax = !matches!(
+            loss.kind,
+            tabswarm_model::graph::LossKind::MeanSquaredError { .. }
+        );
         for row in predictions.chunks_exact(loss.width).filter(|_| is_softmax) {
             assert!(row.iter().all(|p| (0.0..=1.0).contains(p)), "{name}");
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{name}");

@@ -1,15 +1,15 @@
-//! The engine against saved results of `PyTorch` (see `tests/fixtures/make_mlp_fixture.py`).
+//! The engine against saved results of `PyTorch` (see `tests/fixtures/make_*_fixture.py`).
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 use tabswarm_compute::{Batch, Engine, Path};
-use tabswarm_model::graph;
+use tabswarm_model::graph::{self, Activation};
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 
+/// What every fixture has beside its sizes.
 #[derive(Deserialize)]
 struct Fixture {
-    sizes: [usize; 3],
     inputs: Vec<f32>,
     labels: Vec<u16>,
     params: Vec<f32>,
@@ -20,20 +20,71 @@ struct Fixture {
 }
 
 #[test]
-fn loss_gradients_and_probabilities_agree_with_pytorch() {
+fn a_multilayer_perceptron_agrees_with_pytorch() {
+    #[derive(Deserialize)]
+    struct Sizes {
+        sizes: [usize; 3],
+    }
     let text = include_str!("../../../tests/fixtures/mlp.json");
-    let fixture: Fixture = serde_json::from_str(text).unwrap();
-    let [inputs, hidden, classes] = fixture.sizes;
+    let Sizes {
+        sizes: [inputs, hidden, classes],
+    } = serde_json::from_str(text).unwrap();
+    let layers = vec![
+        LayerSpec::dense(hidden),
+        LayerSpec::RELU,
+        LayerSpec::dense(classes),
+    ];
+    check(text, inputs, layers, 1e-6);
+}
+
+#[test]
+fn a_language_model_agrees_with_pytorch() {
+    #[derive(Deserialize)]
+    struct Sizes {
+        vocabulary: usize,
+        positions: usize,
+        width: usize,
+        heads: usize,
+        hidden: usize,
+        blocks: usize,
+    }
+    let text = include_str!("../../../tests/fixtures/gpt.json");
+    let sizes: Sizes = serde_json::from_str(text).unwrap();
+    let (vocabulary, width, heads) = (sizes.vocabulary, sizes.width, sizes.heads);
+    let norm = LayerSpec::LayerNorm { epsilon: 1e-5 };
+    let causal = true;
+    let mut layers = vec![
+        LayerSpec::Embedding { vocabulary, width },
+        LayerSpec::PositionalEmbedding,
+    ];
+    for _ in 0..sizes.blocks {
+        let attention = vec![norm.clone(), LayerSpec::Attention { heads, causal }];
+        let network = vec![
+            norm.clone(),
+            LayerSpec::dense(sizes.hidden),
+            LayerSpec::Activation(Activation::Gelu),
+            LayerSpec::dense(width),
+        ];
+        layers.extend([attention, network].map(|layers| LayerSpec::Residual { layers }));
+    }
+    layers.push(norm);
+    layers.push(LayerSpec::Dense {
+        units: vocabulary,
+        bias: false,
+    });
+    check(text, sizes.positions, layers, 1e-5);
+}
+
+/// Loss, gradients and probabilities of the fixture's batch, on every path, within a relative error.
+fn check(fixture: &str, inputs: usize, layers: Vec<LayerSpec>, tolerance: f64) {
+    let fixture: Fixture = serde_json::from_str(fixture).unwrap();
     let graph = Arc::new(graph::build(&ModelSpec {
         input: vec![inputs],
-        layers: vec![
-            LayerSpec::dense(hidden),
-            LayerSpec::RELU,
-            LayerSpec::dense(classes),
-        ],
+        layers,
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
-    let samples = fixture.labels.len();
+    assert_eq!(graph.layout.tensors().len(), fixture.gradients.len());
+    let samples = fixture.inputs.len() / inputs;
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
         let mut engine = Engine::with_path(Arc::clone(&graph), path, samples).unwrap();
         engine.set_params(&fixture.params).unwrap();
@@ -47,14 +98,14 @@ fn loss_gradients_and_probabilities_agree_with_pytorch() {
         assert_eq!(stats.correct, fixture.correct);
         for (tensor, expected) in graph.layout.tensors().iter().zip(&fixture.gradients) {
             let error = relative_l2(&engine.gradient_buffer()[tensor.range()], expected);
+            let name = &tensor.name;
             assert!(
-                error <= 1e-6,
-                "{path:?} {}: relative error {error}",
-                tensor.name
+                error <= tolerance,
+                "{path:?} {name}: relative error {error}"
             );
         }
         let probabilities = engine.predict(&fixture.inputs, samples).unwrap();
-        assert!(relative_l2(probabilities, &fixture.probabilities) <= 1e-6);
+        assert!(relative_l2(probabilities, &fixture.probabilities) <= tolerance);
     }
 }
 

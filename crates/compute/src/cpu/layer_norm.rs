@@ -24,9 +24,9 @@ pub(crate) struct LayerNorm<'a> {
 /// Where the gradients go.
 #[derive(Debug)]
 pub(crate) struct Gradients<'a> {
-    /// (width).
+    /// (width), added to what is there.
     pub(crate) gain: &'a mut [f32],
-    /// (width).
+    /// (width), added to what is there.
     pub(crate) bias: &'a mut [f32],
     /// (rows, width); none where nothing before the layer needs it.
     pub(crate) input: Option<&'a mut [f32]>,
@@ -193,8 +193,6 @@ impl Kernel for Backward<'_> {
     fn run<I: Isa>(self, isa: I) {
         let width = self.gain.len();
         let gradients = self.gradients;
-        gradients.gain.fill(0.0);
-        gradients.bias.fill(0.0);
         let mut inputs = gradients.input.map(|inputs| inputs.chunks_exact_mut(width));
         let (statistics, _) = self.statistics.as_chunks::<2>();
         let rows = self.input.chunks_exact(width);
@@ -303,7 +301,8 @@ impl RowChunk<'_> {
     /// `z`, `dy` and `g` of the register at `at`.
     #[inline(always)]
     fn terms<I: Isa>(self, isa: I, at: usize) -> [I::Reg; 3] {
-        let [mean, rstd] = self.statistics.map(|value| isa.splat(value));
+        let [mean, rstd] = self.statistics;
+        let (mean, rstd) = (isa.splat(mean), isa.splat(rstd));
         let z = isa.mul(isa.sub(part(isa, self.x, at), mean), rstd);
         let dy = part(isa, self.dy, at);
         [z, dy, isa.mul(dy, part(isa, self.gain, at))]
@@ -330,7 +329,7 @@ impl RowChunk<'_> {
 
     #[inline(always)]
     fn write_input<I: Isa>(self, isa: I, [a, b]: [f32; 2], dx: &mut Chunk) {
-        let [_, rstd] = self.statistics.map(|value| isa.splat(value));
+        let rstd = isa.splat(self.statistics[1]);
         for (at, dx) in (0..).step_by(I::LANES).zip(dx.chunks_exact_mut(I::LANES)) {
             let [z, _, g] = self.terms(isa, at);
             let rest = isa.sub(isa.sub(g, isa.splat(a)), isa.mul(z, isa.splat(b)));
@@ -340,6 +339,10 @@ impl RowChunk<'_> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the names that the formulas have"
+)]
 mod tests {
     use super::*;
 
@@ -381,8 +384,8 @@ mod tests {
         let (mut y, mut statistics) = (vec![f32::NAN; x.len()], vec![f32::NAN; rows * 2]);
         forward(path, layer, &x, &mut y, &mut statistics);
         let mut got = [
-            vec![f32::NAN; width],
-            vec![f32::NAN; width],
+            vec![0.0; width],
+            vec![0.0; width],
             vec![f32::NAN; x.len()],
         ];
         let [d_gain, d_bias, dx] = &mut got;

@@ -63,9 +63,21 @@ fn perceptrons(cases: &mut Vec<(String, Case)>) {
         push(cases, &[7], layers, usual, 5);
     }
     let residual = LayerSpec::Residual {
-        layers: vec![dense(6), relu(), LayerSpec::Residual { layers: vec![relu()] }],
+        layers: vec![
+            dense(6),
+            relu(),
+            LayerSpec::Residual {
+                layers: vec![relu()],
+            },
+        ],
     };
-    let dropped = vec![LayerSpec::Dropout { rate: 0.4 }, dense(6), residual, relu(), dense(3)];
+    let dropped = vec![
+        LayerSpec::Dropout { rate: 0.4 },
+        dense(6),
+        residual,
+        relu(),
+        dense(3),
+    ];
     push(cases, &[11], dropped, usual, 13);
     // A dense layer on each row of a sample.
     push(cases, &[5, 7], vec![dense(4), relu(), dense(3)], usual, 6);
@@ -83,7 +95,12 @@ fn losses(cases: &mut Vec<(String, Case)>) {
     }
 }
 
-fn convolution(channels: usize, kernel: [usize; 2], stride: [usize; 2], padding: Padding) -> LayerSpec {
+fn convolution(
+    channels: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: Padding,
+) -> LayerSpec {
     LayerSpec::Conv2d {
         channels,
         kernel,
@@ -125,7 +142,13 @@ fn images(cases: &mut Vec<(String, Case)>) {
     }
     // Depths and pixels beyond one block.
     let layers = between(convolution(33, [3, 3], [1, 1], Same), 40);
-    push(cases, &[17, 19, 1], layers, LossSpec::SoftmaxCrossEntropy, 2);
+    push(
+        cases,
+        &[17, 19, 1],
+        layers,
+        LossSpec::SoftmaxCrossEntropy,
+        2,
+    );
     let gelu = vec![
         convolution(5, [3, 3], [1, 1], Same),
         LayerSpec::Activation(Activation::Gelu),
@@ -136,7 +159,12 @@ fn images(cases: &mut Vec<(String, Case)>) {
 }
 
 fn grouped(cases: &mut Vec<(String, Case)>) {
-    for (groups, channels, stride) in [(2, 6, [1, 1]), (4, 4, [1, 2]), (4, 8, [2, 1]), (2, 34, [3, 3])] {
+    for (groups, channels, stride) in [
+        (2, 6, [1, 1]),
+        (4, 4, [1, 2]),
+        (4, 8, [2, 1]),
+        (2, 34, [3, 3]),
+    ] {
         let layer = LayerSpec::Conv2d {
             channels,
             kernel: [3, 2],
@@ -151,7 +179,12 @@ fn grouped(cases: &mut Vec<(String, Case)>) {
 }
 
 fn pooled(cases: &mut Vec<(String, Case)>) {
-    for (size, stride) in [([2, 2], [2, 2]), ([3, 2], [1, 2]), ([2, 3], [3, 1]), ([1, 1], [2, 2])] {
+    for (size, stride) in [
+        ([2, 2], [2, 2]),
+        ([3, 2], [1, 2]),
+        ([2, 3], [3, 1]),
+        ([1, 1], [2, 2]),
+    ] {
         for channels in [1, 8, 11] {
             let pool = PoolSpec { size, stride };
             for layer in [LayerSpec::MaxPool(pool), LayerSpec::AvgPool(pool)] {

@@ -14,7 +14,8 @@ fn small() -> Case {
 }
 
 fn ready(case: &Case, max_samples: usize) -> Engine {
-    let mut engine = Engine::with_path(Arc::clone(&case.graph), Path::Generic, max_samples).unwrap();
+    let mut engine =
+        Engine::with_path(Arc::clone(&case.graph), Path::Generic, max_samples).unwrap();
     engine.set_params(&case.params).unwrap();
     engine
 }
@@ -62,7 +63,10 @@ fn targets_that_do_not_fit_are_refused() {
         noise: None,
     };
     let wanted = "class indices";
-    assert_eq!(engine.gradient(values), Err(ComputeError::TargetsKind { wanted }));
+    assert_eq!(
+        engine.gradient(values),
+        Err(ComputeError::TargetsKind { wanted })
+    );
     let model = ModelSpec {
         input: vec![3, 2],
         layers: vec![LayerSpec::dense(4)],
@@ -72,14 +76,20 @@ fn targets_that_do_not_fit_are_refused() {
     let mut engine = ready(&case, 2);
     let labels = Batch::labeled(&case.inputs, &[0; 6]);
     let wanted = "target values";
-    assert_eq!(engine.gradient(labels), Err(ComputeError::TargetsKind { wanted }));
+    assert_eq!(
+        engine.gradient(labels),
+        Err(ComputeError::TargetsKind { wanted })
+    );
     let short = Batch {
         inputs: &case.inputs,
         targets: Targets::Values(&case.values[..20]),
         noise: None,
     };
     let (got, expected) = (20, 24);
-    assert_eq!(engine.gradient(short), Err(ComputeError::TargetsLength { got, expected }));
+    assert_eq!(
+        engine.gradient(short),
+        Err(ComputeError::TargetsLength { got, expected })
+    );
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl Head {
             let position = idx * I::LANES;
             let mut chains = isa.splat(0.0);
             for d in (0..self.width).step_by(I::LANES) {
-                let [a, b] = [self, other].map(|head| head.square(isa, position, d));
+                let a = self.square(isa, position, d);
+                let b = other.square(isa, position, d);
                 // Padding adds products of zeros, which change nothing.
                 for (&a, &b) in a[..I::LANES].iter().zip(&b[..I::LANES]) {
                     chains = isa.multiply_add(chains, a, b);

@@ -103,7 +103,8 @@ impl Scores {
             .masked_row(row, f32::NEG_INFINITY)
             .as_chunks_mut::<TILE_COLS>();
         let (grads, _) = grads.masked_row(row, 0.0).as_chunks_mut::<TILE_COLS>();
-        let [max, reciprocal, correction] = [max, reciprocal, correction].map(|x| isa.splat(x));
+        let (max, reciprocal) = (isa.splat(max), isa.splat(reciprocal));
+        let correction = isa.splat(correction);
         for (scores, grads) in scores.iter_mut().zip(grads) {
             for at in (0..TILE_COLS).step_by(I::LANES) {
                 let e = exp_nonpositive(isa, isa.sub(part(isa, scores, at), max));

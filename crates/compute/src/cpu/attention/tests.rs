@@ -1,4 +1,8 @@
 //! Both passes against the formulas of the training graph, to the bit.
+#![expect(
+    clippy::many_single_char_names,
+    reason = "the names that the formulas have"
+)]
 
 use tabswarm_model::ArithmeticClass;
 use tabswarm_model::graph::op::STRIPES;

@@ -93,16 +93,21 @@ unsafe fn columns<I: Isa, const ROWS: usize, const VECS: usize>(
     right: Right<'_>,
     target: Target<'_>,
 ) {
-    const { assert!(TILE_COLS.is_multiple_of(VECS)) }
+    const { assert!(TILE_COLS.is_multiple_of(I::LANES * VECS)) }
+    let Target {
+        values,
+        step,
+        accumulate,
+    } = target;
     for first in (0..TILE_COLS).step_by(I::LANES * VECS) {
         // SAFETY: every offset below is of an element that the caller promises.
         unsafe {
-            let to = target.values.as_mut_ptr().add(first);
+            let to = values.as_mut_ptr().add(first);
             let mut acc = [[isa.splat(0.0); VECS]; ROWS];
-            if target.accumulate {
+            if accumulate {
                 for (row, acc_row) in acc.iter_mut().enumerate() {
                     for (vec, reg) in acc_row.iter_mut().enumerate() {
-                        *reg = isa.load(to.add(row * target.step + vec * I::LANES));
+                        *reg = isa.load(to.add(row * step + vec * I::LANES));
                     }
                 }
             }
@@ -121,7 +126,7 @@ unsafe fn columns<I: Isa, const ROWS: usize, const VECS: usize>(
             }
             for (row, acc_row) in acc.iter().enumerate() {
                 for (vec, reg) in acc_row.iter().enumerate() {
-                    isa.store(to.add(row * target.step + vec * I::LANES), *reg);
+                    isa.store(to.add(row * step + vec * I::LANES), *reg);
                 }
             }
         }

@@ -153,28 +153,25 @@ macro_rules! avx2_register {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn transpose(square: &mut [__m256]) {
-    let &mut [a, b, c, d, e, f, g, h] = square else {
+    let &mut [r0, r1, r2, r3, r4, r5, r6, r7] = square else {
         unreachable!("a square of registers has as many as one has lanes")
     };
     let pairs = |a, b| [_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)];
-    let [ab_low, ab_high] = pairs(a, b);
-    let [cd_low, cd_high] = pairs(c, d);
-    let [ef_low, ef_high] = pairs(e, f);
-    let [gh_low, gh_high] = pairs(g, h);
+    let [top_a, top_b] = [pairs(r0, r1), pairs(r2, r3)];
+    let [bottom_a, bottom_b] = [pairs(r4, r5), pairs(r6, r7)];
     let fours = |a, b| {
         [
             _mm256_shuffle_ps::<0x44>(a, b),
             _mm256_shuffle_ps::<0xee>(a, b),
         ]
     };
-    let [[r0, r1], [r2, r3]] = [fours(ab_low, cd_low), fours(ab_high, cd_high)];
-    let [[r4, r5], [r6, r7]] = [fours(ef_low, gh_low), fours(ef_high, gh_high)];
-    for (i, (top, bottom)) in [(r0, r4), (r1, r5), (r2, r6), (r3, r7)]
-        .into_iter()
-        .enumerate()
-    {
-        square[i] = _mm256_permute2f128_ps::<0x20>(top, bottom);
-        square[i + 4] = _mm256_permute2f128_ps::<0x31>(top, bottom);
+    for i in 0..2 {
+        let top = fours(top_a[i], top_b[i]);
+        let bottom = fours(bottom_a[i], bottom_b[i]);
+        for (j, (top, bottom)) in top.into_iter().zip(bottom).enumerate() {
+            square[2 * i + j] = _mm256_permute2f128_ps::<0x20>(top, bottom);
+            square[2 * i + j + 4] = _mm256_permute2f128_ps::<0x31>(top, bottom);
+        }
     }
 }
 

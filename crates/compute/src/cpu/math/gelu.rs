@@ -9,9 +9,9 @@ use crate::cpu::gemm::Path;
 use crate::cpu::isa::{self, Isa, Kernel, Scalar};
 
 /// `2 √(2/π)`.
-const LINEAR: f32 = 1.595_769_1;
+const LINEAR: f32 = 1.595_769_2;
 /// `2 √(2/π) · 0.044715`.
-const CUBIC: f32 = 0.071_354_82;
+const CUBIC: f32 = 0.071_354_814;
 /// From here on the logistic function is 0 or 1, whatever the exact argument: its magnitude is cut here so
 /// that no power of it overflows.
 const SATURATED: f32 = 16.0;
