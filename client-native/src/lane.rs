@@ -149,10 +149,7 @@ impl Workbench {
                     "samples of micro-batch {micro_batch_idx} are missing"
                 )));
             }
-            let samples = Batch {
-                inputs: &batch.inputs,
-                labels: &batch.labels,
-            };
+            let samples = Batch::labeled(&batch.inputs, &batch.labels);
             let stats = engine
                 .gradient(samples)
                 .map_err(|error| engine_fault(error.to_string()))?;

@@ -72,10 +72,7 @@ pub fn bench(arithmetic_class: &str, micro_batch: u32, millis: u32) -> Result<f6
     let started_us = clock.now_us();
     let mut computed = 0.0;
     loop {
-        let batch = Batch {
-            inputs: &inputs,
-            labels: &labels,
-        };
+        let batch = Batch::labeled(&inputs, &labels);
         engine.gradient(batch).map_err(|error| failed(&error))?;
         sums.reset();
         sums.add(engine.gradient_buffer(), &exponents)

@@ -200,10 +200,7 @@ impl Lane {
             self.inputs.clear();
             self.inputs
                 .extend(bytes.iter().map(|&byte| self.values[usize::from(byte)]));
-            let batch = Batch {
-                inputs: &self.inputs,
-                labels,
-            };
+            let batch = Batch::labeled(&self.inputs, labels);
             let stats = self
                 .engine
                 .evaluate(batch)

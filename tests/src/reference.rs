@@ -61,10 +61,7 @@ fn accumulate_step(
             "all chunks are here"
         );
         engine
-            .gradient(Batch {
-                inputs: &batch.inputs,
-                labels: &batch.labels,
-            })
+            .gradient(Batch::labeled(&batch.inputs, &batch.labels))
             .expect("finite gradients");
         match sums.add(engine.gradient_buffer(), exponents.current()) {
             Ok(()) => {}

@@ -139,10 +139,7 @@ impl Fixture {
         (range.first..range.first + range.count)
             .map(|idx| {
                 assert!(store.gather(plan.step(version), idx, &mut batch));
-                let samples = Batch {
-                    inputs: &batch.inputs,
-                    labels: &batch.labels,
-                };
+                let samples = Batch::labeled(&batch.inputs, &batch.labels);
                 let stats = engine.gradient(samples).unwrap();
                 (engine.gradient_buffer().to_vec(), stats)
             })

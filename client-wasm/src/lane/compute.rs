@@ -106,10 +106,7 @@ impl Computer {
             let ((head_inputs, rest_inputs), (head_labels, rest_labels)) =
                 ends.ok_or_else(|| Fault::Failed("The task has too few samples.".to_owned()))?;
             (inputs, labels) = (rest_inputs, rest_labels);
-            let batch = Batch {
-                inputs: head_inputs,
-                labels: head_labels,
-            };
+            let batch = Batch::labeled(head_inputs, head_labels);
             let stats = self.engine.gradient(batch);
             let stats =
                 stats.map_err(|error| Fault::Failed(format!("The engine failed: {error}.")))?;

@@ -18,7 +18,7 @@ use tabswarm_model::{Graph, graph};
 /// What each row's figures are taken from: so many rounds, or as many as fit the time.
 const ROUNDS: usize = 200;
 const ROW_TIME: Duration = Duration::from_secs(2);
-const SAMPLES_PER_ROUND: usize = 256;
+const SAMPLES_PER_ROUND: usize = 128;
 
 fn main() -> Result<(), ComputeError> {
     let chosen: Vec<String> = std::env::args().skip(1).collect();

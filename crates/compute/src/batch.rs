@@ -1,5 +1,8 @@
 //! What goes into the engine and what comes out beside the gradient.
 
+use std::ops::Range;
+
+use tabswarm_model::graph::Loss;
 use tabswarm_model::noise::NoiseKey;
 
 /// Samples and what their predictions are compared with, borrowed from the caller.
@@ -20,6 +23,17 @@ pub enum Targets<'a> {
     Classes(&'a [u16]),
     /// (n, rows, width): values.
     Values(&'a [f32]),
+}
+
+impl Targets<'_> {
+    /// Those of some samples.
+    pub(crate) fn part(&self, loss: &Loss, samples: &Range<usize>) -> Self {
+        let range = |per_sample: usize| samples.start * per_sample..samples.end * per_sample;
+        match *self {
+            Self::Classes(labels) => Self::Classes(&labels[range(loss.rows)]),
+            Self::Values(values) => Self::Values(&values[range(loss.rows * loss.width)]),
+        }
+    }
 }
 
 impl<'a> Batch<'a> {

@@ -241,7 +241,7 @@ impl Tools<'_> {
             let labels = &batch.labels;
             let stats = self
                 .engine
-                .gradient(Batch { inputs, labels })
+                .gradient(Batch::labeled(inputs, labels))
                 .expect("finite gradients");
             result.samples += stats.samples;
             result.loss_q20 += stats.loss_q20;

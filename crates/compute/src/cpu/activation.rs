@@ -3,6 +3,7 @@
 use tabswarm_model::graph::Activation;
 
 use super::gemm::Path;
+use super::isa::{self, Isa, Kernel};
 use super::math::{Gelu, Sigmoid, Tanh, apply, gelu_with_slope};
 use super::wide::wide;
 
@@ -21,10 +22,10 @@ pub(crate) fn activate(path: Path, activation: Activation, values: &mut [f32], s
 
 /// In place, the gradient before the function from the gradient after it; `saved` is the function's value,
 /// or its slope for those that save one.
-pub(crate) fn backward(activation: Activation, saved: &[f32], grad: &mut [f32]) {
+pub(crate) fn backward(path: Path, activation: Activation, saved: &[f32], grad: &mut [f32]) {
     match activation {
         Activation::Identity => {}
-        Activation::Relu => relu_backward(saved, grad),
+        Activation::Relu => isa::run(path, ReluBackward { value: saved, grad }),
         Activation::Gelu => multiply(saved, grad),
         Activation::Sigmoid => sigmoid_backward(saved, grad),
         Activation::Tanh => tanh_backward(saved, grad),
@@ -45,10 +46,27 @@ wide! {
     }
 }
 
-wide! {
-    /// The gradient is zero wherever the value is not positive.
-    fn relu_backward(value: &[f32], grad: &mut [f32]) {
-        for (grad, &value) in grad.iter_mut().zip(value) {
+/// The gradient is zero wherever the value is not positive.
+struct ReluBackward<'a> {
+    value: &'a [f32],
+    grad: &'a mut [f32],
+}
+
+impl Kernel for ReluBackward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let zero = isa.splat(0.0);
+        let mut grads = self.grad.chunks_exact_mut(I::LANES);
+        let mut values = self.value.chunks_exact(I::LANES);
+        for (grad, value) in (&mut grads).zip(&mut values) {
+            // Not a conditional store: some CPUs take very long for masked ones.
+            let kept = isa.select_less((zero, isa.read(value)), isa.read(grad), zero);
+            isa.write(grad, kept);
+        }
+        let rest = grads.into_remainder().iter_mut();
+        for (grad, &value) in rest.zip(values.remainder()) {
             *grad = if value > 0.0 { *grad } else { 0.0 };
         }
     }
@@ -94,7 +112,7 @@ mod tests {
     #[test]
     fn relu_passes_gradients_only_where_the_value_is_positive() {
         let mut grad = [1.0, 2.0, -3.0];
-        backward(Activation::Relu, &[0.0, 0.5, 2.0], &mut grad);
+        backward(Path::Generic, Activation::Relu, &[0.0, 0.5, 2.0], &mut grad);
         assert_eq!(grad, [0.0, 2.0, -3.0]);
     }
 
@@ -102,7 +120,7 @@ mod tests {
     fn other_gradients_follow_from_what_was_saved() {
         let gradient = |activation, saved| {
             let mut grad = [3.0];
-            backward(activation, &[saved], &mut grad);
+            backward(Path::Generic, activation, &[saved], &mut grad);
             grad[0]
         };
         assert_eq!(gradient(Activation::Identity, 7.0), 3.0);

@@ -24,9 +24,9 @@ pub(crate) struct LayerNorm<'a> {
 /// Where the gradients go.
 #[derive(Debug)]
 pub(crate) struct Gradients<'a> {
-    /// (width).
+    /// (width), added to what is there.
     pub(crate) gain: &'a mut [f32],
-    /// (width).
+    /// (width), added to what is there.
     pub(crate) bias: &'a mut [f32],
     /// (rows, width); none where nothing before the layer needs it.
     pub(crate) input: Option<&'a mut [f32]>,
@@ -193,8 +193,6 @@ impl Kernel for Backward<'_> {
     fn run<I: Isa>(self, isa: I) {
         let width = self.gain.len();
         let gradients = self.gradients;
-        gradients.gain.fill(0.0);
-        gradients.bias.fill(0.0);
         let mut inputs = gradients.input.map(|inputs| inputs.chunks_exact_mut(width));
         let (statistics, _) = self.statistics.as_chunks::<2>();
         let rows = self.input.chunks_exact(width);
@@ -386,8 +384,8 @@ mod tests {
         let (mut y, mut statistics) = (vec![f32::NAN; x.len()], vec![f32::NAN; rows * 2]);
         forward(path, layer, &x, &mut y, &mut statistics);
         let mut got = [
-            vec![f32::NAN; width],
-            vec![f32::NAN; width],
+            vec![0.0; width],
+            vec![0.0; width],
             vec![f32::NAN; x.len()],
         ];
         let [d_gain, d_bias, dx] = &mut got;

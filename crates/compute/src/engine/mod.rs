@@ -6,6 +6,7 @@ mod params;
 mod run;
 mod sequence;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tabswarm_model::graph::{LossKind, Step};
@@ -33,6 +34,8 @@ pub struct Engine {
     graph: Arc<Graph>,
     path: Path,
     max_samples: usize,
+    /// Samples that go through the graph together.
+    at_once: usize,
     has_params: bool,
     gemm: Gemm,
     params: Params,
@@ -42,7 +45,10 @@ pub struct Engine {
     backward: Vec<Kernel>,
     /// Shared by the operations.
     attentions: Vec<Attention>,
+    /// For `at_once` samples.
     arena: Arena,
+    /// (max_samples, rows, width).
+    predictions: AlignedBuffer,
     gradient: AlignedBuffer,
 }
 
@@ -71,6 +77,7 @@ impl Engine {
     ) -> Result<Self, ComputeError> {
         let class = path.class();
         let mut gemm = Gemm::new(path).ok_or(ComputeError::ClassUnavailable { class })?;
+        let at_once = graph.samples_at_once(max_samples);
         let mut kernels = |steps: &[Step]| -> Vec<Kernel> {
             let kernel = |step: &Step| Kernel::new(&graph, &step.op, &mut gemm);
             steps.iter().map(kernel).collect()
@@ -85,7 +92,9 @@ impl Engine {
             forward,
             backward,
             attentions: sequence::attentions(&graph),
-            arena: Arena::new(&graph, max_samples),
+            at_once,
+            arena: Arena::new(&graph, at_once),
+            predictions: AlignedBuffer::new(max_samples * graph.features(graph.loss.prediction)),
             gradient: AlignedBuffer::new(graph.layout.len()),
             graph,
         })
@@ -135,11 +144,15 @@ impl Engine {
         if self.graph.needs_noise() && noise.is_none() {
             return Err(ComputeError::NoiseMissing);
         }
-        self.run_forward(batch.inputs, samples, noise);
-        let stats = self.loss(&batch, samples, Pass::Backward)?;
-        let (mut lane, _, kernels) = self.lane(batch.inputs, samples, noise);
-        for (step, kernel) in lane.graph.backward.iter().zip(kernels) {
-            lane.run(&step.op, kernel);
+        let mut stats = BatchStats::default();
+        for part in self.parts(samples) {
+            let inputs = &batch.inputs[self.inputs_of(&part)];
+            self.run_forward(inputs, &part, noise);
+            stats = self.loss(&batch, &part, Pass::Backward, stats)?;
+            let (mut lane, _, kernels) = self.lane(inputs, &part, noise);
+            for (step, kernel) in lane.graph.backward.iter().zip(kernels) {
+                lane.run(&step.op, kernel);
+            }
         }
         check::finite(&self.graph, &self.gradient)?;
         Ok(stats)
@@ -156,8 +169,12 @@ impl Engine {
     /// As [`Self::gradient`].
     pub fn evaluate(&mut self, batch: Batch<'_>) -> Result<BatchStats, ComputeError> {
         let samples = self.check(&batch)?;
-        self.run_forward(batch.inputs, samples, None);
-        self.loss(&batch, samples, Pass::Forward)
+        let mut stats = BatchStats::default();
+        for part in self.parts(samples) {
+            self.run_forward(&batch.inputs[self.inputs_of(&part)], &part, None);
+            stats = self.loss(&batch, &part, Pass::Forward, stats)?;
+        }
+        Ok(stats)
     }
 
     /// The predictions, (samples, rows, width): probabilities of the classes for the losses on softmax, else
@@ -170,20 +187,38 @@ impl Engine {
             return Err(ComputeError::ParamsMissing);
         }
         check::inputs(&self.graph, inputs, samples, self.max_samples)?;
-        self.run_forward(inputs, samples, None);
-        let loss = self.graph.loss;
-        let mut buffers = self.arena.with_batch(inputs, samples);
-        let (reads, to) = buffers.split_one(loss.grad);
-        let predictions = reads.at(loss.prediction);
-        if largest_magnitude(predictions).is_none() {
-            let tensor = self.graph.buffers[loss.prediction.0].name.clone();
-            return Err(ComputeError::NonFinite { tensor });
+        let features = self.graph.features(self.graph.loss.prediction);
+        for part in self.parts(samples) {
+            let inputs = &inputs[self.inputs_of(&part)];
+            self.run_forward(inputs, &part, None);
+            let loss = &self.graph.loss;
+            let mut buffers = self.arena.with_batch(inputs, part.len());
+            let (reads, _) = buffers.split([None, None]);
+            let predictions = reads.at(loss.prediction);
+            if largest_magnitude(predictions).is_none() {
+                let tensor = self.graph.buffers[loss.prediction.0].name.clone();
+                return Err(ComputeError::NonFinite { tensor });
+            }
+            let to = &mut self.predictions[part.start * features..part.end * features];
+            match loss.kind {
+                LossKind::MeanSquaredError { .. } => to.copy_from_slice(predictions),
+                _ => loss::softmax(self.path, predictions, to, loss.width),
+            }
         }
-        match loss.kind {
-            LossKind::MeanSquaredError { .. } => to.copy_from_slice(predictions),
-            _ => loss::softmax(self.path, predictions, to, loss.width),
-        }
-        Ok(self.arena.stored(loss.grad, samples))
+        Ok(&self.predictions[..samples * features])
+    }
+
+    /// The samples of a batch in the groups that go through the graph together.
+    fn parts(&self, samples: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let at_once = self.at_once;
+        let firsts = (0..samples).step_by(at_once);
+        firsts.map(move |first| first..samples.min(first + at_once))
+    }
+
+    /// Where the inputs of some samples are.
+    fn inputs_of(&self, part: &Range<usize>) -> Range<usize> {
+        let features = self.graph.input_features();
+        part.start * features..part.end * features
     }
 
     fn check(&self, batch: &Batch<'_>) -> Result<usize, ComputeError> {
@@ -197,7 +232,7 @@ impl Engine {
     fn lane<'a>(
         &'a mut self,
         inputs: &'a [f32],
-        samples: usize,
+        part: &Range<usize>,
         noise: Option<NoiseKey>,
     ) -> (Lane<'a>, &'a mut [Kernel], &'a mut [Kernel]) {
         let lane = Lane {
@@ -206,36 +241,35 @@ impl Engine {
             gemm: &mut self.gemm,
             params: &self.params,
             attentions: &mut self.attentions,
-            buffers: self.arena.with_batch(inputs, samples),
+            buffers: self.arena.with_batch(inputs, part.len()),
             gradient: &mut self.gradient,
+            first_sample: part.start,
             noise,
         };
         (lane, &mut self.forward, &mut self.backward)
     }
 
-    fn run_forward(&mut self, inputs: &[f32], samples: usize, noise: Option<NoiseKey>) {
-        let (mut lane, kernels, _) = self.lane(inputs, samples, noise);
+    fn run_forward(&mut self, inputs: &[f32], part: &Range<usize>, noise: Option<NoiseKey>) {
+        let (mut lane, kernels, _) = self.lane(inputs, part, noise);
         for (step, kernel) in lane.graph.forward.iter().zip(kernels) {
             lane.run(&step.op, kernel);
         }
     }
 
+    /// Adds the losses of a part of the batch to `before`.
     fn loss(
         &mut self,
         batch: &Batch<'_>,
-        samples: usize,
+        part: &Range<usize>,
         pass: Pass,
+        before: BatchStats,
     ) -> Result<BatchStats, ComputeError> {
         let loss = self.graph.loss;
-        let mut buffers = self.arena.with_batch(batch.inputs, samples);
+        let targets = batch.targets.part(&loss, part);
+        let inputs = &batch.inputs[self.inputs_of(part)];
+        let mut buffers = self.arena.with_batch(inputs, part.len());
         let (reads, grad) = buffers.split_one(loss.grad);
-        loss::run(
-            self.path,
-            &loss,
-            pass,
-            reads.at(loss.prediction),
-            batch.targets,
-            grad,
-        )
+        let prediction = reads.at(loss.prediction);
+        loss::run(self.path, &loss, pass, prediction, targets, (grad, before))
     }
 }

@@ -23,6 +23,9 @@ pub(super) struct Lane<'a> {
     pub(super) buffers: Buffers<'a>,
     /// Flat, in layout order.
     pub(super) gradient: &'a mut [f32],
+    /// Where in the batch the samples of the buffers begin. Gradients of parameters go on from what the
+    /// samples before have left.
+    pub(super) first_sample: usize,
     /// None: a forward pass on its own, in which nothing is dropped.
     pub(super) noise: Option<NoiseKey>,
 }
@@ -101,6 +104,7 @@ impl Lane<'_> {
         let (reads, [grad_input, _]) = self.buffers.split([grad_input, None]);
         let grad = reads.at(grad_output);
         let grad_weight = &mut self.gradient[self.graph.layout.tensor(weight.tensor).range()];
+        let adds = adds || self.first_sample > 0;
         kernel.run_weight(self.gemm, reads.at(input), grad, grad_weight, adds);
         if !grad_input.is_empty() {
             kernel.run_input(self.gemm, grad, grad_input);
@@ -126,7 +130,8 @@ impl Lane<'_> {
         let (reads, [grad_input, _]) = self.buffers.split([grad_input, None]);
         let (input, grad) = (reads.at(input), reads.at(grad_output));
         let grad_weight = &mut self.gradient[self.graph.layout.tensor(weight).range()];
-        kernel.run(self.gemm, input, grad, grad_weight, grad_input);
+        let adds = self.first_sample > 0;
+        kernel.run(self.gemm, input, grad, (grad_weight, adds), grad_input);
     }
 
     /// The gradient of a bias: the sum over all rows.
@@ -134,7 +139,7 @@ impl Lane<'_> {
         if let Some(bias) = bias {
             let (reads, _) = self.buffers.split([None, None]);
             let sums = &mut self.gradient[self.graph.layout.tensor(bias).range()];
-            elementwise::sum_rows(reads.at(grad_output), sums);
+            elementwise::sum_rows(reads.at(grad_output), sums, self.first_sample > 0);
         }
     }
 
@@ -147,7 +152,7 @@ impl Lane<'_> {
                 choice,
             } => {
                 let (reads, [output, choice]) = self.buffers.split([Some(output), choice]);
-                pool::max(shape, reads.at(input), output, choice);
+                pool::max(self.path, shape, reads.at(input), output, choice);
             }
             Op::MaxPoolBackward {
                 shape,
@@ -156,7 +161,7 @@ impl Lane<'_> {
                 grad_input,
             } => {
                 let (reads, grad_input) = self.buffers.split_one(grad_input);
-                pool::max_backward(shape, reads.at(choice), reads.at(grad_output), grad_input);
+                pool::max_backward(self.path, shape, reads.at(choice), reads.at(grad_output), grad_input);
             }
             Op::AvgPool {
                 shape,
@@ -164,7 +169,7 @@ impl Lane<'_> {
                 output,
             } => {
                 let (reads, output) = self.buffers.split_one(output);
-                pool::average(shape, reads.at(input), output);
+                pool::average(self.path, shape, reads.at(input), output);
             }
             Op::AvgPoolBackward {
                 shape,
@@ -172,7 +177,7 @@ impl Lane<'_> {
                 grad_input,
             } => {
                 let (reads, grad_input) = self.buffers.split_one(grad_input);
-                pool::average_backward(shape, reads.at(grad_output), grad_input);
+                pool::average_backward(self.path, shape, reads.at(grad_output), grad_input);
             }
             _ => unreachable!("{} is no pooling", op.name()),
         }
@@ -192,7 +197,7 @@ impl Lane<'_> {
                 grad,
             } => {
                 let (reads, grad) = self.buffers.split_one(grad);
-                activation::backward(activation, reads.at(saved), grad);
+                activation::backward(self.path, activation, reads.at(saved), grad);
             }
             Op::Dropout {
                 site,
@@ -208,13 +213,15 @@ impl Lane<'_> {
                 grad_output: input,
                 grad_input: output,
             } => {
+                let first = self.first_sample * self.graph.features(output);
                 let (reads, output) = self.buffers.split_one(output);
-                match self.noise {
-                    Some(key) => {
-                        let noise = key.site(site);
-                        dropout::drop_out(noise, threshold, scale, reads.at(input), output);
-                    }
-                    None => output.copy_from_slice(reads.at(input)),
+                let input = reads.at(input);
+                if let Some(key) = self.noise {
+                    let first = u32::try_from(first).expect("batches have fewer than 2^32 values");
+                    let noise = key.site(site);
+                    dropout::drop_out(noise, first, threshold, scale, input, output);
+                } else {
+                    output.copy_from_slice(input);
                 }
             }
             Op::Add {

@@ -32,6 +32,7 @@ impl Lane<'_> {
                 let tensor = self.graph.layout.tensor(table);
                 let (tokens, grad) = (reads.at(tokens), reads.at(grad_output));
                 let grad_table = &mut self.gradient[tensor.range()];
+                let adds = adds || self.first_sample > 0;
                 embedding::backward(tokens, grad, tensor.shape[1], grad_table, adds);
             }
             Op::AddPosition {
@@ -45,7 +46,7 @@ impl Lane<'_> {
             Op::AddPositionBackward { table, grad_output } => {
                 let (reads, _) = self.buffers.split([None, None]);
                 let sums = &mut self.gradient[self.graph.layout.tensor(table).range()];
-                elementwise::sum_rows(reads.at(grad_output), sums);
+                elementwise::sum_rows(reads.at(grad_output), sums, self.first_sample > 0);
             }
             _ => unreachable!("{} is no embedding", op.name()),
         }
@@ -87,6 +88,10 @@ impl Lane<'_> {
                     .gradient
                     .get_disjoint_mut([grad_gain, grad_bias])
                     .expect("tensors do not overlap");
+                if self.first_sample == 0 {
+                    grad_gain.fill(0.0);
+                    grad_bias.fill(0.0);
+                }
                 let gradients = Gradients {
                     gain: grad_gain,
                     bias: grad_bias,

@@ -6,6 +6,12 @@ use super::{BufferId, Graph, Op};
 /// whatever the number of samples.
 const ALIGNMENT: usize = 16;
 
+/// Bytes of buffers that samples going through the graph together may fill: what a core's own cache holds.
+const CACHE_BYTES: usize = 512 << 10;
+/// How often one training step moves the parameters between memory and core: for both passes, and out and in
+/// for the gradient.
+const PARAMETER_PASSES: usize = 4;
+
 /// The places of a graph's buffers in one arena.
 ///
 /// The arena of an engine for up to `n` samples has `n · arena_features` values; a buffer's values for `n`
@@ -54,6 +60,23 @@ impl Graph {
         }
     }
 
+    /// How many samples of a micro-batch best go through both passes together.
+    ///
+    /// Few, so that their buffers stay in the cache; but enough that moving the parameters costs less than
+    /// moving the buffers would. The result does not depend on it, as all sums over samples are continued
+    /// in order. Where several operations add to the same gradient it is the whole micro-batch: their sums
+    /// follow each other.
+    pub fn samples_at_once(&self, samples: usize) -> usize {
+        let joins = self.backward.iter().any(|step| step.op.gradients().any(|(_, adds)| adds));
+        if joins {
+            return samples;
+        }
+        let bytes = |values: usize| values.saturating_mul(size_of::<f32>());
+        let moved = bytes(self.layout.len()).saturating_mul(PARAMETER_PASSES);
+        let per_sample = bytes(self.plan().arena_features).max(1);
+        (moved.max(CACHE_BYTES) / per_sample).clamp(1, samples.max(1))
+    }
+
     fn lifetimes(&self) -> Vec<Option<Lifetime>> {
         let mut lifetimes = vec![None; self.buffers.len()];
         let mut touch = |id: BufferId, now: usize| {
@@ -84,7 +107,11 @@ impl Graph {
         MemoryEstimate {
             parameters: bytes(self.layout.len().saturating_mul(3)),
             gradients: bytes(self.layout.len().saturating_mul(2)),
-            buffers: bytes(self.plan().arena_features.saturating_mul(samples)),
+            buffers: bytes(
+                self.plan()
+                    .arena_features
+                    .saturating_mul(self.samples_at_once(samples)),
+            ),
             input: bytes(self.input_features().saturating_mul(samples)),
             scratch: bytes(steps().map(scratch).max().unwrap_or(0)),
         }

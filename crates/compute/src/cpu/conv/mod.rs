@@ -155,13 +155,14 @@ impl Backward {
         }
     }
 
-    /// Writes the gradients of weights and input; the latter is empty where nobody needs it.
+    /// Writes the gradients of weights (with `adds`, adds to them) and input; the latter is empty where nobody
+    /// needs it.
     pub(crate) fn run(
         &mut self,
         gemm: &mut Gemm,
         input: &[f32],
         grad_output: &[f32],
-        grad_weight: &mut [f32],
+        (grad_weight, adds): (&mut [f32], bool),
         grad_input: &mut [f32],
     ) {
         let shape = self.shape;
@@ -169,7 +170,7 @@ impl Backward {
         let grads = grad_output.chunks_exact(shape.output.features());
         let mut grad_inputs = grad_input.chunks_exact_mut(shape.input.features());
         for (sample, (image, grad)) in images.zip(grads).enumerate() {
-            self.add_weight(gemm, image, grad, grad_weight, sample > 0);
+            self.add_weight(gemm, image, grad, grad_weight, adds || sample > 0);
             if let (Some(transposed), Some(to)) = (&mut self.transposed, grad_inputs.next()) {
                 transposed.run(gemm, grad, to);
             }

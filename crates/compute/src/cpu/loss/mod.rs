@@ -25,7 +25,8 @@ pub(crate) enum Pass {
     Backward,
 }
 
-/// Computes the loss of a batch from `prediction (n, rows, width)` into `grad`, which is like it.
+/// Adds the loss of some samples to that of the samples before. `prediction` is (n, rows, width), and `grad`
+/// like it.
 ///
 /// The targets must have the kind and the size that the loss wants.
 pub(crate) fn run(
@@ -34,17 +35,18 @@ pub(crate) fn run(
     pass: Pass,
     prediction: &[f32],
     targets: Targets<'_>,
-    grad: &mut [f32],
+    (grad, before): (&mut [f32], BatchStats),
 ) -> Result<BatchStats, ComputeError> {
+    let sums = Sums::new(loss, before);
     match (loss.kind, targets) {
         (LossKind::SoftmaxCrossEntropy, Targets::Classes(labels)) => {
-            softmax::of_classes(path, loss, pass, prediction, labels, grad)
+            softmax::of_classes(path, (loss, sums), pass, prediction, labels, grad)
         }
         (LossKind::SoftTargets { temperature }, Targets::Values(values)) => {
-            softmax::of_probabilities(path, (loss, temperature), prediction, values, grad)
+            softmax::of_probabilities(path, (loss, sums), temperature, prediction, values, grad)
         }
         (LossKind::MeanSquaredError { .. }, targets) => {
-            squares::run(loss, prediction, targets, grad)
+            squares::run((loss, sums), prediction, targets, grad)
         }
         _ => unreachable!("the kind of targets was checked"),
     }
@@ -60,10 +62,10 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(loss: &Loss) -> Self {
+    fn new(loss: &Loss, before: BatchStats) -> Self {
         Self {
             rows: loss.rows,
-            stats: BatchStats::default(),
+            stats: before,
             current: (0, 0.0),
         }
     }

@@ -25,7 +25,7 @@ pub(crate) fn softmax(path: Path, logits: &[f32], probabilities: &mut [f32], cla
 /// Against class indices. `grad` receives the gradient, or working values in a forward pass.
 pub(super) fn of_classes(
     path: Path,
-    loss: &Loss,
+    (loss, mut sums): (&Loss, Sums),
     pass: Pass,
     logits: &[f32],
     labels: &[u16],
@@ -33,7 +33,6 @@ pub(super) fn of_classes(
 ) -> Result<BatchStats, ComputeError> {
     let classes = loss.width;
     exponentials(path, logits, grad, classes);
-    let mut sums = Sums::new(loss);
     let rows = logits
         .chunks_exact(classes)
         .zip(grad.chunks_exact_mut(classes));
@@ -58,13 +57,13 @@ pub(super) fn of_classes(
 /// Against probabilities, with logits divided by a temperature. `grad` receives the gradient.
 pub(super) fn of_probabilities(
     path: Path,
-    (loss, temperature): (&Loss, f32),
+    (loss, mut sums): (&Loss, Sums),
+    temperature: f32,
     logits: &[f32],
     targets: &[f32],
     grad: &mut [f32],
 ) -> Result<BatchStats, ComputeError> {
     let classes = loss.width;
-    let mut sums = Sums::new(loss);
     let per_row = per_row(loss);
     let rows = logits
         .chunks_exact(classes)
@@ -132,6 +131,10 @@ mod tests {
         }
     }
 
+    fn start(loss: &Loss) -> (&Loss, Sums) {
+        (loss, Sums::new(loss, BatchStats::default()))
+    }
+
     fn classes(
         rows: usize,
         logits: &[f32],
@@ -139,7 +142,7 @@ mod tests {
         grad: &mut [f32],
     ) -> Result<BatchStats, ComputeError> {
         let loss = loss(rows, logits.len() / labels.len());
-        of_classes(Path::Generic, &loss, Pass::Backward, logits, labels, grad)
+        of_classes(Path::Generic, start(&loss), Pass::Backward, logits, labels, grad)
     }
 
     #[test]
@@ -189,7 +192,8 @@ mod tests {
         let targets = [0.0, 0.0, 1.0];
         let stats = of_probabilities(
             Path::Generic,
-            (&loss(1, 3), 1.0),
+            start(&loss(1, 3)),
+            1.0,
             &logits,
             &targets,
             &mut of_teacher,

@@ -8,13 +8,12 @@ use crate::error::ComputeError;
 
 /// Loss and gradient of rows.
 pub(super) fn run(
-    loss: &Loss,
+    (loss, mut sums): (&Loss, Sums),
     prediction: &[f32],
     targets: Targets<'_>,
     grad: &mut [f32],
 ) -> Result<BatchStats, ComputeError> {
     let width = loss.width;
-    let mut sums = Sums::new(loss);
     let rows = prediction
         .chunks_exact(width)
         .zip(grad.chunks_exact_mut(width));
@@ -62,19 +61,23 @@ mod tests {
         }
     }
 
+    fn start(loss: &Loss) -> (&Loss, Sums) {
+        (loss, Sums::new(loss, BatchStats::default()))
+    }
+
     #[test]
     fn values_and_classes() {
         let mut grad = [0.0; 4];
         let prediction = [1.0, 3.0, 0.5, 0.0];
         let values = Targets::Values(&[0.0, 1.0, 0.5, 0.0]);
-        let stats = run(&loss(1), &prediction, values, &mut grad).unwrap();
+        let stats = run(start(&loss(1)), &prediction, values, &mut grad).unwrap();
         assert_eq!(grad, [1.0, 2.0, 0.0, 0.0]);
         assert_eq!(
             (stats.samples, stats.loss_q20, stats.correct),
             (2, 5 << 19, 0)
         );
         let classes = Targets::Classes(&[1, 1]);
-        let stats = run(&loss(1), &prediction, classes, &mut grad).unwrap();
+        let stats = run(start(&loss(1)), &prediction, classes, &mut grad).unwrap();
         assert_eq!(grad, [1.0, 2.0, 0.5, -1.0]);
         assert_eq!((stats.samples, stats.correct), (2, 1));
     }
@@ -83,7 +86,7 @@ mod tests {
     fn a_sample_of_two_rows_counts_their_mean() {
         let mut grad = [0.0; 4];
         let values = Targets::Values(&[0.0; 4]);
-        let stats = run(&loss(2), &[1.0, 1.0, 3.0, 1.0], values, &mut grad).unwrap();
+        let stats = run(start(&loss(2)), &[1.0, 1.0, 3.0, 1.0], values, &mut grad).unwrap();
         assert_eq!((stats.samples, stats.loss_q20), (1, 3 << 20));
         assert_eq!(grad, [0.5, 0.5, 1.5, 0.5]);
     }
