@@ -9,7 +9,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use tabswarm_compute::{Batch, Engine, LeaseAccumulator, Path};
-use tabswarm_model::graph;
+use tabswarm_model::graph::{self, Activation};
+use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 
 thread_local! {
@@ -37,21 +38,66 @@ static COUNTING: Counting = Counting;
 
 #[test]
 fn a_step_after_the_first_takes_no_memory() {
+    let layers = vec![LayerSpec::dense(16), LayerSpec::RELU, LayerSpec::dense(10)];
+    check(20, layers);
+}
+
+#[test]
+fn nor_does_one_of_a_language_model() {
+    let norm = LayerSpec::LayerNorm { epsilon: 1e-5 };
+    let attention = LayerSpec::Attention {
+        heads: 2,
+        causal: true,
+    };
+    let network = vec![
+        norm.clone(),
+        LayerSpec::dense(17),
+        LayerSpec::Activation(Activation::Gelu),
+        LayerSpec::Dropout { rate: 0.25 },
+        LayerSpec::dense(6),
+    ];
+    let layers = vec![
+        LayerSpec::Embedding {
+            vocabulary: 9,
+            width: 6,
+        },
+        LayerSpec::PositionalEmbedding,
+        LayerSpec::Residual {
+            layers: vec![norm.clone(), attention],
+        },
+        LayerSpec::Residual { layers: network },
+        norm,
+        LayerSpec::TiedDense { bias: true },
+    ];
+    check(5, layers);
+}
+
+const NOISE: NoiseKey = NoiseKey {
+    seed: 1,
+    version: 2,
+    micro_batch: 3,
+};
+
+fn check(features: usize, layers: Vec<LayerSpec>) {
     let graph = Arc::new(graph::build(&ModelSpec {
-        input: vec![20],
-        layers: vec![LayerSpec::dense(16), LayerSpec::RELU, LayerSpec::dense(10)],
+        input: vec![features],
+        layers,
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
+    let rows = graph.label_rows();
     let params = vec![0.01; graph.layout.len()];
     let exponents = vec![10; graph.layout.tensors().len()];
-    let (inputs, labels) = (vec![0.5; 8 * 20], vec![3; 8]);
+    let (inputs, labels) = (vec![2.0; 8 * features], vec![3; 8 * rows]);
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
         let mut engine = Engine::with_path(Arc::clone(&graph), path, 8).unwrap();
         let mut accumulator = LeaseAccumulator::new(&graph.layout);
         let before = ALLOCATIONS.get();
         for samples in [8, 3, 8] {
-            let inputs = &inputs[..samples * 20];
-            let batch = Batch::labeled(inputs, &labels[..samples]);
+            let inputs = &inputs[..samples * features];
+            let batch = Batch {
+                noise: Some(NOISE),
+                ..Batch::labeled(inputs, &labels[..samples * rows])
+            };
             engine.set_params(&params).unwrap();
             engine.gradient(batch).unwrap();
             engine.evaluate(batch).unwrap();
