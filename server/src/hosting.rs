@@ -222,6 +222,7 @@ impl Parts {
         let facts = RunFacts {
             run_id: hosting.run_id,
             run_json: run.to_json(),
+            dataset: hosting.dataset,
             parameters: graph.layout.len(),
             classes: graph.classes,
             steps_per_epoch: BatchPlan::new(&run, manifest.samples).steps_per_epoch(),

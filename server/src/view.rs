@@ -21,6 +21,8 @@ pub(crate) struct RunFacts {
     pub(crate) run: Arc<Run>,
     /// The run file as workers get it.
     pub(crate) run_json: String,
+    /// The training set's manifest.
+    pub(crate) dataset: Digest,
     /// Number of parameters.
     pub(crate) parameters: usize,
     /// Number of classes.

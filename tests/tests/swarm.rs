@@ -9,7 +9,7 @@ use serde_json::Value;
 use tabswarm_client_native::{ServerAddress, Summary, WorkerConfig};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, Vocabulary};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_server::{Config, Handle};
@@ -61,10 +61,51 @@ every_steps = 50
 every_steps = 20
 "#;
 
-/// A server with its directories.
+/// All that is new with texts: tokens, several labels a sample, attention, and noise.
+const TEXT_RUN_FILE: &str = r#"
+name = "tale"
+seed = 6
+
+[data]
+format = "text"
+path = "tale"
+vocabulary = "characters"
+context = 4
+validation = 0.1
+
+[model]
+input = [4]
+layers = [
+    { kind = "embedding", vocabulary = 7, width = 8 },
+    { kind = "positional_embedding" },
+    { kind = "residual", layers = [
+        { kind = "layer_norm" },
+        { kind = "attention", heads = 2 },
+        { kind = "dropout", rate = 0.1 },
+    ] },
+    { kind = "dense", units = 7 },
+]
+loss = "softmax_cross_entropy"
+
+[train]
+epochs = 2
+micro_batch = 8
+global_batch = 64
+
+[optimizer]
+kind = "adamw"
+learning_rate = 0.01
+
+[evaluation]
+every_steps = 10
+"#;
+
+/// A server with its directories and one run.
 struct Site {
     folder: tempfile::TempDir,
     server: Handle,
+    run_name: &'static str,
+    steps_total: u64,
 }
 
 impl Site {
@@ -73,19 +114,50 @@ impl Site {
         let bars = folder.path().join("datasets/bars");
         Images::generate(SAMPLES, 1).write(&bars, "train")?;
         Images::generate(500, 2).write(&bars, "t10k")?;
+        Self::host(folder, RUN_FILE, "bars", steps_total()?).await
+    }
+
+    async fn start_text() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let tale = folder.path().join("datasets/tale");
+        std::fs::create_dir_all(&tale)?;
+        std::fs::write(tale.join("data.txt"), text())?;
+        Self::host(folder, TEXT_RUN_FILE, "tale", text_plan()?.steps_total()).await
+    }
+
+    async fn host(
+        folder: tempfile::TempDir,
+        run_file: &'static str,
+        run_name: &'static str,
+        steps_total: u64,
+    ) -> Result<Self> {
         let server = tabswarm_server::serve(config(folder.path())).await?;
-        let site = Self { folder, server };
-        site.admin("POST", "/admin/runs?start=true", RUN_FILE)
+        let site = Self {
+            folder,
+            server,
+            run_name,
+            steps_total,
+        };
+        site.admin("POST", "/admin/runs?start=true", run_file)
             .await?;
         Ok(site)
     }
 
     /// An orderly restart; the ports change.
     async fn restart(self) -> Result<Self> {
-        let Self { folder, server } = self;
+        let Self { folder, server, .. } = self;
         server.shutdown().await?;
         let server = tabswarm_server::serve(config(folder.path())).await?;
-        Ok(Self { folder, server })
+        Ok(Self {
+            folder,
+            server,
+            ..self
+        })
+    }
+
+    async fn status(&self) -> Result<Value> {
+        let path = format!("/admin/runs/{}", self.run_name);
+        self.admin("GET", &path, "").await
     }
 
     async fn admin(&self, method: &'static str, path: &str, body: &'static str) -> Result<Value> {
@@ -107,7 +179,7 @@ impl Site {
     }
 
     async fn version(&self) -> Result<u64> {
-        let status = self.admin("GET", "/admin/runs/bars", "").await?;
+        let status = self.status().await?;
         status["version"]
             .as_u64()
             .with_context(|| status.to_string())
@@ -126,8 +198,8 @@ impl Site {
 
     /// The digest at the end of the run.
     async fn final_digest(&self) -> Result<Digest> {
-        self.wait_for_version(steps_total()?).await?;
-        let status = self.admin("GET", "/admin/runs/bars", "").await?;
+        self.wait_for_version(self.steps_total).await?;
+        let status = self.status().await?;
         assert_eq!(status["phase"], "finished", "{status}");
         let hex = status["params_digest"].as_str().context("a digest")?;
         Digest::from_hex(hex).context("64 hexadecimal digits")
@@ -205,6 +277,76 @@ fn expected_digest() -> Result<Digest> {
         .context("at least version 0")
 }
 
+/// A text of seven different characters, which repeat with a pattern.
+fn text() -> String {
+    let characters = ['\n', ' ', 'a', 'b', 'c', 'é', '—'];
+    (0..6_000)
+        .map(|n| characters[(n * n + n / 5) % 7])
+        .collect()
+}
+
+/// Of 5,400 characters for training: sequences of 4, each with the next character of each.
+const TEXT_SAMPLES: u32 = 1_349;
+
+fn text_plan() -> Result<BatchPlan> {
+    Ok(BatchPlan::new(
+        &Run::from_toml(TEXT_RUN_FILE)?,
+        TEXT_SAMPLES,
+    ))
+}
+
+fn expected_text_digest() -> Result<Digest> {
+    let text = text();
+    let vocabulary = Vocabulary::of(&text).context("a small vocabulary")?;
+    let Ok(tokens) = vocabulary.encode(&text) else {
+        bail!("the vocabulary is the text's");
+    };
+    let end = TEXT_SAMPLES as usize * 4 + 1;
+    let chunks = [0..4_097, 4_096..end].map(|range| Chunk::Text(tokens.slice(range)).to_bytes());
+    let manifest = Manifest {
+        sample_shape: vec![4],
+        classes: 7,
+        samples: TEXT_SAMPLES,
+        chunk_samples: CHUNK_SAMPLES,
+        chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
+        vocabulary: Some(vocabulary),
+    };
+    let run = Run::from_toml(TEXT_RUN_FILE)?;
+    let mut samples = SampleStore::new(manifest, text_plan()?, run.data.normalization);
+    for (idx, bytes) in chunks.iter().enumerate() {
+        samples.insert(idx, bytes)?;
+    }
+    reference::digests(&run, &mut samples)
+        .pop()
+        .context("at least version 0")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_text_is_trained_on_like_everything_else() -> Result<()> {
+    let site = Site::start_text().await?;
+    let workers = [site.worker(2, true)?, site.worker(1, true)?];
+    assert_eq!(site.final_digest().await?, expected_text_digest()?);
+    for worker in workers {
+        worker.task.await??;
+    }
+    let started = Instant::now();
+    let evaluated = loop {
+        let status = site.status().await?;
+        if status["eval"]["version"] == site.steps_total {
+            break status;
+        }
+        assert!(started.elapsed() < PATIENCE, "{status}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    // In nats per character: better than guessing among seven.
+    let loss = evaluated["eval"]["loss"].as_f64().context("a loss")?;
+    let accuracy = evaluated["eval"]["accuracy"].as_f64();
+    assert!(loss < 7_f64.ln(), "{evaluated}");
+    assert!(accuracy.is_some_and(|share| share > 1.0 / 7.0 && share <= 1.0));
+    site.server.shutdown().await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_worker_equals_straight_line_training() -> Result<()> {
     let site = Site::start().await?;
@@ -217,7 +359,7 @@ async fn one_worker_equals_straight_line_training() -> Result<()> {
         summary.samples_accepted >= 4 * SAMPLES as u64,
         "{summary:?}"
     );
-    let status = site.admin("GET", "/admin/runs/bars", "").await?;
+    let status = site.status().await?;
     assert_eq!(status["samples_committed"], 4 * SAMPLES);
     site.server.shutdown().await?;
     Ok(())

@@ -237,6 +237,44 @@ mod tests {
     }
 
     #[test]
+    fn each_micro_batch_of_a_text_has_its_labels_and_its_noise() {
+        let run_json = r#"{"name":"tale","seed":1,
+            "data":{"format":"text","path":"tale","vocabulary":"characters","context":2},
+            "model":{"input":[2],"layers":[{"kind":"embedding","vocabulary":3,"width":8},
+                {"kind":"dropout","rate":0.5},{"kind":"dense","units":3}],"loss":"softmax_cross_entropy"},
+            "train":{"epochs":2,"micro_batch":2,"global_batch":8},
+            "optimizer":{"kind":"sgd","learning_rate":0.1}}"#;
+        let mut computer = Computer::new(run_json).unwrap();
+        let params: Vec<f32> = (0..3 * 8 + 8 * 3 + 3)
+            .map(|idx| (idx % 5) as f32 * 0.2 - 0.3)
+            .collect();
+        computer.set_params(&params);
+        let (inputs, labels) = ([0.0, 1.0, 1.0, 2.0, 2.0, 0.0], [1, 2, 2, 0, 0, 1]);
+        let mut sums = |from: usize, sizes: &[u32], version, first| {
+            let end = from + sizes.iter().sum::<u32>() as usize;
+            let samples = TaskSamples {
+                inputs: &inputs[from * 2..end * 2],
+                labels: &labels[from * 2..end * 2],
+                sizes,
+                version,
+                first,
+            };
+            let tally = computer.compute(samples, &[16; 3]).unwrap();
+            assert_eq!(tally.samples as usize, end - from);
+            match computer.sums() {
+                SumsView::Exact(sums) => sums.to_vec(),
+                SumsView::Plain(_) => vec![],
+            }
+        };
+        let whole = sums(0, &[2, 1], 4, 6);
+        let (head, tail) = (sums(0, &[2], 4, 6), sums(2, &[1], 4, 7));
+        let parts: Vec<i32> = head.iter().zip(&tail).map(|(a, b)| a + b).collect();
+        assert_eq!(whole, parts);
+        assert_ne!(head, sums(0, &[2], 5, 6));
+        assert_ne!(head, sums(0, &[2], 4, 7));
+    }
+
+    #[test]
     fn a_task_begins_with_empty_sums() {
         let inputs = inputs();
         let mut computer = computer("exact");

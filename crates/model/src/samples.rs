@@ -278,9 +278,9 @@ mod tests {
         for idx in 0..4 {
             assert!(store.gather(plan.step(0), idx, &mut batch));
             assert_eq!((batch.samples, batch.labels.len()), (3, 15));
-            for (&input, &label) in batch.inputs.iter().zip(&batch.labels) {
-                assert_eq!(f32::from(label), input + 1.0);
-            }
+            let next: Vec<f32> = batch.inputs.iter().map(|input| input + 1.0).collect();
+            let labels: Vec<f32> = batch.labels.iter().map(|&label| label.into()).collect();
+            assert_eq!(labels, next);
             seen.extend_from_slice(&batch.labels);
         }
         seen.sort_unstable();

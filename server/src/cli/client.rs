@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tabswarm_model::run_file::MAX_PARAMETERS;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
@@ -16,8 +17,8 @@ use crate::store::ADMIN_TOKEN_FILE;
 /// A run's data may have to be read and compressed before the answer comes.
 const TIMEOUT: Duration = Duration::from_mins(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The answers are lists of runs or workers.
-const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// The longest answers are parameters.
+const MAX_ANSWER_BYTES: u64 = (MAX_PARAMETERS * size_of::<f32>()) as u64;
 
 /// Where the server is and how to be let in.
 #[derive(Debug, Args)]
@@ -100,6 +101,12 @@ impl Client {
         self.read(request.header("authorization", &self.authorization).call())
     }
 
+    /// The bytes of an answer.
+    pub(super) fn get_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        self.read_bytes(request.header("authorization", &self.authorization).call())
+    }
+
     /// The text of the answer to a command.
     pub(super) fn post(&self, path: &str, body: &str) -> anyhow::Result<String> {
         let request = self.agent.post(format!("{}{path}", self.base));
@@ -111,6 +118,10 @@ impl Client {
     }
 
     fn read(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<String> {
+        String::from_utf8(self.read_bytes(answer)?).context("the answer is no text")
+    }
+
+    fn read_bytes(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Vec<u8>> {
         let mut answer = answer.with_context(|| {
             format!(
                 "no answer from {}: is the server running, and is --admin right?",
@@ -118,16 +129,16 @@ impl Client {
             )
         })?;
         let status = answer.status();
-        let text = answer
+        let bytes = answer
             .body_mut()
             .with_config()
             .limit(MAX_ANSWER_BYTES)
-            .read_to_string()
+            .read_to_vec()
             .context("the answer broke off")?;
         if status.is_success() {
-            return Ok(text);
+            return Ok(bytes);
         }
-        match serde_json::from_str::<ProblemJson>(&text) {
+        match serde_json::from_slice::<ProblemJson>(&bytes) {
             Ok(problem) => bail!("{}", problem.detail),
             Err(_) => bail!(
                 "{} answered {status}: is it a Tabswarm server's admin address?",

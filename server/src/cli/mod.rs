@@ -4,6 +4,7 @@
 
 mod client;
 mod run;
+mod sample;
 mod serve;
 mod table;
 mod worker;

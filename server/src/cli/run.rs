@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
-use tabswarm_model::Run;
+use tabswarm_model::{Run, inspect};
 
 use super::client::{ClientArgs, parse};
 use super::print;
+use super::sample::SampleArgs;
 use super::table::{Align, grouped, or_dash, table};
 
 /// Verbs about runs.
@@ -31,6 +32,12 @@ pub(super) enum RunCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Show a run file's layers, and the work and memory that they take, without a server.
+    #[command(after_help = "Example:\n  tabswarm run inspect runs/char-gpt.toml")]
+    Inspect {
+        /// The run file.
+        file: PathBuf,
+    },
     /// List all runs.
     List {
         #[command(flatten)]
@@ -46,6 +53,11 @@ pub(super) enum RunCommand {
     Resume(Named),
     /// End a run for good; a snapshot is taken.
     Stop(Named),
+    /// Let the newest snapshot of a run on a text write.
+    #[command(
+        after_help = "Example:\n  tabswarm run sample char-gpt --prompt \"Call me \" --chars 300"
+    )]
+    Sample(SampleArgs),
 }
 
 /// A run of a server.
@@ -54,7 +66,7 @@ pub(super) struct Named {
     /// The run's name.
     name: String,
     #[command(flatten)]
-    client: ClientArgs,
+    pub(super) client: ClientArgs,
 }
 
 /// What the tables need of the server's answer.
@@ -95,6 +107,7 @@ impl RunCommand {
                 start,
                 client,
             } => create(&file, start, &client),
+            Self::Inspect { file } => print(&inspect::report(&checked(&file)?.1)),
             Self::List { client } => list(&client),
             Self::Show(named) => {
                 let path = named.path("")?;
@@ -104,13 +117,14 @@ impl RunCommand {
             Self::Pause(named) => named.order("pause"),
             Self::Resume(named) => named.order("resume"),
             Self::Stop(named) => named.order("stop"),
+            Self::Sample(args) => args.run(),
         }
     }
 }
 
 impl Named {
     /// A run's address; names that no run can have would change it.
-    fn path(&self, suffix: &str) -> anyhow::Result<String> {
+    pub(super) fn path(&self, suffix: &str) -> anyhow::Result<String> {
         let name = &self.name;
         if !name
             .bytes()

@@ -1,6 +1,7 @@
 //! The binary: exit codes, messages, verbs, signals.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use crate::support::child::{ChildServer, serve_command, tabswarm, told, verb};
 use crate::support::{Site, run_toml};
@@ -157,6 +158,87 @@ fn run_files_are_checked_without_a_server() {
         (Some(1), true),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_run_file_is_taken_apart() {
+    let site = Site::new("inspect");
+    let file = site.file("run.toml", &run_toml("digits", ""));
+    let inspect = tabswarm().args(["run", "inspect"]).arg(file).output();
+    let (code, stdout, _) = told(&inspect.unwrap());
+    assert_eq!(code, Some(0));
+    assert!(
+        stdout.contains("38 parameters") && stdout.contains("flatten"),
+        "{stdout}"
+    );
+}
+
+const TALE_TOML: &str = r#"
+name = "tale"
+seed = 1
+data = { format = "text", path = "tale", vocabulary = "characters", context = 4 }
+optimizer = { kind = "adam", learning_rate = 0.01 }
+[model]
+input = [4]
+layers = [{ kind = "embedding", vocabulary = 4, width = 3 }, { kind = "dense", units = 4 }]
+loss = "softmax_cross_entropy"
+[train]
+epochs = 2
+micro_batch = 4
+global_batch = 8
+"#;
+
+#[test]
+fn a_run_on_a_text_writes() {
+    let site = Site::new("sample");
+    let folder = site.datasets_dir().join("tale");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("data.txt"), "abé\n".repeat(100)).unwrap();
+    let server = ChildServer::start(&site);
+    for (name, toml) in [
+        ("tale.toml", TALE_TOML.to_owned()),
+        ("digits.toml", run_toml("digits", "")),
+    ] {
+        let file = site.file(name, &toml);
+        let create = ["run", "create", file.to_str().unwrap()];
+        let (code, _, stderr) = told(&server.verb(&site, &create));
+        assert_eq!(code, Some(0), "{stderr}");
+    }
+    let sample = |args: &[&str]| {
+        let args = [&["run", "sample"], args].concat();
+        told(&server.verb(&site, &args))
+    };
+    let fails = |args: &[&str], part: &str| {
+        let (code, stdout, stderr) = sample(args);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.contains(part), "{stderr:?} should contain {part:?}");
+    };
+    fails(&["digits"], "not trained on a text");
+    fails(&["tale"], "no snapshot yet");
+    let (code, _, stderr) = told(&server.verb(&site, &["run", "start", "tale"]));
+    assert_eq!(code, Some(0), "{stderr}");
+    let write = ["tale", "--prompt", "abéab", "--chars", "20", "--seed", "3"];
+    // The snapshot is written after the answer to the start.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let text = loop {
+        let (code, stdout, stderr) = sample(&write);
+        if code == Some(0) {
+            break stdout;
+        }
+        assert!(
+            stderr.contains("no snapshot yet") && Instant::now() < deadline,
+            "{stderr}"
+        );
+    };
+    assert!(
+        text.starts_with("abéab") && text.chars().all(|c| "abé\n".contains(c)),
+        "{text:?}"
+    );
+    assert_eq!(sample(&write).1, text);
+    fails(&["tale", "--prompt", "xyz"], "'x'");
+    let (code, _, stderr) = sample(&["tale", "--temperature", "-1"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(server.terminate().0, Some(0));
 }
 
 #[test]

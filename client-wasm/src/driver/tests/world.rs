@@ -86,11 +86,7 @@ impl Host for FakeHost {
     }
 
     fn give_work(&mut self, idx: u16, work: Work<'_>) {
-        let samples: Vec<usize> = work
-            .batches
-            .iter()
-            .map(|batch| batch.labels.len())
-            .collect();
+        let samples: Vec<u32> = work.batches.iter().map(|batch| batch.samples).collect();
         self.log(format!(
             "lane {idx}: work {samples:?} with {:?}",
             work.exponents

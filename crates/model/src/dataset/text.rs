@@ -135,6 +135,7 @@ impl Tokens {
     }
 
     /// A copy of some of them.
+    #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
         match self {
             Self::Narrow(tokens) => Self::Narrow(tokens[range].to_vec()),

@@ -1,3 +1,5 @@
+//! Graphs as built: shapes, fusions and tied weights.
+
 use std::fmt::Write as _;
 
 use super::*;
