@@ -250,7 +250,8 @@ impl Row<'_> {
             d_gain_rest.copy_from_slice(&d_gain[..d_gain_rest.len()]);
             d_bias_rest.copy_from_slice(&d_bias[..d_bias_rest.len()]);
         }
-        sums.map(|sum| sum.total(isa) / self.x.len() as f32)
+        let width = self.x.len() as f32;
+        [sums[0].total(isa) / width, sums[1].total(isa) / width]
     }
 
     #[inline(always)]
@@ -383,11 +384,7 @@ mod tests {
         };
         let (mut y, mut statistics) = (vec![f32::NAN; x.len()], vec![f32::NAN; rows * 2]);
         forward(path, layer, &x, &mut y, &mut statistics);
-        let mut got = [
-            vec![0.0; width],
-            vec![0.0; width],
-            vec![f32::NAN; x.len()],
-        ];
+        let mut got = [vec![0.0; width], vec![0.0; width], vec![f32::NAN; x.len()]];
         let [d_gain, d_bias, dx] = &mut got;
         let gradients = Gradients {
             gain: d_gain,

@@ -67,7 +67,10 @@ impl Graph {
     /// in order. Where several operations add to the same gradient it is the whole micro-batch: their sums
     /// follow each other.
     pub fn samples_at_once(&self, samples: usize) -> usize {
-        let joins = self.backward.iter().any(|step| step.op.gradients().any(|(_, adds)| adds));
+        let joins = self
+            .backward
+            .iter()
+            .any(|step| step.op.gradients().any(|(_, adds)| adds));
         if joins {
             return samples;
         }
@@ -127,9 +130,11 @@ impl Graph {
             Op::Conv2dBackward { shape, .. } => {
                 (shape.depth() + shape.output.channels) * shape.output.pixels()
             }
-            // Two tiles of scores, and queries, keys, values, their gradients and the output's for one head.
+            // Two blocks of up to 64 rows of scores, and nine matrices of one head, in whole tiles.
             Op::Attention { shape, .. } | Op::AttentionBackward { shape, .. } => {
-                shape.positions * (2 * shape.positions + 8 * shape.head_width)
+                let [positions, width] = [shape.positions, shape.head_width]
+                    .map(|size| size.next_multiple_of(ALIGNMENT));
+                positions.saturating_mul(2 * positions.min(64) + 9 * width + 1)
             }
             _ => 0,
         }
