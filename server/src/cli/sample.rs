@@ -153,8 +153,9 @@ impl Writer {
 
 /// A number from 0 to below 1.
 fn uniform(seed: u64, idx: u32) -> f64 {
-    let [a, b, c, d, e, f, g, h] = seed.to_le_bytes();
-    let key = [[a, b, c, d], [e, f, g, h]].map(u32::from_le_bytes);
+    let bytes = seed.to_le_bytes();
+    let (halves, _) = bytes.as_chunks();
+    let key = [halves[0], halves[1]].map(u32::from_le_bytes);
     f64::from(Noise(key).word(idx)) / 4_294_967_296.0
 }
 

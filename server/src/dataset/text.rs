@@ -292,7 +292,7 @@ mod tests {
         let text = fixture::text(LENGTH);
         let more = format!("{text}x");
         let short: String = text.chars().take(30).collect();
-        let cases: [Case; 6] = [
+        let cases: [Case<'_>; 6] = [
             (&[], &["tale does not exist", "cargo xtask setup"]),
             (
                 &[("a.txt", b"a"), ("b.txt", b"b")],
