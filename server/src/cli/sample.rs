@@ -153,8 +153,10 @@ impl Writer {
 
 /// A number from 0 to below 1.
 fn uniform(seed: u64, idx: u32) -> f64 {
-    let [low, high] = [seed, seed >> 32].map(|half| half as u32);
-    f64::from(Noise([low, high]).word(idx)) / 4_294_967_296.0
+    let bytes = seed.to_le_bytes();
+    let (halves, _) = bytes.as_chunks();
+    let key = [halves[0], halves[1]].map(u32::from_le_bytes);
+    f64::from(Noise(key).word(idx)) / 4_294_967_296.0
 }
 
 /// Draws from probabilities raised to `1 / temperature`; `chance` is between 0 and 1.

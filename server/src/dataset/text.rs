@@ -235,6 +235,9 @@ mod tests {
     /// Characters of the text.
     const LENGTH: usize = 10_000;
 
+    /// Files, and what the message says.
+    type Case<'a> = (&'a [(&'a str, &'a [u8])], &'a [&'a str]);
+
     fn write(folder: &Path, name: &str, bytes: &[u8]) {
         fs::create_dir_all(folder).unwrap();
         fs::write(folder.join(name), bytes).unwrap();
@@ -280,7 +283,8 @@ mod tests {
         let reader = test.reader(run.data.normalization);
         test.read(0..1, &reader, &mut batch);
         let first = text.chars().nth(9_000).unwrap();
-        assert_eq!(batch.inputs[0], f32::from(characters.token(first).unwrap()));
+        let token = characters.token(first).unwrap();
+        assert_eq!(batch.inputs[..1], [f32::from(token)]);
     }
 
     #[test]
@@ -288,7 +292,7 @@ mod tests {
         let text = fixture::text(LENGTH);
         let more = format!("{text}x");
         let short: String = text.chars().take(30).collect();
-        let cases: [(&[(&str, &[u8])], &[&str]); 6] = [
+        let cases: [Case<'_>; 6] = [
             (&[], &["tale does not exist", "cargo xtask setup"]),
             (
                 &[("a.txt", b"a"), ("b.txt", b"b")],
