@@ -49,7 +49,7 @@ pub struct Engine {
     attentions: Vec<Attention>,
     /// For `at_once` samples.
     arena: Arena,
-    /// (max_samples, rows, width).
+    /// (`max_samples`, rows, width).
     predictions: AlignedBuffer,
     gradient: AlignedBuffer,
 }
