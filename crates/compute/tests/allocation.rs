@@ -116,7 +116,8 @@ fn check(input: &[usize], layers: Vec<LayerSpec>) {
     let exponents = vec![10; graph.layout.tensors().len()];
     let (inputs, labels) = (vec![2.0; 8 * features], vec![3; 8 * rows]);
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
-        let mut engine = Engine::with_path(Arc::clone(&graph), path, 8).unwrap();
+        let mut engine =
+            Engine::with_path(Arc::clone(&graph), path, 8).expect("the path is available");
         let mut accumulator = LeaseAccumulator::new(&graph.layout);
         let before = ALLOCATIONS.get();
         for samples in [8, 3, 8] {
@@ -125,14 +126,14 @@ fn check(input: &[usize], layers: Vec<LayerSpec>) {
                 noise: Some(NOISE),
                 ..Batch::labeled(inputs, &labels[..samples * rows])
             };
-            engine.set_params(&params).unwrap();
-            engine.gradient(batch).unwrap();
-            engine.evaluate(batch).unwrap();
-            engine.predict(inputs, samples).unwrap();
+            engine.set_params(&params).expect("parameters that fit");
+            engine.gradient(batch).expect("a batch that fits");
+            engine.evaluate(batch).expect("a batch that fits");
+            engine.predict(inputs, samples).expect("inputs that fit");
             accumulator.reset();
             accumulator
                 .add(engine.gradient_buffer(), &exponents)
-                .unwrap();
+                .expect("exponents that fit");
         }
         assert_eq!(ALLOCATIONS.get() - before, 0, "{path:?}");
     }

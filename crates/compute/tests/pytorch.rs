@@ -105,7 +105,8 @@ fn a_language_model_agrees_with_pytorch() {
 
 /// Loss, gradients and probabilities of the fixture's batch, on every path, within a relative error.
 fn check(fixture: &str, input: &[usize], layers: Vec<LayerSpec>, tolerance: f64) {
-    let fixture: Fixture = serde_json::from_str(fixture).unwrap();
+    let fixture: Fixture =
+        serde_json::from_str(fixture).expect("a fixture as the script writes it");
     let graph = Arc::new(graph::build(&ModelSpec {
         input: input.to_vec(),
         layers,
@@ -114,10 +115,13 @@ fn check(fixture: &str, input: &[usize], layers: Vec<LayerSpec>, tolerance: f64)
     assert_eq!(graph.layout.tensors().len(), fixture.gradients.len());
     let samples = fixture.inputs.len() / graph.input_features();
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
-        let mut engine = Engine::with_path(Arc::clone(&graph), path, samples).unwrap();
-        engine.set_params(&fixture.params).unwrap();
+        let mut engine =
+            Engine::with_path(Arc::clone(&graph), path, samples).expect("the path is available");
+        engine
+            .set_params(&fixture.params)
+            .expect("parameters that fit");
         let batch = Batch::labeled(&fixture.inputs, &fixture.labels);
-        let stats = engine.gradient(batch).unwrap();
+        let stats = engine.gradient(batch).expect("a batch that fits");
         let nats = stats.loss_q20 as f64 / f64::from(1 << 20);
         assert!(
             (nats - fixture.loss_sum).abs() < 1e-5 * fixture.loss_sum,
@@ -132,7 +136,9 @@ fn check(fixture: &str, input: &[usize], layers: Vec<LayerSpec>, tolerance: f64)
                 "{path:?} {name}: relative error {error}"
             );
         }
-        let probabilities = engine.predict(&fixture.inputs, samples).unwrap();
+        let probabilities = engine
+            .predict(&fixture.inputs, samples)
+            .expect("inputs that fit");
         assert!(relative_l2(probabilities, &fixture.probabilities) <= tolerance);
     }
 }
