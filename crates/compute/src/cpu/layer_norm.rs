@@ -55,7 +55,8 @@ pub(crate) fn forward(
     );
 }
 
-/// Writes the gradients, from the forward pass's input and statistics and the gradient of its output.
+/// Writes the gradient of the input and adds to those of gain and bias, from the forward pass's input and
+/// statistics and the gradient of its output.
 pub(crate) fn backward(
     path: Path,
     gain: &[f32],
