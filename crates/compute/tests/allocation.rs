@@ -9,9 +9,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use tabswarm_compute::{Batch, Engine, LeaseAccumulator, Path};
-use tabswarm_model::graph::{self, Activation};
+use tabswarm_model::graph::{self, Activation, Padding};
 use tabswarm_model::noise::NoiseKey;
-use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
+use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -39,7 +39,7 @@ static COUNTING: Counting = Counting;
 #[test]
 fn a_step_after_the_first_takes_no_memory() {
     let layers = vec![LayerSpec::dense(16), LayerSpec::RELU, LayerSpec::dense(10)];
-    check(20, layers);
+    check(&[20], layers);
 }
 
 #[test]
@@ -69,7 +69,34 @@ fn nor_does_one_of_a_language_model() {
         norm,
         LayerSpec::TiedDense { bias: true },
     ];
-    check(5, layers);
+    check(&[5], layers);
+}
+
+#[test]
+fn nor_does_one_of_a_convolutional_network() {
+    let convolution = |channels, stride| LayerSpec::Conv2d {
+        channels,
+        kernel: [3, 3],
+        stride,
+        padding: Padding::Same,
+        groups: 1,
+        bias: true,
+    };
+    let halved = PoolSpec {
+        size: [2, 2],
+        stride: [2, 2],
+    };
+    let layers = vec![
+        convolution(16, [1, 1]),
+        LayerSpec::RELU,
+        LayerSpec::MaxPool(halved),
+        convolution(32, [2, 1]),
+        LayerSpec::RELU,
+        LayerSpec::AvgPool(halved),
+        LayerSpec::Flatten,
+        LayerSpec::dense(10),
+    ];
+    check(&[28, 28, 1], layers);
 }
 
 const NOISE: NoiseKey = NoiseKey {
@@ -78,18 +105,19 @@ const NOISE: NoiseKey = NoiseKey {
     micro_batch: 3,
 };
 
-fn check(features: usize, layers: Vec<LayerSpec>) {
+fn check(input: &[usize], layers: Vec<LayerSpec>) {
     let graph = Arc::new(graph::build(&ModelSpec {
-        input: vec![features],
+        input: input.to_vec(),
         layers,
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
-    let rows = graph.label_rows();
+    let (rows, features) = (graph.label_rows(), graph.input_features());
     let params = vec![0.01; graph.layout.len()];
     let exponents = vec![10; graph.layout.tensors().len()];
     let (inputs, labels) = (vec![2.0; 8 * features], vec![3; 8 * rows]);
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
-        let mut engine = Engine::with_path(Arc::clone(&graph), path, 8).unwrap();
+        let mut engine =
+            Engine::with_path(Arc::clone(&graph), path, 8).expect("the path is available");
         let mut accumulator = LeaseAccumulator::new(&graph.layout);
         let before = ALLOCATIONS.get();
         for samples in [8, 3, 8] {
@@ -98,14 +126,14 @@ fn check(features: usize, layers: Vec<LayerSpec>) {
                 noise: Some(NOISE),
                 ..Batch::labeled(inputs, &labels[..samples * rows])
             };
-            engine.set_params(&params).unwrap();
-            engine.gradient(batch).unwrap();
-            engine.evaluate(batch).unwrap();
-            engine.predict(inputs, samples).unwrap();
+            engine.set_params(&params).expect("parameters that fit");
+            engine.gradient(batch).expect("a batch that fits");
+            engine.evaluate(batch).expect("a batch that fits");
+            engine.predict(inputs, samples).expect("inputs that fit");
             accumulator.reset();
             accumulator
                 .add(engine.gradient_buffer(), &exponents)
-                .unwrap();
+                .expect("exponents that fit");
         }
         assert_eq!(ALLOCATIONS.get() - before, 0, "{path:?}");
     }

@@ -44,9 +44,12 @@ fn batch(case: &Case) -> Batch<'_> {
 /// An engine that has computed the case's gradient, and is made for a few more samples.
 fn engine(case: &Case, path: Path) -> (Engine, BatchStats) {
     let graph = Arc::clone(&case.graph);
-    let mut engine = Engine::with_path(graph, path, case.samples + 3).unwrap();
-    engine.set_params(&case.params).unwrap();
-    let stats = engine.gradient(batch(case)).unwrap();
+    let mut engine =
+        Engine::with_path(graph, path, case.samples + 3).expect("the path is available");
+    engine
+        .set_params(&case.params)
+        .expect("parameters that fit");
+    let stats = engine.gradient(batch(case)).expect("a batch that fits");
     (engine, stats)
 }
 
@@ -89,7 +92,7 @@ fn check(name: &str, case: &Case) {
             let tensor = &tensor.name;
             assert!(error < 1e-5, "{name}: {path:?} {tensor}: error {error}");
         }
-        let alone = engine.evaluate(batch(case)).unwrap();
+        let alone = engine.evaluate(batch(case)).expect("a batch that fits");
         assert!(
             is_near(alone, loss_alone),
             "{name}: {path:?}: {alone:?} {loss_alone}"

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tabswarm_compute::{Batch, Engine, Path};
-use tabswarm_model::graph::{self, Activation};
-use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
+use tabswarm_model::graph::{self, Activation, Padding};
+use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
 /// What every fixture has beside its sizes.
 #[derive(Deserialize)]
@@ -34,7 +34,35 @@ fn a_multilayer_perceptron_agrees_with_pytorch() {
         LayerSpec::RELU,
         LayerSpec::dense(classes),
     ];
-    check(text, inputs, layers, 1e-6);
+    check(text, &[inputs], layers, 1e-6);
+}
+
+#[test]
+fn a_convolutional_network_agrees_with_pytorch() {
+    let convolution = |channels| LayerSpec::Conv2d {
+        channels,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: Padding::Same,
+        groups: 1,
+        bias: true,
+    };
+    let halved = PoolSpec {
+        size: [2, 2],
+        stride: [2, 2],
+    };
+    let layers = vec![
+        convolution(4),
+        LayerSpec::RELU,
+        LayerSpec::MaxPool(halved),
+        convolution(6),
+        LayerSpec::RELU,
+        LayerSpec::MaxPool(halved),
+        LayerSpec::Flatten,
+        LayerSpec::dense(5),
+    ];
+    let text = include_str!("../../../tests/fixtures/cnn.json");
+    check(text, &[8, 8, 1], layers, 1e-6);
 }
 
 #[test]
@@ -72,24 +100,28 @@ fn a_language_model_agrees_with_pytorch() {
         units: vocabulary,
         bias: false,
     });
-    check(text, sizes.positions, layers, 1e-5);
+    check(text, &[sizes.positions], layers, 1e-5);
 }
 
 /// Loss, gradients and probabilities of the fixture's batch, on every path, within a relative error.
-fn check(fixture: &str, inputs: usize, layers: Vec<LayerSpec>, tolerance: f64) {
-    let fixture: Fixture = serde_json::from_str(fixture).unwrap();
+fn check(fixture: &str, input: &[usize], layers: Vec<LayerSpec>, tolerance: f64) {
+    let fixture: Fixture =
+        serde_json::from_str(fixture).expect("a fixture as the script writes it");
     let graph = Arc::new(graph::build(&ModelSpec {
-        input: vec![inputs],
+        input: input.to_vec(),
         layers,
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
     assert_eq!(graph.layout.tensors().len(), fixture.gradients.len());
-    let samples = fixture.inputs.len() / inputs;
+    let samples = fixture.inputs.len() / graph.input_features();
     for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
-        let mut engine = Engine::with_path(Arc::clone(&graph), path, samples).unwrap();
-        engine.set_params(&fixture.params).unwrap();
+        let mut engine =
+            Engine::with_path(Arc::clone(&graph), path, samples).expect("the path is available");
+        engine
+            .set_params(&fixture.params)
+            .expect("parameters that fit");
         let batch = Batch::labeled(&fixture.inputs, &fixture.labels);
-        let stats = engine.gradient(batch).unwrap();
+        let stats = engine.gradient(batch).expect("a batch that fits");
         let nats = stats.loss_q20 as f64 / f64::from(1 << 20);
         assert!(
             (nats - fixture.loss_sum).abs() < 1e-5 * fixture.loss_sum,
@@ -104,7 +136,9 @@ fn check(fixture: &str, inputs: usize, layers: Vec<LayerSpec>, tolerance: f64) {
                 "{path:?} {name}: relative error {error}"
             );
         }
-        let probabilities = engine.predict(&fixture.inputs, samples).unwrap();
+        let probabilities = engine
+            .predict(&fixture.inputs, samples)
+            .expect("inputs that fit");
         assert!(relative_l2(probabilities, &fixture.probabilities) <= tolerance);
     }
 }

@@ -126,6 +126,7 @@ impl<'a> Reads<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "values that were just written")]
 mod tests {
     use super::*;
     use tabswarm_model::graph::build;

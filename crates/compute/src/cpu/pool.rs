@@ -40,7 +40,10 @@ pub(crate) fn max_backward(
     let features = shape.output.features();
     let grads = grad_output.chunks_exact(features);
     let grads = grads.zip(choice.chunks_exact(features));
-    for (to, (image, choices)) in grad_input.chunks_exact_mut(shape.input.features()).zip(grads) {
+    for (to, (image, choices)) in grad_input
+        .chunks_exact_mut(shape.input.features())
+        .zip(grads)
+    {
         to.fill(0.0);
         let to = ToChosen { sums: to, choices };
         isa::run(path, Pool { shape, image, to });
@@ -64,7 +67,10 @@ pub(crate) fn average_backward(
     grad_input: &mut [f32],
 ) {
     let grads = grad_output.chunks_exact(shape.output.features());
-    for (sums, image) in grad_input.chunks_exact_mut(shape.input.features()).zip(grads) {
+    for (sums, image) in grad_input
+        .chunks_exact_mut(shape.input.features())
+        .zip(grads)
+    {
         sums.fill(0.0);
         let to = ToAll { sums };
         isa::run(path, Pool { shape, image, to });

@@ -98,7 +98,7 @@ fn tokens(graph: &Graph, inputs: &[f32]) -> Result<(), ComputeError> {
     };
     let limit = vocabulary as f32;
     // Not a number and infinity are not equal to their whole part, or not below the limit.
-    let is_token = |&x: &f32| (0.0..limit).contains(&x) && libm::truncf(x) == x;
+    let is_token = |&x: &f32| (0.0..limit).contains(&x) && libm::truncf(x).to_bits() == x.to_bits();
     match inputs.iter().position(|x| !is_token(x)) {
         Some(at) => Err(ComputeError::Token {
             sample: at / graph.input_features(),

@@ -14,8 +14,8 @@ pub(super) enum Kernel {
     Stateless,
     Dense(dense::Forward),
     DenseBackward(dense::Backward),
-    Conv2d(conv::Forward),
-    Conv2dBackward(conv::Backward),
+    Conv2d(Box<conv::Forward>),
+    Conv2dBackward(Box<conv::Backward>),
 }
 
 impl Kernel {
@@ -30,10 +30,13 @@ impl Kernel {
                 let shape = dense_shape(graph, weight);
                 Self::DenseBackward(dense::Backward::new(gemm, shape, grad_input.is_some()))
             }
-            Op::Conv2d { shape, .. } => Self::Conv2d(conv::Forward::new(gemm, shape)),
+            Op::Conv2d { shape, .. } => Self::Conv2d(Box::new(conv::Forward::new(gemm, shape))),
             Op::Conv2dBackward {
                 shape, grad_input, ..
-            } => Self::Conv2dBackward(conv::Backward::new(gemm, shape, grad_input.is_some())),
+            } => {
+                let kernel = conv::Backward::new(gemm, shape, grad_input.is_some());
+                Self::Conv2dBackward(Box::new(kernel))
+            }
             _ => Self::Stateless,
         }
     }

@@ -5,6 +5,8 @@ mod kernel;
 mod params;
 mod run;
 mod sequence;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ pub struct Engine {
     attentions: Vec<Attention>,
     /// For `at_once` samples.
     arena: Arena,
-    /// (max_samples, rows, width).
+    /// (`max_samples`, rows, width).
     predictions: AlignedBuffer,
     gradient: AlignedBuffer,
 }
@@ -75,9 +77,19 @@ impl Engine {
         path: Path,
         max_samples: usize,
     ) -> Result<Self, ComputeError> {
+        let at_once = graph.samples_at_once(max_samples);
+        Self::with_groups(graph, path, max_samples, at_once)
+    }
+
+    /// An engine in which up to `at_once` samples go through the graph together.
+    fn with_groups(
+        graph: Arc<Graph>,
+        path: Path,
+        max_samples: usize,
+        at_once: usize,
+    ) -> Result<Self, ComputeError> {
         let class = path.class();
         let mut gemm = Gemm::new(path).ok_or(ComputeError::ClassUnavailable { class })?;
-        let at_once = graph.samples_at_once(max_samples);
         let mut kernels = |steps: &[Step]| -> Vec<Kernel> {
             let kernel = |step: &Step| Kernel::new(&graph, &step.op, &mut gemm);
             steps.iter().map(kernel).collect()

@@ -161,7 +161,13 @@ impl Lane<'_> {
                 grad_input,
             } => {
                 let (reads, grad_input) = self.buffers.split_one(grad_input);
-                pool::max_backward(self.path, shape, reads.at(choice), reads.at(grad_output), grad_input);
+                pool::max_backward(
+                    self.path,
+                    shape,
+                    reads.at(choice),
+                    reads.at(grad_output),
+                    grad_input,
+                );
             }
             Op::AvgPool {
                 shape,

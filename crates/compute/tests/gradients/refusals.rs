@@ -14,9 +14,11 @@ fn small() -> Case {
 }
 
 fn ready(case: &Case, max_samples: usize) -> Engine {
-    let mut engine =
-        Engine::with_path(Arc::clone(&case.graph), Path::Generic, max_samples).unwrap();
-    engine.set_params(&case.params).unwrap();
+    let mut engine = Engine::with_path(Arc::clone(&case.graph), Path::Generic, max_samples)
+        .expect("the generic path runs everywhere");
+    engine
+        .set_params(&case.params)
+        .expect("parameters that fit");
     engine
 }
 

@@ -62,7 +62,6 @@ impl Frame {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "copies are exact")]
 mod tests {
     use super::*;
 

@@ -79,7 +79,7 @@ pub(crate) enum Right<'a> {
 
 impl Right<'_> {
     /// The part from depth `first` on.
-    fn from_depth(self, first: usize) -> Self {
+    fn starting_at(self, first: usize) -> Self {
         match self {
             Self::RowMajor { values, stride } => Self::RowMajor {
                 values: &values[first * stride..],
@@ -202,7 +202,7 @@ impl Gemm {
         for first in (0..depth).step_by(DEPTH_BLOCK) {
             let depth = DEPTH_BLOCK.min(depth - first);
             let packed = &mut packed_right[..cols.next_multiple_of(inner.nr) * depth];
-            pack_right(*inner, packed, right.from_depth(first), depth, cols);
+            pack_right(*inner, packed, right.starting_at(first), depth, cols);
             let panels = PanelBlock {
                 values: packed,
                 step: depth * inner.nr,

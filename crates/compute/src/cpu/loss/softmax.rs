@@ -142,7 +142,14 @@ mod tests {
         grad: &mut [f32],
     ) -> Result<BatchStats, ComputeError> {
         let loss = loss(rows, logits.len() / labels.len());
-        of_classes(Path::Generic, start(&loss), Pass::Backward, logits, labels, grad)
+        of_classes(
+            Path::Generic,
+            start(&loss),
+            Pass::Backward,
+            logits,
+            labels,
+            grad,
+        )
     }
 
     #[test]
