@@ -1,7 +1,6 @@
 //! From a worker's bytes to what the coordinator's thread is told. Everything that costs time is done here,
 //! on the socket's task.
 
-
 use tabswarm_coordinator::{ConnectionId, Payload, ReceivedUpdate};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::{MAX_LEASE_MICRO_BATCHES, MICRO_BATCH_LIMIT};
