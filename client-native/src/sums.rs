@@ -180,7 +180,7 @@ mod tests {
     fn pool(codec: Codec) -> SumsPool {
         let model = ModelSpec {
             input: vec![1],
-            layers: vec![LayerSpec::Dense { units: 2 }],
+            layers: vec![LayerSpec::dense(2)],
             loss: LossSpec::SoftmaxCrossEntropy,
         };
         SumsPool::new(codec, Arc::new(graph::build(&model)), 2)

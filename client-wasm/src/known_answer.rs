@@ -45,9 +45,9 @@ pub fn bench(arithmetic_class: &str, micro_batch: u32, millis: u32) -> Result<f6
     let graph = Arc::new(graph::build(&ModelSpec {
         input: vec![784],
         layers: vec![
-            LayerSpec::Dense { units: 128 },
-            LayerSpec::Relu,
-            LayerSpec::Dense { units: 10 },
+            LayerSpec::dense(128),
+            LayerSpec::RELU,
+            LayerSpec::dense(10),
         ],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));

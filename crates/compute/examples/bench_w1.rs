@@ -20,11 +20,7 @@ const SAMPLES_PER_ROUND: usize = 1_024;
 fn main() -> Result<(), ComputeError> {
     let graph = Arc::new(graph::build(&ModelSpec {
         input: vec![784],
-        layers: vec![
-            LayerSpec::Dense { units: 128 },
-            LayerSpec::Relu,
-            LayerSpec::Dense { units: 10 },
-        ],
+        layers: vec![LayerSpec::dense(128), LayerSpec::RELU, LayerSpec::dense(10)],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
     println!(

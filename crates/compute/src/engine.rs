@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tabswarm_model::graph::{Loss, Op};
+use tabswarm_model::graph::{Activation, BufferId, LossKind, Op};
 use tabswarm_model::layout::TensorId;
 use tabswarm_model::{ArithmeticClass, Graph};
 
@@ -57,18 +57,20 @@ impl Engine {
     ) -> Result<Self, ComputeError> {
         let class = path.class();
         let gemm = Gemm::new(path).ok_or(ComputeError::ClassUnavailable { class })?;
+        check_supported(&graph)?;
         let mut dense: Vec<Option<Dense>> = graph.layout.tensors().iter().map(|_| None).collect();
-        for op in &graph.forward {
+        for step in &graph.forward {
             if let Op::Dense {
                 weight,
                 input,
                 output,
                 ..
-            } = op
+            } = &step.op
             {
+                let weight = &weight.tensor;
                 let (inputs, outputs) = (graph.features(*input), graph.features(*output));
-                let needs_grad = graph.backward.iter().any(|op| {
-                    matches!(op, Op::DenseBackward { weight: w, grad_input: Some(_), .. } if w == weight)
+                let needs_grad = graph.backward.iter().any(|step| {
+                    matches!(&step.op, Op::DenseBackward { weight: w, grad_input: Some(_), .. } if w.tensor == *weight)
                 });
                 dense[weight.0] = Some(Dense::new(&gemm, inputs, outputs, needs_grad, max_samples));
             }
@@ -108,11 +110,16 @@ impl Engine {
             });
         }
         check_finite(&self.graph, params)?;
-        for op in &self.graph.forward {
-            if let Op::Dense { weight, bias, .. } = op {
-                let weights = &params[layout.tensor(*weight).range()];
+        for step in &self.graph.forward {
+            if let Op::Dense {
+                weight,
+                bias: Some(bias),
+                ..
+            } = &step.op
+            {
+                let weights = &params[layout.tensor(weight.tensor).range()];
                 let biases = &params[layout.tensor(*bias).range()];
-                dense_at(&mut self.dense, *weight).set_params(&self.gemm, weights, biases);
+                dense_at(&mut self.dense, weight.tensor).set_params(&self.gemm, weights, biases);
             }
         }
         self.has_params = true;
@@ -157,10 +164,7 @@ impl Engine {
     pub fn predict(&mut self, inputs: &[f32], samples: usize) -> Result<&[f32], ComputeError> {
         let samples = self.check(inputs, samples)?;
         self.run_forward(inputs, samples);
-        let Loss::SoftmaxCrossEntropy {
-            logits,
-            grad_logits,
-        } = self.graph.loss;
+        let (logits, grad_logits) = self.loss_buffers();
         let finite = self
             .buffers
             .write(grad_logits, samples, |buffers, probabilities| {
@@ -173,6 +177,10 @@ impl Engine {
             return Err(ComputeError::NonFinite { tensor });
         }
         Ok(self.buffers.stored(grad_logits, samples))
+    }
+
+    fn loss_buffers(&self) -> (BufferId, BufferId) {
+        (self.graph.loss.prediction, self.graph.loss.grad)
     }
 
     fn check(&self, inputs: &[f32], samples: usize) -> Result<usize, ComputeError> {
@@ -222,8 +230,8 @@ impl Engine {
             buffers,
             ..
         } = self;
-        for op in &graph.forward {
-            match *op {
+        for step in &graph.forward {
+            match step.op {
                 Op::Dense {
                     weight,
                     input,
@@ -233,15 +241,15 @@ impl Engine {
                 } => {
                     buffers.write(output, samples, |buffers, to| {
                         let from = buffers.read(input, inputs, samples);
-                        dense_at(dense, weight).forward(gemm, from, to, activation);
+                        dense_at(dense, weight.tensor).forward(gemm, from, to, activation);
                     });
                 }
-                Op::Relu { input, output } => buffers.write(output, samples, |buffers, to| {
-                    relu::forward(buffers.read(input, inputs, samples), to);
-                }),
-                Op::DenseBackward { .. } | Op::ReluBackward { .. } => {
-                    unreachable!("{op:?} is not a forward operation")
+                Op::Activate { input, output, .. } => {
+                    buffers.write(output, samples, |buffers, to| {
+                        relu::forward(buffers.read(input, inputs, samples), to);
+                    });
                 }
+                op => unreachable!("{} was refused in `new`", op.name()),
             }
         }
     }
@@ -251,10 +259,7 @@ impl Engine {
         batch: Batch<'_>,
         kernel: softmax_cross_entropy::Kernel,
     ) -> Result<BatchStats, ComputeError> {
-        let Loss::SoftmaxCrossEntropy {
-            logits,
-            grad_logits,
-        } = self.graph.loss;
+        let (logits, grad_logits) = self.loss_buffers();
         let (samples, classes) = (batch.labels.len(), self.graph.classes);
         self.buffers.write(grad_logits, samples, |buffers, grad| {
             kernel(
@@ -275,20 +280,21 @@ impl Engine {
             gradient,
             ..
         } = self;
-        for op in &graph.backward {
-            match *op {
+        for step in &graph.backward {
+            match step.op {
                 Op::DenseBackward {
                     weight,
-                    bias,
+                    bias: Some(bias),
                     input,
                     grad_output,
                     grad_input,
+                    ..
                 } => {
-                    let tensors = [weight, bias].map(|id| graph.layout.tensor(id).range());
+                    let tensors = [weight.tensor, bias].map(|id| graph.layout.tensor(id).range());
                     let [weight_grad, bias_grad] = gradient
                         .get_disjoint_mut(tensors)
                         .expect("tensors do not overlap");
-                    let layer = dense_at(dense, weight);
+                    let layer = dense_at(dense, weight.tensor);
                     let from = buffers.read(input, inputs, samples);
                     let grad = buffers.read(grad_output, inputs, samples);
                     layer.backward_params(gemm, from, grad, (weight_grad, bias_grad));
@@ -299,15 +305,45 @@ impl Engine {
                         });
                     }
                 }
-                Op::ReluBackward { output, grad } => buffers.write(grad, samples, |buffers, to| {
-                    relu::backward(buffers.read(output, inputs, samples), to);
-                }),
-                Op::Dense { .. } | Op::Relu { .. } => {
-                    unreachable!("{op:?} is not a backward operation")
+                Op::ActivationBackward { saved, grad, .. } => {
+                    buffers.write(grad, samples, |buffers, to| {
+                        relu::backward(buffers.read(saved, inputs, samples), to);
+                    });
                 }
+                op => unreachable!("{} was refused in `new`", op.name()),
             }
         }
     }
+}
+
+/// Refuses what there is no kernel for.
+fn check_supported(graph: &Graph) -> Result<(), ComputeError> {
+    let relu_at_most = |activation| matches!(activation, Activation::Identity | Activation::Relu);
+    for step in graph.forward.iter().chain(&graph.backward) {
+        let supported = match step.op {
+            Op::Dense {
+                weight,
+                bias,
+                rows,
+                activation,
+                ..
+            } => !weight.transposed && bias.is_some() && rows == 1 && relu_at_most(activation),
+            Op::DenseBackward { adds, .. } => !adds,
+            Op::Activate { activation, .. } | Op::ActivationBackward { activation, .. } => {
+                relu_at_most(activation)
+            }
+            _ => false,
+        };
+        if !supported {
+            let op = step.op.name();
+            return Err(ComputeError::Unsupported { op });
+        }
+    }
+    let loss = graph.loss;
+    if loss.kind != LossKind::SoftmaxCrossEntropy || loss.rows != 1 {
+        return Err(ComputeError::Unsupported { op: "loss" });
+    }
+    Ok(())
 }
 
 fn dense_at(dense: &mut [Option<Dense>], weight: TensorId) -> &mut Dense {

@@ -15,6 +15,12 @@ pub enum ComputeError {
         /// The class asked for.
         class: ArithmeticClass,
     },
+    /// The graph has an operation, or a variant of one, that this engine has no kernel for.
+    #[error("this engine cannot compute the operation {op}; use another backend or other layers")]
+    Unsupported {
+        /// Name of the operation.
+        op: &'static str,
+    },
     /// The engine was made for smaller batches.
     #[error("a batch of {samples} samples does not fit an engine made for {max_samples}")]
     TooManySamples {

@@ -95,9 +95,9 @@ fn network(inputs: usize, hidden: usize, classes: usize) -> Graph {
     graph::build(&ModelSpec {
         input: vec![inputs],
         layers: vec![
-            LayerSpec::Dense { units: hidden },
-            LayerSpec::Relu,
-            LayerSpec::Dense { units: classes },
+            LayerSpec::dense(hidden),
+            LayerSpec::RELU,
+            LayerSpec::dense(classes),
         ],
         loss: LossSpec::SoftmaxCrossEntropy,
     })

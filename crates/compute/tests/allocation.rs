@@ -39,11 +39,7 @@ static COUNTING: Counting = Counting;
 fn a_step_after_the_first_takes_no_memory() {
     let graph = Arc::new(graph::build(&ModelSpec {
         input: vec![20],
-        layers: vec![
-            LayerSpec::Dense { units: 16 },
-            LayerSpec::Relu,
-            LayerSpec::Dense { units: 10 },
-        ],
+        layers: vec![LayerSpec::dense(16), LayerSpec::RELU, LayerSpec::dense(10)],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));
     let params = vec![0.01; graph.layout.len()];

@@ -27,9 +27,9 @@ fn loss_gradients_and_probabilities_agree_with_pytorch() {
     let graph = Arc::new(graph::build(&ModelSpec {
         input: vec![inputs],
         layers: vec![
-            LayerSpec::Dense { units: hidden },
-            LayerSpec::Relu,
-            LayerSpec::Dense { units: classes },
+            LayerSpec::dense(hidden),
+            LayerSpec::RELU,
+            LayerSpec::dense(classes),
         ],
         loss: LossSpec::SoftmaxCrossEntropy,
     }));

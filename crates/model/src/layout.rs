@@ -12,6 +12,11 @@ pub enum Init {
         /// Half width of the interval.
         bound: f32,
     },
+    /// Normal with mean 0.
+    Normal {
+        /// Standard deviation.
+        std: f32,
+    },
     /// All zero.
     Zero,
     /// All one.

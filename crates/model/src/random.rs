@@ -5,6 +5,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use crate::rounding::narrow;
+
 /// A stream of random numbers for one purpose.
 pub(crate) struct Stream(ChaCha8Rng);
 
@@ -22,6 +24,14 @@ impl Stream {
     pub(crate) fn unit_f32(&mut self) -> f32 {
         const SCALE: f32 = 1.0 / 16_777_216.0;
         (self.0.next_u32() >> 8) as f32 * SCALE
+    }
+
+    /// Standard normal (Box and Muller), from two words; `libm` gives the same bits everywhere.
+    pub(crate) fn normal_f32(&mut self) -> f32 {
+        // From (0, 1], so that the logarithm is finite.
+        let radius = f64::from(1.0 - self.unit_f32());
+        let angle = f64::from(self.unit_f32()) * std::f64::consts::TAU;
+        narrow(libm::sqrt(-2.0 * libm::log(radius)) * libm::cos(angle))
     }
 
     /// Uniform on `0..bound` without bias (Lemire, "Fast random integer generation in an interval", 2019).

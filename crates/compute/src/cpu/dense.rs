@@ -64,6 +64,7 @@ impl Dense {
             match activation {
                 Activation::Identity => values.for_each(|(y, b)| *y += b),
                 Activation::Relu => values.for_each(|(y, b)| *y = rectify(*y + b)),
+                other => unreachable!("{other:?} is refused when the engine is made"),
             }
         }
     }

@@ -2,13 +2,26 @@
 //!
 //! The graph is a list of forward operations, one loss, and a list of backward operations over planned
 //! buffers. Backends walk the lists in order; they never look at layers. A new layer is a new variant of
-//! [`Op`] here, its case in [`build`], and one kernel per backend.
+//! [`Op`], its case in [`build`], and one kernel per backend. [`op`] has the exact arithmetic.
+//!
+//! Samples are stored flat and row-major, images with their channels last, sequences as (positions, width).
+//! Tokens travel as whole numbers in the input buffer.
 
+mod access;
 mod build;
+pub mod op;
+mod plan;
+pub mod shape;
+mod work;
 
+pub use access::Access;
 pub use build::build;
+pub use op::{Activation, DenseWeight, Loss, LossKind, Op, Targets};
+pub use plan::{MemoryEstimate, Plan};
+pub use shape::Padding;
+pub use work::Work;
 
-use crate::layout::{Layout, TensorId};
+use crate::layout::Layout;
 
 /// Index of a buffer in [`Graph::buffers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,71 +36,28 @@ pub struct BufferSpec {
     pub features: usize,
 }
 
-/// Activation applied by a forward operation to its own output before storing it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Store the value as it is.
-    Identity,
-    /// `max(x, 0)`.
-    Relu,
-}
-
-/// One operation over buffers and parameter tensors.
+/// A layer of the model as the graph has it; layers within a residual block follow the block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
-    /// `output = activation(input · weight + bias)`: (n, in) · (in, out) + (out).
-    Dense {
-        /// `[in, out]`.
-        weight: TensorId,
-        /// `[out]`.
-        bias: TensorId,
-        /// (n, in).
-        input: BufferId,
-        /// (n, out).
-        output: BufferId,
-        /// Applied after the bias.
-        activation: Activation,
-    },
-    /// Writes the gradients of a dense layer; `grad_output` is the gradient *before* the activation.
-    /// `d weight = inputᵀ · grad_output`, `d bias = Σ_n grad_output`, `grad_input = grad_output · weightᵀ`.
-    DenseBackward {
-        /// `[in, out]`.
-        weight: TensorId,
-        /// `[out]`.
-        bias: TensorId,
-        /// (n, in), as it was in the forward pass.
-        input: BufferId,
-        /// (n, out).
-        grad_output: BufferId,
-        /// (n, in); none where nothing before needs it.
-        grad_input: Option<BufferId>,
-    },
-    /// `output = max(input, 0)`.
-    Relu {
-        /// (n, features).
-        input: BufferId,
-        /// (n, features).
-        output: BufferId,
-    },
-    /// In place: `grad = 0` wherever the forward `output` is not positive.
-    ReluBackward {
-        /// (n, features), as stored by the forward pass.
-        output: BufferId,
-        /// (n, features).
-        grad: BufferId,
-    },
+pub struct LayerInfo {
+    /// Key path in the run file, such as `layers[2].layers[0]`.
+    pub path: String,
+    /// The kind in the run file.
+    pub kind: &'static str,
+    /// Shape of its output for one sample.
+    pub output_shape: Vec<usize>,
+    /// Parameters of its own; not those of the layers within, nor those shared with an earlier layer.
+    pub parameters: usize,
+    /// Number of residual blocks around it.
+    pub depth: usize,
 }
 
-/// The loss at the end of the forward pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// `-ln softmax(logits)[label]` in nats, summed over samples; `grad_logits = softmax - onehot`.
-    SoftmaxCrossEntropy {
-        /// (n, classes).
-        logits: BufferId,
-        /// (n, classes).
-        grad_logits: BufferId,
-    },
+/// An operation of a graph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// What is computed.
+    pub op: Op,
+    /// Index in [`Graph::layers`] of the layer that it is a part of.
+    pub layer: usize,
 }
 
 /// A complete training graph.
@@ -97,16 +67,20 @@ pub struct Graph {
     pub input_shape: Vec<usize>,
     /// The buffer that receives the input samples, (n, product of `input_shape`).
     pub input: BufferId,
+    /// The input holds tokens, whole numbers below this; none where it holds values.
+    pub vocabulary: Option<usize>,
     /// Number of classes: labels are below it.
     pub classes: usize,
     /// All buffers.
     pub buffers: Vec<BufferSpec>,
+    /// The layers, for reports and profiles.
+    pub layers: Vec<LayerInfo>,
     /// Forward operations in order.
-    pub forward: Vec<Op>,
+    pub forward: Vec<Step>,
     /// The loss.
     pub loss: Loss,
-    /// Backward operations in order; each parameter's gradient is written exactly once.
-    pub backward: Vec<Op>,
+    /// Backward operations in order.
+    pub backward: Vec<Step>,
     /// Parameters.
     pub layout: Layout,
 }
@@ -122,20 +96,14 @@ impl Graph {
         self.buffers[id.0].features
     }
 
-    /// Floating-point operations (multiplications and additions) of forward and backward pass per sample.
-    pub fn flops_per_sample(&self) -> u64 {
-        let of = |op: &Op| -> u64 {
-            match op {
-                Op::Dense { weight, .. } => 2 * self.layout.tensor(*weight).len as u64,
-                Op::DenseBackward {
-                    weight, grad_input, ..
-                } => {
-                    let products = if grad_input.is_some() { 2 } else { 1 };
-                    2 * products * self.layout.tensor(*weight).len as u64
-                }
-                Op::Relu { .. } | Op::ReluBackward { .. } => 0,
-            }
-        };
-        self.forward.iter().chain(&self.backward).map(of).sum()
+    /// Labels (or rows of target values) of a sample: 1, or one for each position of a sequence.
+    pub fn label_rows(&self) -> usize {
+        self.loss.rows
+    }
+
+    /// Whether gradients depend on a [`NoiseKey`](crate::noise::NoiseKey).
+    pub fn needs_noise(&self) -> bool {
+        let is_dropout = |step: &Step| matches!(step.op, Op::Dropout { .. });
+        self.forward.iter().any(is_dropout)
     }
 }

@@ -4,6 +4,7 @@
 //! each with its place and a remedy. A run travels to workers as the canonical JSON of its raw form.
 
 mod raw;
+mod spec;
 mod validate;
 
 #[cfg(all(test, feature = "toml"))]
@@ -12,6 +13,8 @@ mod tests;
 use std::fmt;
 
 use thiserror::Error;
+
+pub use spec::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
 use crate::graph::{self, Graph};
 use crate::optim::OptimizerSpec;
@@ -23,6 +26,14 @@ pub const MAX_PARAMETERS: usize = 64 << 20;
 pub const MAX_FEATURES: usize = 1 << 20;
 /// Largest number of layers of a model.
 pub const MAX_LAYERS: usize = 1_000;
+/// Largest number of residual blocks within each other.
+pub const MAX_DEPTH: usize = 8;
+/// Largest number of positions of a sequence.
+pub const MAX_CONTEXT: usize = 4_096;
+/// Largest height or width of a kernel or window, and of its stride.
+pub const MAX_WINDOW: usize = 1_024;
+/// Largest memory of one lane in bytes, as estimated: half of what a tab can have at all.
+pub const MAX_LANE_BYTES: usize = 2_000_000_000;
 /// Largest number of samples of a micro-batch.
 pub const MAX_MICRO_BATCH: u32 = 4_096;
 /// Largest number of micro-batches of a step.
@@ -49,38 +60,6 @@ impl ArithmeticClass {
     }
 }
 
-/// One layer of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LayerSpec {
-    /// Makes one axis of all.
-    Flatten,
-    /// Fully connected, with bias.
-    Dense {
-        /// Number of outputs.
-        units: usize,
-    },
-    /// Rectified linear unit.
-    Relu,
-}
-
-/// The loss that is minimized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LossSpec {
-    /// Softmax cross-entropy against class indices.
-    SoftmaxCrossEntropy,
-}
-
-/// A validated model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelSpec {
-    /// Shape of one sample.
-    pub input: Vec<usize>,
-    /// Layers in order.
-    pub layers: Vec<LayerSpec>,
-    /// The loss.
-    pub loss: LossSpec,
-}
-
 /// How stored bytes become input values: `(byte / 255 - mean) / std`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
@@ -97,12 +76,28 @@ impl Normalization {
     }
 }
 
+/// What the samples are made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DataFormat {
+    /// The files of MNIST: images of bytes, each with a class.
+    Idx,
+    /// A text, cut into sequences of characters; each character's label is the next one.
+    Characters {
+        /// Characters of a sequence.
+        context: usize,
+        /// Share of the text, at its end, that is kept for evaluation.
+        validation: f64,
+    },
+}
+
 /// Where the samples come from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataSpec {
-    /// Folder of the data set below the server's data set directory.
+    /// Folder or file of the data set below the server's data set directory.
     pub path: String,
-    /// How bytes become values.
+    /// What the samples are made of.
+    pub format: DataFormat,
+    /// How bytes become values; not for text, whose tokens stay whole numbers.
     pub normalization: Normalization,
     /// Samples are shuffled within windows of about so many; none shuffles the whole set at once.
     pub shuffle_window: Option<u32>,

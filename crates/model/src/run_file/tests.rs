@@ -5,6 +5,7 @@ mod mistakes;
 use expect_test::expect;
 
 use super::*;
+use crate::graph::Padding;
 use crate::optim::Rule;
 use crate::schedule::Decay;
 
@@ -66,13 +67,83 @@ every_steps = 400
 keep = 5
 "#;
 
+/// A model on text, with every kind of layer that works on sequences.
+const TEXT: &str = r#"
+name = "text"
+seed = 7
+
+[data]
+format = "text"
+path = "book/data.txt"
+vocabulary = "characters"
+context = 8
+validation = 0.25
+
+[model]
+input = [8]
+layers = [
+    { kind = "embedding", vocabulary = 20, width = 12 },
+    { kind = "positional_embedding" },
+    { kind = "residual", layers = [
+        { kind = "layer_norm", epsilon = 1e-6 },
+        { kind = "attention", heads = 3, causal = false },
+        { kind = "dropout", rate = 0.1 },
+    ] },
+    { kind = "tied_dense", bias = true },
+]
+loss = "softmax_cross_entropy"
+
+[train]
+epochs = 1
+micro_batch = 4
+global_batch = 8
+
+[optimizer]
+kind = "sgd"
+learning_rate = 0.1
+"#;
+
+/// A model on images, with every kind of layer that works on them.
+const IMAGES: &str = r#"
+name = "images"
+seed = 7
+
+[data]
+format = "idx"
+path = "images"
+
+[model]
+input = [9, 8, 2]
+layers = [
+    { kind = "conv2d", channels = 4, kernel = [3, 2], stride = [1, 2], padding = "same", groups = 2, bias = false },
+    { kind = "gelu" },
+    { kind = "max_pool", size = 2 },
+    { kind = "sigmoid" },
+    { kind = "avg_pool", size = [1, 2], stride = 1 },
+    { kind = "conv2d", channels = 3, kernel = 3, padding = 1 },
+    { kind = "tanh" },
+    { kind = "flatten" },
+    { kind = "dense", units = 5, bias = false },
+]
+loss = "mse"
+
+[train]
+epochs = 1
+micro_batch = 4
+global_batch = 8
+
+[optimizer]
+kind = "sgd"
+learning_rate = 0.1
+"#;
+
 fn edited(from: &str, to: &str) -> String {
-    assert_eq!(
-        VALID.matches(from).count(),
-        1,
-        "{from:?} must be there once"
-    );
-    VALID.replace(from, to)
+    edited_in(VALID, from, to)
+}
+
+fn edited_in(text: &str, from: &str, to: &str) -> String {
+    assert_eq!(text.matches(from).count(), 1, "{from:?} must be there once");
+    text.replace(from, to)
 }
 
 fn good(from: &str, to: &str) -> Run {
@@ -100,7 +171,7 @@ fn every_key_is_taken_over() {
         (run.model.input.as_slice(), run.model.layers.len()),
         (&[28, 28, 1][..], 4)
     );
-    assert_eq!(run.model.layers[1], LayerSpec::Dense { units: 128 });
+    assert_eq!(run.model.layers[1], LayerSpec::dense(128));
     assert_eq!(
         (run.epochs, run.micro_batch, run.global_batch),
         (10, 32, 128)
@@ -248,7 +319,7 @@ fn all_decays_are_read() {
 
 #[test]
 fn canonical_json_keeps_everything_and_is_stable() {
-    for text in [VALID, SHORT] {
+    for text in [VALID, SHORT, TEXT, IMAGES] {
         let run = Run::from_toml(text).unwrap();
         let json = run.to_json();
         let again = Run::from_json(&json).unwrap();
@@ -256,6 +327,69 @@ fn canonical_json_keeps_everything_and_is_stable() {
         assert_eq!(again.to_json(), json);
     }
     expect![[r#"{"name":"short","title":"","description":"","seed":1,"data":{"format":"idx","path":"mnist","normalize":{"mean":0.0,"std":1.0}},"model":{"input":[4],"layers":[{"kind":"dense","units":2}],"loss":"softmax_cross_entropy"},"train":{"epochs":1,"micro_batch":8,"global_batch":8},"optimizer":{"kind":"sgd","learning_rate":0.1,"weight_decay":0.0},"schedule":{"decay":{"kind":"constant"},"warmup_steps":0},"sync":{"mode":"sync","lease_target_ms":1000},"numeric":{"reproducible":true,"class":"portable","codec":"exact"},"evaluation":{"every_steps":100},"snapshot":{"every_steps":500,"keep":3}}"#]].assert_eq(&Run::from_toml(SHORT).unwrap().to_json());
+}
+
+#[test]
+fn all_layers_are_taken_over() {
+    let lines = |run: &Run| {
+        let layers = run.model.layers.iter();
+        let lines: Vec<String> = layers.map(|layer| format!("{layer:?}")).collect();
+        lines.join("\n")
+    };
+    let run = Run::from_toml(TEXT).unwrap();
+    let format = DataFormat::Characters {
+        context: 8,
+        validation: 0.25,
+    };
+    assert_eq!(run.data.format, format);
+    expect![[r"
+        Embedding { vocabulary: 20, width: 12 }
+        PositionalEmbedding
+        Residual { layers: [LayerNorm { epsilon: 1e-6 }, Attention { heads: 3, causal: false }, Dropout { rate: 0.1 }] }
+        TiedDense { bias: true }"]].assert_eq(&lines(&run));
+    let run = Run::from_toml(IMAGES).unwrap();
+    assert_eq!(run.model.loss, LossSpec::MeanSquaredErrorOfClasses);
+    expect![[r"
+        Conv2d { channels: 4, kernel: [3, 2], stride: [1, 2], padding: Same, groups: 2, bias: false }
+        Activation(Gelu)
+        MaxPool(PoolSpec { size: [2, 2], stride: [2, 2] })
+        Activation(Sigmoid)
+        AvgPool(PoolSpec { size: [1, 2], stride: [1, 1] })
+        Conv2d { channels: 3, kernel: [3, 3], stride: [1, 1], padding: Pixels(1), groups: 1, bias: true }
+        Activation(Tanh)
+        Flatten
+        Dense { units: 5, bias: false }"]].assert_eq(&lines(&run));
+}
+
+#[test]
+fn layers_have_defaults() {
+    let from = "{ kind = \"conv2d\", channels = 3, kernel = 3, padding = 1 }";
+    let to = "{ kind = \"conv2d\", channels = 3, kernel = [2, 1] }";
+    let run = Run::from_toml(&edited_in(IMAGES, from, to)).unwrap();
+    let conv = LayerSpec::Conv2d {
+        channels: 3,
+        kernel: [2, 1],
+        stride: [1, 1],
+        padding: Padding::Valid,
+        groups: 1,
+        bias: true,
+    };
+    assert_eq!(run.model.layers[5], conv);
+    let from = "{ kind = \"attention\", heads = 3, causal = false }";
+    let text = edited_in(TEXT, from, "{ kind = \"attention\", heads = 3 }")
+        .replace(", epsilon = 1e-6", "")
+        .replace("tied_dense\", bias = true", "tied_dense\"");
+    let layers = Run::from_toml(&text).unwrap().model.layers;
+    let norm = LayerSpec::LayerNorm { epsilon: 1e-5 };
+    let attention = LayerSpec::Attention {
+        heads: 3,
+        causal: true,
+    };
+    let LayerSpec::Residual { layers: within } = &layers[2] else {
+        panic!("{:?}", layers[2]);
+    };
+    assert_eq!(within[..2], [norm, attention]);
+    assert_eq!(layers[3], LayerSpec::TiedDense { bias: false });
 }
 
 #[test]
@@ -271,5 +405,7 @@ fn the_run_files_of_this_repository_are_valid() {
         assert_eq!(Run::from_json(&run.to_json()), Ok(run.clone()));
         names.push(run.name);
     }
-    assert!(names.contains(&"mnist-mlp".to_owned()), "{names:?}");
+    for name in ["mnist-mlp", "mnist-cnn", "char-gpt"] {
+        assert!(names.contains(&name.to_owned()), "{names:?}");
+    }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use expect_test::{expect, expect_file};
 
-use super::{VALID, edited, good};
+use super::{IMAGES, TEXT, VALID, edited, edited_in, good};
 use crate::run_file::{MAX_RUN_FILE_BYTES, Run, RunFileError};
 
 /// What is replaced in the valid file, and by what.
@@ -53,7 +53,7 @@ const MODEL: &[Edit] = &[
     ("units = 128", "units = 100000"),
     ("units = 10 }", "units = 1 }"),
     ("units = 10 }", "units = 65537 }"),
-    (r#"{ kind = "relu" }"#, r#"{ kind = "gelu" }"#),
+    (r#"{ kind = "relu" }"#, r#"{ kind = "selu" }"#),
     (r#"{ kind = "relu" }"#, r#"{ kind = "relu", units = 3 }"#),
     (r#"{ kind = "relu" }"#, "{ units = 3 }"),
     ("units = 128", "unit = 128"),
@@ -137,6 +137,125 @@ const FILE: &[Edit] = &[
     ("[optimizer]", "[optimizer"),
 ];
 
+/// In [`IMAGES`].
+const IMAGE_LAYERS: &[Edit] = &[
+    ("input = [9, 8, 2]", "input = [144]"),
+    ("input = [9, 8, 2]", "input = [72, 2]"),
+    ("channels = 4", "channels = 0"),
+    ("channels = 4", "channels = 3"),
+    ("channels = 4", "channels = 100000"),
+    ("groups = 2", "groups = 0"),
+    ("groups = 2", "groups = 3"),
+    ("kernel = [3, 2]", "kernel = [0, 2]"),
+    ("kernel = [3, 2]", "kernel = [3, 2, 1]"),
+    ("kernel = [3, 2]", "kernel = [3]"),
+    ("kernel = [3, 2]", "kernel = -3"),
+    ("kernel = [3, 2]", "kernel = 1025"),
+    (
+        "kernel = [3, 2], stride = [1, 2], padding = \"same\"",
+        "kernel = [10, 2]",
+    ),
+    ("stride = [1, 2]", "stride = 0"),
+    (r#"padding = "same""#, r#"padding = "full""#),
+    (r#"padding = "same""#, "padding = -1"),
+    ("padding = 1", "padding = 3"),
+    ("padding = 1 }", "}"),
+    (
+        r#"{ kind = "max_pool", size = 2 }"#,
+        r#"{ kind = "max_pool", size = 5 }"#,
+    ),
+    (
+        r#"{ kind = "max_pool", size = 2 }"#,
+        r#"{ kind = "max_pool" }"#,
+    ),
+    (
+        r#"{ kind = "max_pool", size = 2 }"#,
+        r#"{ kind = "flatten" }"#,
+    ),
+    (
+        r#"{ kind = "sigmoid" }"#,
+        r#"{ kind = "dense", units = 3 }"#,
+    ),
+    (
+        r#"{ kind = "sigmoid" }"#,
+        r#"{ kind = "attention", heads = 1 }"#,
+    ),
+    (
+        r#"{ kind = "sigmoid" }"#,
+        r#"{ kind = "positional_embedding" }"#,
+    ),
+    (r#"{ kind = "sigmoid" }"#, r#"{ kind = "batch_norm" }"#),
+    (
+        r#"{ kind = "sigmoid" }"#,
+        r#"{ kind = "residual", layers = [{ kind = "max_pool", size = 2 }] }"#,
+    ),
+    (
+        r#"{ kind = "sigmoid" }"#,
+        r#"{ kind = "residual", layers = [] }"#,
+    ),
+    (r#"{ kind = "tanh" }"#, r#"{ kind = "tied_dense" }"#),
+    (
+        r#"{ kind = "tanh" }"#,
+        r#"{ kind = "embedding", vocabulary = 4, width = 4 }"#,
+    ),
+    ("    { kind = \"flatten\" },\n", ""),
+    (r#"loss = "mse""#, r#"loss = "mae""#),
+];
+
+/// In [`TEXT`].
+const TEXT_LAYERS: &[Edit] = &[
+    (r#"path = "book/data.txt""#, r#"path = "/book/data.txt""#),
+    (r#"vocabulary = "characters""#, r#"vocabulary = "words""#),
+    (
+        r#"vocabulary = "characters""#,
+        "normalize = { mean = 0.5, std = 1.0 }",
+    ),
+    ("context = 8", "context = 0"),
+    ("context = 8", "context = 5000"),
+    ("context = 8", "context = 16"),
+    ("validation = 0.25", "validation = 0.0"),
+    ("validation = 0.25", "validation = 0.75"),
+    ("input = [8]", "input = [8, 1]"),
+    ("vocabulary = 20", "vocabulary = 1"),
+    ("width = 12", "width = 0"),
+    ("width = 12", "width = 10"),
+    ("width = 12", "width = 200000"),
+    (
+        "    { kind = \"embedding\", vocabulary = 20, width = 12 },\n",
+        "",
+    ),
+    (
+        r#"{ kind = "positional_embedding" }"#,
+        r#"{ kind = "flatten" }"#,
+    ),
+    (
+        r#"{ kind = "positional_embedding" }"#,
+        r#"{ kind = "embedding", vocabulary = 20, width = 12 }"#,
+    ),
+    (
+        r#"{ kind = "positional_embedding" }"#,
+        r#"{ kind = "dense", units = 8 }"#,
+    ),
+    (
+        r#"{ kind = "positional_embedding" }"#,
+        r#"{ kind = "conv2d", channels = 1, kernel = 3 }"#,
+    ),
+    ("heads = 3", "heads = 0"),
+    ("heads = 3", "heads = 5"),
+    ("epsilon = 1e-6", "epsilon = 0.0"),
+    ("dropout\", rate = 0.1", "dropout\", rate = 1.0"),
+    ("dropout\", rate = 0.1", "dropout\", rate = nan"),
+    (
+        r#"{ kind = "dropout", rate = 0.1 }"#,
+        r#"{ kind = "dense", units = 6 }"#,
+    ),
+    (
+        r#"{ kind = "tied_dense", bias = true }"#,
+        r#"{ kind = "dense", units = 21 }"#,
+    ),
+    (r#"    { kind = "tied_dense", bias = true },"#, ""),
+];
+
 /// Edits that are too long to be written out.
 fn long_edits() -> Vec<(String, String)> {
     let line = |key: &str, len| format!("{key} = \"{}\"", "x".repeat(len));
@@ -181,21 +300,48 @@ fn every_mistake_has_its_message() {
     let sections = [
         TOP, DATA, MODEL, TRAIN, OPTIMIZER, SCHEDULE, OPERATIONS, FILE,
     ];
-    let short = sections.concat().into_iter();
-    let short = short.map(|(from, to)| (from.to_owned(), to.to_owned()));
-    let edits: Vec<(String, String)> = short.chain(long_edits()).collect();
+    let owned = |base, edits: &[Edit]| {
+        let edits = edits.iter();
+        let edits = edits.map(move |(from, to)| (base, (*from).to_owned(), (*to).to_owned()));
+        edits.collect::<Vec<_>>()
+    };
+    let long = long_edits().into_iter();
+    let mut edits = owned(VALID, &sections.concat());
+    edits.extend(long.map(|(from, to)| (VALID, from, to)));
+    edits.extend(owned(IMAGES, IMAGE_LAYERS));
+    edits.extend(owned(TEXT, TEXT_LAYERS));
     assert!(edits.len() >= 60, "{} cases", edits.len());
     let mut text = String::new();
-    for (from, to) in &edits {
+    for (base, from, to) in &edits {
         let (shown_from, shown_to) = (shown(from), shown(to));
         writeln!(text, "- {shown_from}\n+ {shown_to}").unwrap();
-        match Run::from_toml(&edited(from, to)) {
+        match Run::from_toml(&edited_in(base, from, to)) {
             Ok(_) => panic!("accepted: {shown_to:?} instead of {shown_from:?}"),
             Err(error) => writeln!(text, "{error}\n").unwrap(),
         }
     }
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     expect_file!["mistakes.txt"].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_lane_has_a_limit_of_memory() {
+    let message = |width, micro_batch| {
+        let text = edited_in(TEXT, "width = 12", &format!("width = {width}"))
+            .replace("micro_batch = 4", &format!("micro_batch = {micro_batch}"))
+            .replace("global_batch = 8", &format!("global_batch = {micro_batch}"));
+        Run::from_toml(&text).unwrap_err().to_string()
+    };
+    expect!["train.micro_batch: micro-batches of 4096 take about 2320 MB in each lane, more than 2000 MB; write at most 3502, or use smaller layers"].assert_eq(&message(1_200, 4_096));
+    let deep = edited("input = [28, 28, 1]", "input = [1024, 1024]").replace(
+        "    { kind = \"flatten\" },\n",
+        &format!(
+            "{{ kind = \"layer_norm\" }}, {} {{ kind = \"flatten\" }},\n",
+            "{ kind = \"tanh\" },".repeat(600)
+        ),
+    );
+    let deep = deep.replace("units = 128", "units = 2");
+    expect!["model.layers[602]: micro-batches of 1 take about 2567 MB in each lane, more than 2000 MB; not even one sample fits: use smaller or fewer layers, this is the largest"].assert_eq(&Run::from_toml(&deep).unwrap_err().to_string());
 }
 
 #[test]

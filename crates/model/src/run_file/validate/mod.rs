@@ -2,14 +2,16 @@
 
 use std::fmt;
 
+mod memory;
+mod model;
+
 use super::raw::{
-    RawClass, RawCodec, RawData, RawDecay, RawFormat, RawLayer, RawLoss, RawMode, RawModel,
-    RawOptimizer, RawRun, RawSchedule, RawTrain,
+    RawClass, RawCodec, RawData, RawDecay, RawMode, RawNormalize, RawOptimizer, RawRun,
+    RawSchedule, RawTrain, RawVocabulary,
 };
 use super::{
-    ArithmeticClass, Codec, DataSpec, LayerSpec, LossSpec, MAX_FEATURES, MAX_LAYERS,
-    MAX_MICRO_BATCH, MAX_PARAMETERS, MAX_STEP_MICRO_BATCHES, Mistake, ModelSpec, Normalization,
-    Run, RunFileError,
+    ArithmeticClass, Codec, DataFormat, DataSpec, MAX_CONTEXT, MAX_MICRO_BATCH,
+    MAX_STEP_MICRO_BATCHES, Mistake, Normalization, Run, RunFileError,
 };
 use crate::optim::OptimizerSpec;
 use crate::schedule::{Decay, Schedule};
@@ -19,11 +21,14 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let mut check = Check::default();
     check.name(&raw);
     let data = check.data(&raw.data);
-    let model = check.model(&raw.model);
+    let model = check.model(&raw.model, &data);
     check.train(&raw.train);
     let optimizer = check.optimizer(&raw.optimizer);
     let schedule = check.schedule(&raw.schedule);
     check.operations(&raw);
+    if check.mistakes.is_empty() {
+        check.memory(&model, raw.train.micro_batch);
+    }
     if !check.mistakes.is_empty() {
         return Err(RunFileError::Invalid {
             mistakes: check.mistakes,
@@ -122,119 +127,71 @@ impl Check {
     }
 
     fn data(&mut self, raw: &RawData) -> DataSpec {
-        let RawFormat::Idx = raw.format;
-        let holds = !raw.path.is_empty() && raw.path.split('/').all(is_path_part);
-        let problem = format!(
-            "{:?} is not a folder below the data set directory",
-            raw.path
-        );
+        let (path, shuffle_window) = match raw {
+            RawData::Idx {
+                path,
+                shuffle_window,
+                ..
+            }
+            | RawData::Text {
+                path,
+                shuffle_window,
+                ..
+            } => (path, *shuffle_window),
+        };
+        let what = match raw {
+            RawData::Idx { .. } => "folder",
+            RawData::Text { .. } => "file",
+        };
+        let holds = !path.is_empty() && path.split('/').all(is_path_part);
+        let problem = format!("{path:?} is not a {what} below the data set directory");
         let remedy = "write a relative path of letters, digits, dots, dashes and underscores";
         self.require(holds, "data.path", problem, remedy);
-        let positive = "write a number above 0 and at most 1000";
-        let std = raw.normalize.std;
-        self.real(
-            "data.normalize.std",
-            std,
-            |v| v > 1e-6 && v <= 1e3,
-            positive,
-        );
-        let mean = raw.normalize.mean;
-        let remedy = "write a number from -1000 to 1000";
-        self.real("data.normalize.mean", mean, |v| v.abs() <= 1e3, remedy);
-        if let Some(window) = raw.shuffle_window {
+        let mut normalization = Normalization {
+            mean: 0.0,
+            std: 1.0,
+        };
+        let format = match raw {
+            RawData::Idx { normalize, .. } => {
+                normalization = self.normalization(*normalize);
+                DataFormat::Idx
+            }
+            RawData::Text {
+                vocabulary: RawVocabulary::Characters,
+                context,
+                validation,
+                ..
+            } => {
+                self.within("data.context", *context as u64, 1, MAX_CONTEXT as u64);
+                let remedy = "write a share above 0 and at most 0.5";
+                let allowed = |v| v > 0.0 && v <= 0.5;
+                self.real("data.validation", *validation, allowed, remedy);
+                DataFormat::Characters {
+                    context: *context,
+                    validation: *validation,
+                }
+            }
+        };
+        if let Some(window) = shuffle_window {
             self.within("data.shuffle_window", window.into(), 1, u32::MAX.into());
         }
         DataSpec {
-            path: raw.path.clone(),
-            normalization: Normalization {
-                mean: raw.normalize.mean,
-                std: raw.normalize.std,
-            },
-            shuffle_window: raw.shuffle_window,
+            path: path.clone(),
+            format,
+            normalization,
+            shuffle_window,
         }
     }
 
-    fn model(&mut self, raw: &RawModel) -> ModelSpec {
-        let input_features = product(&raw.input);
-        let holds = (1..=8).contains(&raw.input.len())
-            && input_features.is_some_and(|n| (1..=MAX_FEATURES).contains(&n));
-        let problem = format!("{:?} is not the shape of a sample", raw.input);
-        let remedy = "write one to eight sizes, each at least 1, that multiply to at most 1048576";
-        self.require(holds, "model.input", problem, remedy);
-        let mut shape = Shape {
-            axes: if holds { raw.input.clone() } else { vec![1] },
-            parameters: 0,
-        };
-        let problem = format!("{} layers", raw.layers.len());
-        let holds = (1..=MAX_LAYERS).contains(&raw.layers.len());
-        self.require(holds, "model.layers", problem, "write 1 to 1000 layers");
-        let layers: Vec<LayerSpec> = raw
-            .layers
-            .iter()
-            .take(MAX_LAYERS)
-            .enumerate()
-            .map(|(idx, layer)| self.layer(idx, layer, &mut shape))
-            .collect();
-        let parameters = shape.parameters;
-        let problem = format!("the model has {parameters} parameters");
-        let remedy =
-            format!("use smaller layers: at most {MAX_PARAMETERS} parameters are supported");
-        self.require(
-            parameters <= MAX_PARAMETERS,
-            "model.layers",
-            problem,
-            &remedy,
-        );
-        let has_dense = layers.iter().any(|l| matches!(l, LayerSpec::Dense { .. }));
-        let problem = "no layer has parameters".to_owned();
-        let remedy = "add a layer such as { kind = \"dense\", units = 10 }";
-        self.require(
-            has_dense || layers.is_empty(),
-            "model.layers",
-            problem,
-            remedy,
-        );
-        let classes = product(&shape.axes).unwrap_or(usize::MAX);
-        let RawLoss::SoftmaxCrossEntropy = raw.loss;
-        let holds = shape.axes.len() == 1 && (2..=65_536).contains(&classes);
-        let problem = format!(
-            "softmax cross-entropy needs one score per class, but the last layer gives shape {:?}",
-            shape.axes
-        );
-        let remedy = "end with a dense layer of as many units as there are classes, 2 to 65536";
-        self.require(holds, "model.loss", problem, remedy);
-        ModelSpec {
-            input: raw.input.clone(),
-            layers,
-            loss: LossSpec::SoftmaxCrossEntropy,
-        }
-    }
-
-    fn layer(&mut self, idx: usize, raw: &RawLayer, shape: &mut Shape) -> LayerSpec {
-        match raw {
-            RawLayer::Flatten {} => {
-                shape.axes = vec![product(&shape.axes).unwrap_or(usize::MAX)];
-                LayerSpec::Flatten
-            }
-            RawLayer::Relu {} => LayerSpec::Relu,
-            RawLayer::Dense { units } => {
-                let place = format!("model.layers[{idx}]");
-                let problem = format!("dense needs one axis, but gets shape {:?}", shape.axes);
-                let remedy = "put { kind = \"flatten\" } before it";
-                self.require(shape.axes.len() == 1, &place, problem, remedy);
-                let unit_count = *units as u64;
-                self.within(
-                    &format!("{place}.units"),
-                    unit_count,
-                    1,
-                    MAX_FEATURES as u64,
-                );
-                let inputs = shape.axes.iter().product::<usize>();
-                let weights = inputs.saturating_add(1).saturating_mul(*units);
-                shape.parameters = shape.parameters.saturating_add(weights);
-                shape.axes = vec![(*units).clamp(1, MAX_FEATURES)];
-                LayerSpec::Dense { units: *units }
-            }
+    fn normalization(&mut self, raw: RawNormalize) -> Normalization {
+        let positive = "write a number above 0 and at most 1000";
+        let allowed = |v| v > 1e-6 && v <= 1e3;
+        self.real("data.normalize.std", raw.std, allowed, positive);
+        let remedy = "write a number from -1000 to 1000";
+        self.real("data.normalize.mean", raw.mean, |v| v.abs() <= 1e3, remedy);
+        Normalization {
+            mean: raw.mean,
+            std: raw.std,
         }
     }
 
@@ -385,12 +342,6 @@ impl Check {
         self.within("snapshot.every_steps", every.into(), 1, u32::MAX.into());
         self.within("snapshot.keep", raw.snapshot.keep.into(), 1, 1_000);
     }
-}
-
-/// What the layers checked so far make of a sample.
-struct Shape {
-    axes: Vec<usize>,
-    parameters: usize,
 }
 
 fn product(axes: &[usize]) -> Option<usize> {

@@ -1,54 +1,72 @@
 //! The run file as written: serde types only, one field a key, unknown keys refused.
 
+mod model;
+
+pub(super) use model::{RawLayer, RawLoss, RawModel, RawPadding, RawPair};
+
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawRun {
-    pub(super) name: String,
+pub(in crate::run_file) struct RawRun {
+    pub(in crate::run_file) name: String,
     #[serde(default)]
-    pub(super) title: String,
+    pub(in crate::run_file) title: String,
     #[serde(default)]
-    pub(super) description: String,
-    pub(super) seed: u64,
-    pub(super) data: RawData,
-    pub(super) model: RawModel,
-    pub(super) train: RawTrain,
-    pub(super) optimizer: RawOptimizer,
+    pub(in crate::run_file) description: String,
+    pub(in crate::run_file) seed: u64,
+    pub(in crate::run_file) data: RawData,
+    pub(in crate::run_file) model: RawModel,
+    pub(in crate::run_file) train: RawTrain,
+    pub(in crate::run_file) optimizer: RawOptimizer,
     #[serde(default)]
-    pub(super) schedule: RawSchedule,
+    pub(in crate::run_file) schedule: RawSchedule,
     #[serde(default)]
-    pub(super) sync: RawSync,
+    pub(in crate::run_file) sync: RawSync,
     #[serde(default)]
-    pub(super) numeric: RawNumeric,
+    pub(in crate::run_file) numeric: RawNumeric,
     #[serde(default)]
-    pub(super) evaluation: RawEvaluation,
+    pub(in crate::run_file) evaluation: RawEvaluation,
     #[serde(default)]
-    pub(super) snapshot: RawSnapshot,
+    pub(in crate::run_file) snapshot: RawSnapshot,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawData {
-    pub(super) format: RawFormat,
-    pub(super) path: String,
-    #[serde(default)]
-    pub(super) normalize: RawNormalize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) shuffle_window: Option<u32>,
+#[serde(tag = "format", rename_all = "snake_case", deny_unknown_fields)]
+pub(in crate::run_file) enum RawData {
+    Idx {
+        path: String,
+        #[serde(default)]
+        normalize: RawNormalize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shuffle_window: Option<u32>,
+    },
+    Text {
+        path: String,
+        vocabulary: RawVocabulary,
+        context: usize,
+        #[serde(default = "validation")]
+        validation: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shuffle_window: Option<u32>,
+    },
+}
+
+fn validation() -> f64 {
+    0.1
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum RawFormat {
-    Idx,
+pub(in crate::run_file) enum RawVocabulary {
+    Characters,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawNormalize {
-    pub(super) mean: f32,
-    pub(super) std: f32,
+pub(in crate::run_file) struct RawNormalize {
+    pub(in crate::run_file) mean: f32,
+    pub(in crate::run_file) std: f32,
 }
 
 impl Default for RawNormalize {
@@ -62,39 +80,17 @@ impl Default for RawNormalize {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawModel {
-    pub(super) input: Vec<usize>,
-    pub(super) layers: Vec<RawLayer>,
-    pub(super) loss: RawLoss,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum RawLayer {
-    Flatten {},
-    Dense { units: usize },
-    Relu {},
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum RawLoss {
-    SoftmaxCrossEntropy,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawTrain {
-    pub(super) epochs: u32,
-    pub(super) micro_batch: u32,
-    pub(super) global_batch: u32,
+pub(in crate::run_file) struct RawTrain {
+    pub(in crate::run_file) epochs: u32,
+    pub(in crate::run_file) micro_batch: u32,
+    pub(in crate::run_file) global_batch: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) clip_norm: Option<f32>,
+    pub(in crate::run_file) clip_norm: Option<f32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum RawOptimizer {
+pub(in crate::run_file) enum RawOptimizer {
     Sgd {
         learning_rate: f32,
         #[serde(default)]
@@ -156,16 +152,16 @@ fn decoupled_decay() -> f32 {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawSchedule {
+pub(in crate::run_file) struct RawSchedule {
     #[serde(default)]
-    pub(super) decay: RawDecay,
+    pub(in crate::run_file) decay: RawDecay,
     #[serde(default)]
-    pub(super) warmup_steps: u32,
+    pub(in crate::run_file) warmup_steps: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum RawDecay {
+pub(in crate::run_file) enum RawDecay {
     #[default]
     Constant,
     Step {
@@ -184,16 +180,16 @@ pub(super) enum RawDecay {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawSync {
+pub(in crate::run_file) struct RawSync {
     #[serde(default)]
-    pub(super) mode: RawMode,
+    pub(in crate::run_file) mode: RawMode,
     #[serde(default = "lease_target_ms")]
-    pub(super) lease_target_ms: u32,
+    pub(in crate::run_file) lease_target_ms: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum RawMode {
+pub(in crate::run_file) enum RawMode {
     #[default]
     Sync,
 }
@@ -213,13 +209,13 @@ impl Default for RawSync {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawNumeric {
+pub(in crate::run_file) struct RawNumeric {
     #[serde(default = "reproducible")]
-    pub(super) reproducible: bool,
+    pub(in crate::run_file) reproducible: bool,
     #[serde(default)]
-    pub(super) class: RawClass,
+    pub(in crate::run_file) class: RawClass,
     #[serde(default)]
-    pub(super) codec: RawCodec,
+    pub(in crate::run_file) codec: RawCodec,
 }
 
 fn reproducible() -> bool {
@@ -238,7 +234,7 @@ impl Default for RawNumeric {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum RawClass {
+pub(in crate::run_file) enum RawClass {
     #[default]
     Portable,
     Fused,
@@ -246,7 +242,7 @@ pub(super) enum RawClass {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum RawCodec {
+pub(in crate::run_file) enum RawCodec {
     #[default]
     Exact,
     F32,
@@ -254,8 +250,8 @@ pub(super) enum RawCodec {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawEvaluation {
-    pub(super) every_steps: u32,
+pub(in crate::run_file) struct RawEvaluation {
+    pub(in crate::run_file) every_steps: u32,
 }
 
 impl Default for RawEvaluation {
@@ -266,11 +262,11 @@ impl Default for RawEvaluation {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawSnapshot {
+pub(in crate::run_file) struct RawSnapshot {
     #[serde(default = "snapshot_every_steps")]
-    pub(super) every_steps: u32,
+    pub(in crate::run_file) every_steps: u32,
     #[serde(default = "snapshots_kept")]
-    pub(super) keep: u32,
+    pub(in crate::run_file) keep: u32,
 }
 
 fn snapshot_every_steps() -> u32 {
