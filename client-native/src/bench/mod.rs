@@ -148,12 +148,10 @@ fn millis(seconds: f64) -> u64 {
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if seconds > 0.0 && seconds <= MAX_SECONDS {
-        Ok(seconds)
-    } else {
-        Err(format!("write more than 0 and at most {MAX_SECONDS}"))
-    }
+    let seconds = text.parse().ok();
+    seconds
+        .filter(|&seconds| seconds > 0.0 && seconds <= MAX_SECONDS)
+        .ok_or_else(|| format!("write a number above 0, at most {MAX_SECONDS}"))
 }
 
 #[cfg(test)]
