@@ -64,54 +64,50 @@ macro_rules! chains {
 fn widest(class: ArithmeticClass) -> Option<Body> {
     match class {
         ArithmeticClass::Fused => x86::fused(),
-        ArithmeticClass::Portable => {
-            Some(x86::portable().unwrap_or((generic::portable, generic::LANES)))
-        }
+        ArithmeticClass::Portable => x86::portable().or(generic::PORTABLE),
     }
 }
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 fn widest(class: ArithmeticClass) -> Option<Body> {
     match class {
-        #[cfg(target_feature = "relaxed-simd")]
-        ArithmeticClass::Fused => Some((wasm::fused, wasm::LANES)),
-        #[cfg(target_feature = "simd128")]
-        ArithmeticClass::Portable => Some((wasm::portable, wasm::LANES)),
-        #[cfg(not(target_feature = "simd128"))]
-        ArithmeticClass::Portable => Some((generic::portable, generic::LANES)),
-        #[cfg(not(target_feature = "relaxed-simd"))]
-        ArithmeticClass::Fused => None,
+        ArithmeticClass::Fused => wasm::FUSED,
+        ArithmeticClass::Portable => wasm::PORTABLE,
     }
 }
 
 #[cfg(target_arch = "aarch64")]
 fn widest(class: ArithmeticClass) -> Option<Body> {
-    Some(match class {
-        ArithmeticClass::Fused => (neon::fused, neon::LANES),
-        ArithmeticClass::Portable => (neon::portable, neon::LANES),
-    })
+    match class {
+        ArithmeticClass::Fused => neon::FUSED,
+        ArithmeticClass::Portable => neon::PORTABLE,
+    }
 }
 
 #[cfg(not(any(
     target_arch = "x86_64",
-    target_arch = "wasm32",
-    target_arch = "aarch64"
+    target_arch = "aarch64",
+    target_feature = "simd128"
 )))]
 fn widest(class: ArithmeticClass) -> Option<Body> {
-    (class == ArithmeticClass::Portable).then_some((generic::portable as fn(u32), generic::LANES))
+    match class {
+        ArithmeticClass::Fused => None,
+        ArithmeticClass::Portable => generic::PORTABLE,
+    }
 }
 
 #[cfg(not(any(target_arch = "aarch64", target_feature = "simd128")))]
 mod generic {
-    use super::{CHAINS, SCALE, SHIFT, black_box};
+    use super::{Body, CHAINS, SCALE, SHIFT, black_box};
 
-    pub(super) const LANES: usize = 4;
+    const LANES: usize = 4;
+    pub(super) const PORTABLE: Option<Body> = Some((portable, LANES));
 
     fn splat(value: f32) -> [f32; LANES] {
         [value; LANES]
     }
 
-    pub(super) fn portable(rounds: u32) {
+    fn portable(rounds: u32) {
         chains!(rounds, splat, |x, a, b| std::array::from_fn(|lane| x[lane]
             * a[lane]
             + b[lane]));
@@ -181,16 +177,21 @@ mod x86 {
 mod wasm {
     use std::arch::wasm32::{f32x4_add, f32x4_mul, f32x4_splat};
 
-    use super::{CHAINS, SCALE, SHIFT, black_box};
+    use super::{Body, CHAINS, SCALE, SHIFT, black_box};
 
-    pub(super) const LANES: usize = 4;
+    const LANES: usize = 4;
+    pub(super) const PORTABLE: Option<Body> = Some((portable, LANES));
+    #[cfg(target_feature = "relaxed-simd")]
+    pub(super) const FUSED: Option<Body> = Some((fused, LANES));
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    pub(super) const FUSED: Option<Body> = None;
 
-    pub(super) fn portable(rounds: u32) {
+    fn portable(rounds: u32) {
         chains!(rounds, f32x4_splat, |x, a, b| f32x4_add(f32x4_mul(x, a), b));
     }
 
     #[cfg(target_feature = "relaxed-simd")]
-    pub(super) fn fused(rounds: u32) {
+    fn fused(rounds: u32) {
         use std::arch::wasm32::f32x4_relaxed_madd;
         chains!(rounds, f32x4_splat, |x, a, b| f32x4_relaxed_madd(x, a, b));
     }
@@ -204,23 +205,25 @@ mod wasm {
 mod neon {
     use std::arch::aarch64::{float32x4_t, vaddq_f32, vdupq_n_f32, vfmaq_f32, vmulq_f32};
 
-    use super::{CHAINS, SCALE, SHIFT, black_box};
+    use super::{Body, CHAINS, SCALE, SHIFT, black_box};
 
-    pub(super) const LANES: usize = 4;
+    const LANES: usize = 4;
+    pub(super) const PORTABLE: Option<Body> = Some((portable, LANES));
+    pub(super) const FUSED: Option<Body> = Some((fused, LANES));
 
     fn splat(value: f32) -> float32x4_t {
         // SAFETY: every aarch64 has NEON.
         unsafe { vdupq_n_f32(value) }
     }
 
-    pub(super) fn portable(rounds: u32) {
+    fn portable(rounds: u32) {
         // SAFETY: every aarch64 has NEON.
         chains!(rounds, splat, |x, a, b| unsafe {
             vaddq_f32(vmulq_f32(x, a), b)
         });
     }
 
-    pub(super) fn fused(rounds: u32) {
+    fn fused(rounds: u32) {
         // SAFETY: every aarch64 has NEON.
         chains!(rounds, splat, |x, a, b| unsafe { vfmaq_f32(b, x, a) });
     }
