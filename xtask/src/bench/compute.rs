@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Measure natively only.
     #[arg(long)]
     no_browser: bool,
+    /// Measure in the browser only.
+    #[arg(long, conflicts_with_all = ["no_browser", "pytorch"])]
+    no_native: bool,
     /// Rounds; every contender is measured once in each.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
@@ -121,16 +124,18 @@ impl Stage {
     fn set(workspace: &Workspace, options: &Options) -> Result<Self> {
         let mut contenders = Vec::new();
         let mut add = |name, class, place| contenders.push(Contender { name, class, place });
-        command::run(workspace.cargo().args([
-            "build",
-            "--release",
-            "--package",
-            "tabswarm-client-native",
-        ]))?;
+        if !options.no_native {
+            command::run(workspace.cargo().args([
+                "build",
+                "--release",
+                "--package",
+                "tabswarm-client-native",
+            ]))?;
+            add("native, portable", Some("portable"), Place::Worker);
+            add("native, fused", Some("fused"), Place::Worker);
+        }
         let worker = Command::new(workspace.target().join("release/tabswarm-worker"));
-        add("native, portable", Some("portable"), Place::Worker);
-        add("native, fused", Some("fused"), Place::Worker);
-        let burn = if options.has(Peer::Burn) {
+        let burn = if options.has(Peer::Burn) && !options.no_native {
             add("Burn, native", None, Place::BurnNative);
             Some(peers::start_burn_native(workspace).context("Burn")?)
         } else {
@@ -188,12 +193,15 @@ impl Stage {
             .flatten()
             .map(|host| host.version().to_owned())
             .collect();
-        if self
-            .contenders
-            .iter()
-            .any(|one| one.place == Place::Browser("tfjs"))
-        {
-            versions.push("TensorFlow.js 4.22.0".to_owned());
+        let has = |engine| {
+            let mut places = self.contenders.iter().map(|one| one.place);
+            places.any(|place| place == Place::Browser(engine))
+        };
+        if has("burn") && self.burn.is_none() {
+            versions.push(peers::BURN_VERSION.to_owned());
+        }
+        if has("tfjs") {
+            versions.push(peers::TFJS_VERSION.to_owned());
         }
         versions
     }

@@ -28,6 +28,10 @@ pub(super) enum Peer {
     Burn,
 }
 
+/// As bench/peers/burn/Cargo.toml pins it.
+pub(super) const BURN_VERSION: &str = "Burn 0.22.1";
+/// As bench/peers/tfjs/package.json pins it.
+pub(super) const TFJS_VERSION: &str = "TensorFlow.js 4.22.0";
 /// Burn's crate, as a file.
 const BURN_STEM: &str = "bench_burn";
 /// The C library gives large blocks back to the system at once by default, which halves Burn's speed: it
@@ -113,4 +117,19 @@ pub(super) fn start_browser(workspace: &Workspace, has_tfjs: bool) -> Result<Hos
         .arg(configuration.to_string())
         .current_dir(folder);
     Host::start("the browser", &mut node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_those_in_the_manifests() {
+        let burn = include_str!("../../../bench/peers/burn/Cargo.toml");
+        let pinned = BURN_VERSION.replace("Burn ", "=");
+        assert!(burn.contains(&format!("burn = {{ version = \"{pinned}\"")));
+        let tfjs = include_str!("../../../bench/peers/tfjs/package.json");
+        let pinned = TFJS_VERSION.replace("TensorFlow.js ", "");
+        assert!(tfjs.contains(&format!("\"@tensorflow/tfjs\": \"{pinned}\"")));
+    }
 }

@@ -108,7 +108,7 @@ impl Report {
                 }
                 writeln!(text, "{}", line.trim_end()).expect("a string takes everything");
             }
-            text.push_str(&work.failures("", ""));
+            text.push_str(&work.failures(""));
         }
         text
     }
@@ -125,7 +125,7 @@ impl Report {
                     writeln!(text, "{rule}").expect("a string takes everything");
                 }
             }
-            text.push_str(&work.failures("\n", "\n"));
+            text.push_str(&work.failures("\n"));
         }
         text
     }
@@ -205,12 +205,11 @@ impl WorkFigures {
         cells
     }
 
-    fn failures(&self, before: &str, after: &str) -> String {
+    fn failures(&self, before: &str) -> String {
         let mut text = String::new();
         for row in &self.rows {
             if let Some(error) = &row.error {
-                writeln!(text, "{before}{}: {error}{after}", row.name)
-                    .expect("a string takes everything");
+                writeln!(text, "{before}{}: {error}", row.name).expect("a string takes everything");
             }
         }
         text
@@ -309,7 +308,6 @@ CPU, 2 cores; today; revision abc; load average 0.5 before and 2.0 after; Browse
 | failed | – | – | – | – |
 
 failed: no such operation
-
 ";
         assert_eq!(report().markdown(&machine()), expected);
     }
