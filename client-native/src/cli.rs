@@ -1,11 +1,12 @@
 //! The command line.
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::Token;
 use tabswarm_protocol::limits::{MAX_LANES, MAX_RUN_NAME_BYTES};
 
 use crate::address::ServerAddress;
+use crate::bench::BenchArgs;
 use crate::config::{WorkerConfig, default_lanes};
 use crate::telemetry::LogFormat;
 
@@ -13,19 +14,35 @@ use crate::telemetry::LogFormat;
 ///
 /// Ctrl-C finishes the work in progress and leaves; a second one leaves at once.
 #[derive(Debug, Parser)]
-#[command(name = "tabswarm-worker", version)]
+#[command(
+    name = "tabswarm-worker",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub struct Cli {
+    /// Something else than to work.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// What to work on.
     #[command(flatten)]
     pub work: WorkArgs,
 }
 
+/// What else there is to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure how fast this machine computes.
+    Bench(BenchArgs),
+}
+
 /// Options of a worker.
 #[derive(Debug, Args)]
 pub struct WorkArgs {
-    /// URL of the server, with http or https.
-    #[arg(long, value_name = "URL")]
-    pub server: ServerAddress,
+    /// URL of the server, with http or https. None only beside a [`Command`].
+    #[arg(long, value_name = "URL", required = true)]
+    pub server: Option<ServerAddress>,
 
     /// Work for this run only.
     #[arg(long, value_name = "NAME", value_parser = run_name)]
@@ -56,7 +73,7 @@ impl WorkArgs {
     /// The worker's settings.
     pub fn config(&self) -> WorkerConfig {
         WorkerConfig {
-            server: self.server.clone(),
+            server: (self.server.clone()).expect("required wherever there is no command"),
             run: self.run.clone(),
             lanes: self.lanes.unwrap_or_else(default_lanes),
             duty_percent: self.duty,
@@ -84,6 +101,7 @@ fn join_token(text: &str) -> Result<Token, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::{ClassName, Work};
     use clap::CommandFactory as _;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
@@ -119,6 +137,21 @@ mod tests {
         assert_eq!((config.lanes, config.duty_percent), (3, 50));
         assert!(config.exit_when_done);
         assert_eq!(config.join_token, Some(Token([0xab; 32])));
+    }
+
+    #[test]
+    fn a_measurement_needs_no_server() {
+        let cli = parse(&["bench", "--work", "gpt", "--lanes", "1", "--class", "fused"]).unwrap();
+        let Some(Command::Bench(bench)) = cli.command else {
+            panic!("no measurement: {cli:?}");
+        };
+        assert_eq!(bench.work, Work::Gpt);
+        assert_eq!(
+            (bench.lanes, bench.class),
+            (Some(1), Some(ClassName::Fused))
+        );
+        let both = parse(&["--server", "http://a", "bench"]).unwrap_err();
+        assert_eq!(both.exit_code(), 2);
     }
 
     #[test]

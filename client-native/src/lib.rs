@@ -7,6 +7,7 @@
 //! Nothing is stored on disk: chunks of training data live in memory as long as the worker does.
 
 mod address;
+pub mod bench;
 mod chunks;
 pub mod cli;
 mod config;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tabswarm_client_native::cli::{Cli, WorkArgs};
+use tabswarm_client_native::bench::{BenchArgs, bench};
+use tabswarm_client_native::cli::{Cli, Command, WorkArgs};
 use tabswarm_client_native::progress::{Bar, Log};
 use tabswarm_client_native::telemetry::{self, LogFormat};
 use tabswarm_client_native::{Outcome, Report, Stop, Summary, run_with};
@@ -17,14 +18,35 @@ use tracing::{error, info};
 use crate::signals::StopSignals;
 
 fn main() -> ExitCode {
-    let Cli { work } = Cli::parse();
+    let Cli { command, work } = Cli::parse();
+    if let Some(Command::Bench(args)) = command {
+        telemetry::init(LogFormat::Text, "warn");
+        return exit_code(measure(&args));
+    }
     let has_bar = work.log_format == LogFormat::Text && std::io::stderr().is_terminal();
     telemetry::init(work.log_format, if has_bar { "error" } else { "info" });
     let result = self::work(&work, has_bar).and_then(|summary| tell(&summary, work.log_format));
+    exit_code(result)
+}
+
+fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|problem| {
         error!("{problem:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Measures and prints what came of it.
+fn measure(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let report = bench(args)?;
+    let text = if args.json {
+        report.to_json()
+    } else {
+        report.to_string()
+    };
+    writeln!(std::io::stdout(), "{}", text.trim_end())
+        .context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Works until there is a reason to stop.

@@ -8,6 +8,7 @@
     reason = "a command-line tool talks to its user on the terminal"
 )]
 
+mod bench;
 mod command;
 mod demo;
 mod http;
@@ -55,6 +56,9 @@ enum Task {
     },
     /// Run whole networks under seeds, or replay one with its timeline.
     Sim(simulation::Options),
+    /// Measure, each figure beside what it has to be compared with.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check the repository's own rules: headers, file sizes, protocol hash, decision records.
     Tidy {
         /// Write the right protocol hash into docs/protocol.md.
@@ -86,6 +90,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test { quick } if !suite::run(&workspace, quick) => return Ok(ExitCode::FAILURE),
         Task::Test { .. } => {}
         Task::Sim(options) => simulation::simulate(&workspace, &options)?,
+        Task::Bench(what) => bench::bench(&workspace, &what)?,
         Task::Tidy { fix } => tidy::tidy(&workspace, fix)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -15,7 +15,9 @@ mod cpu;
 mod engine;
 mod error;
 pub mod known_answer;
+pub mod peak;
 pub mod probe;
+mod workload;
 
 pub use accumulator::{AccumulateError, LeaseAccumulator};
 pub use batch::{Batch, BatchStats, Targets};
@@ -23,3 +25,4 @@ pub use cpu::gemm::Path;
 pub use engine::Engine;
 pub use error::ComputeError;
 pub use tabswarm_model::ArithmeticClass;
+pub use workload::Workload;

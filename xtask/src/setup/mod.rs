@@ -5,7 +5,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod datasets;
-mod npm;
+pub(crate) mod npm;
 mod rust_src;
 pub(crate) mod wasm_target;
 

@@ -114,7 +114,7 @@ pub(crate) fn build(workspace: &Workspace, flavor: Flavor) -> Result<()> {
 
 /// Writes the module, its glue and its types. The glue is told where the module is instead of
 /// guessing from its own address: the bundler renames both.
-fn bind(compiled: &Path, output: &Path) -> Result<()> {
+pub(crate) fn bind(compiled: &Path, output: &Path) -> Result<()> {
     if output.exists() {
         fs::remove_dir_all(output).with_context(|| format!("cannot empty {}", output.display()))?;
     }

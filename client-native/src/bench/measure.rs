@@ -1,0 +1,207 @@
+//! Rates of several contenders, measured in turn.
+
+use std::sync::{Arc, Barrier};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use tabswarm_compute::peak::PeakLoop;
+use tabswarm_compute::{ArithmeticClass, ComputeError, Engine, Workload};
+use tabswarm_model::Graph;
+
+use super::BenchError;
+
+/// Rounds that every contender gets; odd, so that the median is one of them.
+const ROUNDS: u32 = 7;
+/// Rounds of the peak loop between two looks at the clock: well below a millisecond.
+const PEAK_ROUNDS: u32 = 50_000;
+
+/// What all lanes compute.
+pub(super) struct Subject {
+    name: String,
+    graph: Arc<Graph>,
+    micro_batch: usize,
+    workload: Workload,
+}
+
+impl Subject {
+    pub(super) fn new(name: String, graph: Arc<Graph>, micro_batch: usize) -> Self {
+        let workload = Workload::new(&graph, micro_batch);
+        Self {
+            name,
+            graph,
+            micro_batch,
+            workload,
+        }
+    }
+
+    fn engine(&self, class: ArithmeticClass) -> Result<Engine, BenchError> {
+        let mut engine = Engine::new(Arc::clone(&self.graph), class, self.micro_batch)
+            .map_err(|source| self.fault(class, source))?;
+        engine
+            .set_params(&self.workload.params)
+            .map_err(|source| self.fault(class, source))?;
+        Ok(engine)
+    }
+
+    fn fault(&self, class: ArithmeticClass, source: ComputeError) -> BenchError {
+        let work = self.name.clone();
+        BenchError::Engine {
+            work,
+            class,
+            source,
+        }
+    }
+}
+
+/// Something with a rate.
+pub(super) struct Contender {
+    class: ArithmeticClass,
+    kind: Kind,
+}
+
+enum Kind {
+    /// None where only the kernels know how to compute the class.
+    Peak(Option<PeakLoop>),
+    /// One engine for each lane.
+    Lanes(Vec<Engine>),
+}
+
+impl Contender {
+    /// What one lane could do at most.
+    pub(super) fn peak(class: ArithmeticClass) -> Self {
+        let kind = Kind::Peak(PeakLoop::new(class));
+        Self { class, kind }
+    }
+
+    /// So many lanes at once.
+    pub(super) fn lanes(
+        subject: &Subject,
+        class: ArithmeticClass,
+        lanes: u16,
+    ) -> Result<Self, BenchError> {
+        let engines: Result<_, _> = (0..lanes).map(|_| subject.engine(class)).collect();
+        let kind = Kind::Lanes(engines?);
+        Ok(Self { class, kind })
+    }
+
+    fn measure(&mut self, subject: &Subject, time: Duration) -> Result<f64, BenchError> {
+        match &mut self.kind {
+            Kind::Peak(None) => Ok(0.0),
+            Kind::Peak(Some(peak)) => Ok(peak_flops(*peak, time)),
+            Kind::Lanes(engines) => lanes_rate(subject, self.class, engines, time),
+        }
+    }
+}
+
+/// A contender's median rate.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rate {
+    /// Operations per second of one lane in the class of what follows.
+    Peak(f64),
+    Lanes {
+        class: ArithmeticClass,
+        lanes: u16,
+        samples_per_s: f64,
+    },
+}
+
+/// Measures all contenders round by round, `total` all together.
+pub(super) fn in_turn(
+    subject: &Subject,
+    contenders: &mut [Contender],
+    total: Duration,
+) -> Result<Vec<Rate>, BenchError> {
+    let slices = u32::try_from(contenders.len()).unwrap_or(u32::MAX) * ROUNDS;
+    let slice = total / slices.max(1);
+    let mut rates = vec![Vec::new(); contenders.len()];
+    // The first round warms caches and clocks up, and counts for nothing.
+    for round in 0..=ROUNDS {
+        for (contender, rates) in contenders.iter_mut().zip(&mut rates) {
+            let time = if round == 0 { slice / 4 } else { slice };
+            let rate = contender.measure(subject, time)?;
+            if round > 0 {
+                rates.push(rate);
+            }
+        }
+    }
+    let medians = contenders.iter().zip(rates).map(|(contender, rates)| {
+        let class = contender.class;
+        match &contender.kind {
+            Kind::Peak(_) => Rate::Peak(median(rates)),
+            Kind::Lanes(engines) => Rate::Lanes {
+                class,
+                lanes: u16::try_from(engines.len()).unwrap_or(u16::MAX),
+                samples_per_s: median(rates),
+            },
+        }
+    });
+    Ok(medians.collect())
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+fn peak_flops(peak: PeakLoop, time: Duration) -> f64 {
+    let started = Instant::now();
+    let mut flops = 0;
+    loop {
+        flops += peak.run(PEAK_ROUNDS);
+        let elapsed = started.elapsed();
+        if elapsed >= time {
+            return flops as f64 / elapsed.as_secs_f64();
+        }
+    }
+}
+
+fn lanes_rate(
+    subject: &Subject,
+    class: ArithmeticClass,
+    engines: &mut [Engine],
+    time: Duration,
+) -> Result<f64, BenchError> {
+    let start = Barrier::new(engines.len());
+    thread::scope(|scope| {
+        let start = &start;
+        let mut lanes: Vec<ScopedJoinHandle<'_, _>> = Vec::with_capacity(engines.len());
+        for (lane_idx, engine) in engines.iter_mut().enumerate() {
+            let lane = thread::Builder::new()
+                .name(format!("lane-{lane_idx}"))
+                .spawn_scoped(scope, move || {
+                    start.wait();
+                    lane_rate(subject, engine, time)
+                });
+            lanes.push(lane.map_err(|source| BenchError::Thread { source })?);
+        }
+        let mut sum = 0.0;
+        for lane in lanes {
+            let rate = lane.join().expect("a lane returns its errors");
+            sum += rate.map_err(|source| subject.fault(class, source))?;
+        }
+        Ok(sum)
+    })
+}
+
+fn lane_rate(subject: &Subject, engine: &mut Engine, time: Duration) -> Result<f64, ComputeError> {
+    let started = Instant::now();
+    let mut samples = 0;
+    loop {
+        engine.gradient(subject.workload.batch())?;
+        samples += subject.micro_batch;
+        let elapsed = started.elapsed();
+        if elapsed >= time {
+            return Ok(samples as f64 / elapsed.as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_disturbed_round_does_not_count() {
+        assert!((median(vec![5.0, 1.0, 6.0]) - 5.0).abs() < f64::EPSILON);
+    }
+}

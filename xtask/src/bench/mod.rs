@@ -1,0 +1,29 @@
+//! `bench`: figures, each beside what it has to be compared with, from one run on one machine.
+//!
+//! Nothing here judges: a benchmark prints what it measured. Tests never look at a clock.
+
+mod compute;
+mod host;
+mod machine;
+mod peers;
+mod report;
+mod work;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// How fast gradients are computed: natively, in a browser, and by others.
+    Compute(compute::Options),
+}
+
+/// Measures and prints.
+pub(crate) fn bench(workspace: &Workspace, what: &Bench) -> Result<()> {
+    match what {
+        Bench::Compute(options) => compute::compute(workspace, options),
+    }
+}
