@@ -1,6 +1,6 @@
 //! Run files: what an operator writes, and the validated [`Run`] that the rest of the system uses.
 //!
-//! [`raw`] mirrors the file key by key; [`validate`] turns it into a [`Run`] or into a list of mistakes,
+//! `raw` mirrors the file key by key; `validate` turns it into a [`Run`] or into a list of mistakes,
 //! each with its place and a remedy. A run travels to workers as the canonical JSON of its raw form.
 
 mod raw;
