@@ -11,6 +11,7 @@
 mod bench;
 mod command;
 mod demo;
+mod digits;
 mod http;
 mod service;
 mod setup;

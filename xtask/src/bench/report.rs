@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::machine::Machine;
 use super::work::Task;
+use crate::digits::grouped;
 
 /// What was read of one contender on one task.
 #[derive(Debug, Clone)]
@@ -190,7 +191,7 @@ impl WorkFigures {
                 cells.push([row.name.to_owned(), none(), none(), none(), none()]);
                 continue;
             };
-            let units = |rate: f64| grouped(rate * self.units_per_sample);
+            let units = |rate: f64| grouped(&format!("{:.0}", rate * self.units_per_sample));
             let lowest = row.samples_per_s.iter().copied().fold(rate, f64::min);
             let highest = row.samples_per_s.iter().copied().fold(rate, f64::max);
             let times = self.reference(row.is_native).map(|ours| ours / rate);
@@ -245,19 +246,6 @@ fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
-}
-
-/// `12345.6` as `12,346`.
-fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

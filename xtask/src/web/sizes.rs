@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::command;
+use crate::digits::grouped;
 use crate::stamp::files_below;
 use crate::workspace::Workspace;
 
@@ -59,7 +60,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         worst <= BUDGET_BYTES,
         "the page with its module is {worst} bytes as brotli; the budget is {BUDGET_BYTES}"
     );
-    println!("{:<40}{:>12}", "budget", grouped(BUDGET_BYTES));
+    println!("{:<40}{:>12}", "budget", grouped(&BUDGET_BYTES.to_string()));
     Ok(())
 }
 
@@ -92,32 +93,7 @@ fn measure(workspace: &Workspace, files: &[PathBuf]) -> Result<Vec<Size>> {
 fn print_row(name: &str, size: Size) {
     println!(
         "{name:<28}{:>12}{:>12}",
-        grouped(size.raw),
-        grouped(size.brotli)
+        grouped(&size.raw.to_string()),
+        grouped(&size.brotli.to_string())
     );
-}
-
-/// Digits in groups of three.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-    }
 }
