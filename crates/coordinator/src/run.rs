@@ -243,6 +243,8 @@ impl HostedRun {
 
     fn state(&self) -> RunState {
         RunState {
+            sequence: 0,
+            samples_verified: self.samples_committed,
             version: self.version,
             phase: self.phase,
             samples_committed: self.samples_committed,

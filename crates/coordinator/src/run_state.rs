@@ -10,17 +10,21 @@ use crate::phase::RunPhase;
 /// The coordinator's part of a snapshot. The edge has its own stored form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunState {
+    /// The last log entry whose change is in this state; none was written before entry 1.
+    pub sequence: u64,
     /// Steps committed.
     pub version: ParamVersion,
     /// Phase when the snapshot was taken.
     pub phase: RunPhase,
-    /// Samples in committed steps.
+    /// Samples in the steps up to this version.
     pub samples_committed: u64,
+    /// Samples in all steps that were ever committed, those of discarded versions too: the sum of all credits.
+    pub samples_verified: u64,
     /// Fixed-point exponents of the next step, one per tensor.
     pub exponents: Vec<i8>,
     /// Their rise counters.
     pub exponent_rises: Vec<u32>,
-    /// Samples earned by each identity (digest of its token) in committed steps, sorted.
+    /// Samples earned by each identity (digest of its token) in all steps ever committed, sorted.
     pub credits: Vec<(Digest, u64)>,
 }
 
@@ -29,9 +33,11 @@ impl RunState {
     pub fn fresh(run: &Run) -> Self {
         let exponents = Exponents::first(run.graph().layout.tensors().len());
         Self {
+            sequence: 0,
             version: ParamVersion(0),
             phase: RunPhase::Created,
             samples_committed: 0,
+            samples_verified: 0,
             exponents: exponents.current().to_vec(),
             exponent_rises: exponents.rises().to_vec(),
             credits: Vec::new(),

@@ -10,7 +10,7 @@ use crate::init::initial_params;
 use crate::layout::Layout;
 use crate::optim::{Optimizer, clip_global_norm, global_norm};
 use crate::rounding::narrow;
-use crate::run_file::Run;
+use crate::run_file::{Codec, Run};
 
 /// Master parameters, optimizer state and the accumulator of the step in progress.
 #[derive(Debug, Clone)]
@@ -23,7 +23,18 @@ pub struct Master {
     learning_rate: f32,
     clip_norm: Option<f32>,
     sums: Vec<i64>,
+    /// What the newest step added up, for the log.
+    applied: AppliedSums,
     gradient: Vec<f32>,
+}
+
+/// The accumulated update of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AppliedSums {
+    /// Fixed-point sums.
+    Exact(Vec<i64>),
+    /// `f32` sums.
+    F32(Vec<f32>),
 }
 
 /// What a step needs besides the accumulated gradient.
@@ -80,6 +91,10 @@ impl Master {
             learning_rate: run.optimizer.learning_rate,
             clip_norm: run.clip_norm,
             sums: vec![0; len],
+            applied: match run.codec {
+                Codec::Exact => AppliedSums::Exact(vec![0; len]),
+                Codec::F32 => AppliedSums::F32(vec![0.0; len]),
+            },
             gradient: vec![0.0; len],
         }
     }
@@ -97,6 +112,11 @@ impl Master {
     /// The layout of the parameters.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The accumulated update of the newest step that was applied.
+    pub fn applied_sums(&self) -> &AppliedSums {
+        &self.applied
     }
 
     /// Forgets what was accumulated.
@@ -137,8 +157,30 @@ impl Master {
             &mut self.gradient,
         );
         let report = self.apply_gradient(input, max_abs_sums)?;
+        if let AppliedSums::Exact(applied) = &mut self.applied {
+            std::mem::swap(applied, &mut self.sums);
+        }
         self.reset();
         Ok(report)
+    }
+
+    /// Applies a step again from the sums that it added up; nothing is accumulated at the time.
+    ///
+    /// # Errors
+    /// [`Diverged`], which the first time can't have been.
+    pub fn replay(
+        &mut self,
+        sums: AppliedSums,
+        input: &StepInput<'_>,
+    ) -> Result<StepReport, Diverged> {
+        match sums {
+            AppliedSums::Exact(sums) => {
+                assert_eq!(sums.len(), self.sums.len(), "the caller has checked the length");
+                self.sums = sums;
+                self.apply_exact(input)
+            }
+            AppliedSums::F32(sums) => self.apply_f32(&[sums], input),
+        }
     }
 
     /// Applies `f32` gradient sums, added in the order given.
@@ -155,6 +197,9 @@ impl Master {
             for (g, &value) in self.gradient.iter_mut().zip(update) {
                 *g += value;
             }
+        }
+        if let AppliedSums::F32(applied) = &mut self.applied {
+            applied.copy_from_slice(&self.gradient);
         }
         let scale = narrow(1.0 / input.samples as f64);
         self.gradient.iter_mut().for_each(|g| *g *= scale);

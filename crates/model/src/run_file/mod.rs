@@ -122,6 +122,15 @@ impl Codec {
     }
 }
 
+/// What the log keeps of a committed step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepLog {
+    /// The accumulated update too: a crash costs nothing that was acknowledged.
+    Updates,
+    /// Everything but the update: a crash costs the steps since the newest snapshot, which are computed again.
+    Decisions,
+}
+
 /// A validated run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -163,6 +172,8 @@ pub struct Run {
     pub snapshot_every_steps: u32,
     /// So many snapshots are kept.
     pub snapshots_kept: u32,
+    /// What is logged of a step.
+    pub step_log: StepLog,
     raw: raw::RawRun,
 }
 

@@ -29,6 +29,9 @@ pub(in crate::run_file) struct RawRun {
     pub(in crate::run_file) evaluation: RawEvaluation,
     #[serde(default)]
     pub(in crate::run_file) snapshot: RawSnapshot,
+    /// Left out where it says nothing new: workers have no use for it.
+    #[serde(default, skip_serializing_if = "RawDurability::is_default")]
+    pub(in crate::run_file) durability: RawDurability,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,4 +286,25 @@ impl Default for RawSnapshot {
             keep: snapshots_kept(),
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::run_file) struct RawDurability {
+    #[serde(default)]
+    pub(in crate::run_file) log: RawLog,
+}
+
+impl RawDurability {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::run_file) enum RawLog {
+    #[default]
+    Updates,
+    Decisions,
 }

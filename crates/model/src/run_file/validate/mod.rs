@@ -6,12 +6,12 @@ mod memory;
 mod model;
 
 use super::raw::{
-    RawClass, RawCodec, RawData, RawDecay, RawMode, RawNormalize, RawOptimizer, RawRun,
+    RawClass, RawCodec, RawData, RawDecay, RawLog, RawMode, RawNormalize, RawOptimizer, RawRun,
     RawSchedule, RawTrain, RawVocabulary,
 };
 use super::{
     ArithmeticClass, Codec, DataFormat, DataSpec, MAX_CONTEXT, MAX_MICRO_BATCH,
-    MAX_STEP_MICRO_BATCHES, Mistake, Normalization, Run, RunFileError,
+    MAX_STEP_MICRO_BATCHES, Mistake, Normalization, Run, RunFileError, StepLog,
 };
 use crate::optim::OptimizerSpec;
 use crate::schedule::{Decay, Schedule};
@@ -66,6 +66,10 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
         evaluate_every_steps: raw.evaluation.every_steps,
         snapshot_every_steps: raw.snapshot.every_steps,
         snapshots_kept: raw.snapshot.keep,
+        step_log: match raw.durability.log {
+            RawLog::Updates => StepLog::Updates,
+            RawLog::Decisions => StepLog::Decisions,
+        },
         raw,
     })
 }
