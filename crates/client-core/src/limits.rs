@@ -24,5 +24,9 @@ pub const FINISH_TIMEOUT_MS: u64 = 10_000;
 pub const SPEED_WEIGHT: f64 = 0.3;
 /// Span of the samples-per-second figure.
 pub const SPEED_WINDOW_MS: u64 = 5_000;
-/// So many updates are kept until they are answered; older ones are history to the server.
-pub const MAX_UNANSWERED: usize = 4;
+/// So many updates are kept to be sent again after a lost connection. A worker gets the next lease when the
+/// server has its update, so that older ones have arrived.
+pub const MAX_KEPT_UPDATES: usize = 4;
+/// Most leases whose answer is waited for: the server answers when a step is on stable storage, and stops
+/// handing out work long before so many wait for its disk.
+pub const MAX_UNANSWERED: usize = 1_024;

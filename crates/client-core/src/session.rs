@@ -14,7 +14,7 @@ use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, 
 use crate::backoff::Backoff;
 use crate::effect::Effect;
 use crate::input::{Config, Input, TaskFault, TaskResult};
-use crate::limits::{FINISH_TIMEOUT_MS, MAX_LANE_FAILURES, MAX_UNANSWERED};
+use crate::limits::{FINISH_TIMEOUT_MS, MAX_KEPT_UPDATES, MAX_LANE_FAILURES, MAX_UNANSWERED};
 use crate::pace::Pace;
 use crate::stats::Stats;
 use crate::status::StopCode;
@@ -38,8 +38,8 @@ pub struct Session {
     run: Option<LoadedRun>,
     params: Option<(RunId, ParamVersion)>,
     work: Option<Work>,
-    /// Updates without a receipt, oldest first: more than one when a lease was revoked while its update was
-    /// under way.
+    /// Updates without a receipt, oldest first: receipts come when a step is durable, and work goes on
+    /// meanwhile.
     unanswered: Vec<Unanswered>,
     lanes: Vec<Lane>,
     pause: Option<PauseReason>,
@@ -63,6 +63,8 @@ struct LoadedRun {
 struct Unanswered {
     lease_id: LeaseId,
     samples: u32,
+    /// The owner still has it and can send it again.
+    kept: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -223,15 +225,28 @@ impl Session {
             return;
         }
         let update = work.update();
-        if self.unanswered.len() >= MAX_UNANSWERED {
-            let lease_id = self.unanswered.remove(0).lease_id;
-            effects.push(Effect::ForgetUpdate { lease_id });
-        }
+        self.forget_oldest_update(effects);
         self.unanswered.push(Unanswered {
             lease_id,
             samples: update.samples,
+            kept: true,
         });
         effects.push(Effect::SendUpdate(update));
+    }
+
+    /// Makes room for one more update.
+    fn forget_oldest_update(&mut self, effects: &mut Vec<Effect>) {
+        if self.unanswered.len() >= MAX_UNANSWERED {
+            self.unanswered.remove(0);
+        }
+        let n_kept = self.unanswered.iter().filter(|update| update.kept).count();
+        if n_kept >= MAX_KEPT_UPDATES
+            && let Some(oldest) = self.unanswered.iter_mut().find(|update| update.kept)
+        {
+            oldest.kept = false;
+            let lease_id = oldest.lease_id;
+            effects.push(Effect::ForgetUpdate { lease_id });
+        }
     }
 
     /// Gives the lease back, for a reason.
@@ -298,9 +313,8 @@ impl Session {
     }
 
     fn forget_unanswered(&mut self, effects: &mut Vec<Effect>) {
-        let forgotten = self.unanswered.drain(..);
-        effects
-            .extend(forgotten.map(|Unanswered { lease_id, .. }| Effect::ForgetUpdate { lease_id }));
+        let kept = self.unanswered.drain(..).filter(|update| update.kept);
+        effects.extend(kept.map(|Unanswered { lease_id, .. }| Effect::ForgetUpdate { lease_id }));
     }
 
     fn data_ready(&mut self, lease_id: LeaseId) {

@@ -1,6 +1,7 @@
 //! The state machine's entry: what is told, dispatched to the part that decides.
 
 mod answers;
+mod durable;
 mod runs;
 mod workers;
 
@@ -66,12 +67,21 @@ impl Coordinator {
                 version,
                 outcome,
             } => self.step_applied(now, run_id, version, outcome, effects),
-            Input::SnapshotDurable { run_id, version } => {
-                self.snapshot_ended(now, run_id, version, true, effects);
+            Input::LogDurable { run_id, sequence } => {
+                self.log_durable(now, run_id, sequence, effects);
             }
-            Input::SnapshotFailed { run_id, version } => {
-                self.snapshot_ended(now, run_id, version, false, effects);
+            Input::LogFailed { run_id, reason } => self.log_failed(run_id, reason, effects),
+            Input::SnapshotDurable { run_id, sequence } => {
+                self.snapshot_ended(now, run_id, sequence, true, effects);
             }
+            Input::SnapshotFailed { run_id, sequence } => {
+                self.snapshot_ended(now, run_id, sequence, false, effects);
+            }
+            Input::Replace {
+                run_id,
+                state,
+                params_digest,
+            } => self.replace(now, run_id, *state, params_digest, effects),
             Input::Shutdown { reconnect_in_ms } => self.shutdown(now, reconnect_in_ms, effects),
         }
         if now >= self.next_sweep {
@@ -94,12 +104,14 @@ impl Coordinator {
             .collect();
         Some(RunStatus {
             run_id,
-            phase: run.phase,
+            phase: run.phase(),
             reason: run.reason.clone(),
-            version: run.version,
+            degraded: run.degraded.clone(),
+            undurable_steps: run.undurable.steps(),
+            version: run.version(),
             steps_total: run.plan.steps_total(),
             params_digest: run.params_digest,
-            samples_committed: run.samples_committed,
+            samples_committed: run.samples_committed(),
             samples_per_s: run.samples_per_s(now),
             train_loss: run.train_loss,
             workers: lanes.len(),

@@ -4,6 +4,7 @@ use tabswarm_protocol::{ParamVersion, RunId, ServerMessage};
 
 use crate::event::Event;
 use crate::input::{ConnectionId, Payload};
+use crate::log_entry::LogEntry;
 use crate::run_state::RunState;
 
 /// Why a snapshot is taken.
@@ -74,6 +75,15 @@ pub enum Effect {
         samples: u64,
         /// The schedule's factor of the learning rate.
         rate_factor: f64,
+    },
+    /// Append an entry to the run's log and answer with [`crate::Input::LogDurable`] once it is on stable
+    /// storage, or with [`crate::Input::LogFailed`] while it can't be. Entries of a run come in order, and the
+    /// edge keeps what is not durable until it is.
+    Append {
+        /// Of which run.
+        run_id: RunId,
+        /// The entry; for a step, the accumulated update that was just applied belongs to it.
+        entry: Box<LogEntry>,
     },
     /// Evaluate the current parameters on the test set.
     Evaluate {

@@ -98,6 +98,25 @@ pub enum Event {
         /// Why, where it was not an operator's command.
         reason: Option<String>,
     },
+    /// A run's log can't be written: nothing is acknowledged until it can.
+    LogFailed {
+        /// Which run.
+        run_id: RunId,
+        /// What happened.
+        reason: String,
+    },
+    /// A run's log can be written again.
+    LogRecovered {
+        /// Which run.
+        run_id: RunId,
+    },
+    /// A run went back to an earlier version.
+    RolledBack {
+        /// Which run.
+        run_id: RunId,
+        /// The version that holds again.
+        version: ParamVersion,
+    },
     /// An invariant does not hold: a bug.
     InvariantViolated {
         /// Which.

@@ -105,19 +105,44 @@ pub enum Input {
         /// What became of it.
         outcome: StepOutcome,
     },
-    /// A snapshot is on stable storage.
+    /// A run's log is on stable storage up to an entry.
+    LogDurable {
+        /// Which run.
+        run_id: RunId,
+        /// The entry.
+        sequence: u64,
+    },
+    /// A run's log can't be written at present; the edge goes on trying, and the next
+    /// [`Self::LogDurable`] says that it can again.
+    LogFailed {
+        /// Which run.
+        run_id: RunId,
+        /// For operators: what happened.
+        reason: String,
+    },
+    /// A snapshot is on stable storage, and with it all entries up to its own.
     SnapshotDurable {
         /// Which run.
         run_id: RunId,
-        /// Its version.
-        version: ParamVersion,
+        /// The last entry in it.
+        sequence: u64,
     },
     /// A snapshot could not be written; the run goes on and a later one will cover it.
     SnapshotFailed {
         /// Which run.
         run_id: RunId,
-        /// Its version.
-        version: ParamVersion,
+        /// The last entry that it would have held.
+        sequence: u64,
+    },
+    /// The edge took a resting run back to an earlier version, and has stored that already.
+    /// [`crate::Coordinator::may_replace`] was true.
+    Replace {
+        /// Which run.
+        run_id: RunId,
+        /// Where it is now.
+        state: Box<RunState>,
+        /// Digest of its parameters.
+        params_digest: Digest,
     },
     /// The server goes down: snapshots are taken and workers are told.
     Shutdown {

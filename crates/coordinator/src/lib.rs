@@ -23,6 +23,7 @@ mod run;
 mod run_state;
 mod status;
 mod step;
+mod undurable;
 
 #[cfg(test)]
 #[expect(

@@ -42,6 +42,10 @@ pub(crate) struct Worker {
     pub(crate) updates_rejected: u64,
     /// As last told to it.
     pub(crate) credited: u64,
+    /// When that was.
+    pub(crate) credited_at: Timestamp,
+    /// It may have more by now.
+    pub(crate) credit_changed: bool,
 }
 
 impl Worker {
@@ -110,7 +114,12 @@ impl Registry {
 
     /// The known worker that a token names.
     pub(crate) fn by_token(&self, token: Token) -> Option<WorkerId> {
-        self.by_identity.get(&Digest::of(&token.0)).copied()
+        self.by_identity(Digest::of(&token.0))
+    }
+
+    /// The known worker of an identity.
+    pub(crate) fn by_identity(&self, identity: Digest) -> Option<WorkerId> {
+        self.by_identity.get(&identity).copied()
     }
 
     /// Takes in a new worker.
@@ -145,6 +154,8 @@ impl Registry {
                 samples_accepted: 0,
                 updates_rejected: 0,
                 credited: 0,
+                credited_at: Timestamp(0),
+                credit_changed: false,
             },
         );
         id

@@ -15,10 +15,15 @@ use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp};
 use crate::effect::{Effect, SnapshotCause};
 use crate::input::NewRun;
 use crate::lease::LeaseEntry;
-use crate::limits::{MAX_CREDITED_IDENTITIES, SNAPSHOT_RETRY_MS, SPEED_WINDOW_STEPS};
+use crate::limits::{
+    MAX_UNDURABLE_STEPS, MIN_UNDURABLE_STEPS, SNAPSHOT_RETRY_MS, SPEED_WINDOW_STEPS,
+    UNDURABLE_BYTES,
+};
+use crate::log_entry::{Change, LogEntry, StepChange};
 use crate::phase::RunPhase;
 use crate::run_state::RunState;
 use crate::step::Step;
+use crate::undurable::{Consequences, Owed, Undurable};
 
 /// Loss sums are counted in units of 2^-20 nats.
 const LOSS_UNIT: f64 = 1_048_576.0;
@@ -33,22 +38,24 @@ pub(crate) struct HostedRun {
     pub(crate) plan: BatchPlan,
     /// Labels of a sample.
     pub(crate) label_rows: u64,
-    pub(crate) phase: RunPhase,
+    /// Where it is; changed by log entries only. Its exponents are those of the last commit.
+    state: RunState,
     /// Why it is in its phase, where that was not an operator's command.
     pub(crate) reason: Option<String>,
-    pub(crate) version: ParamVersion,
     pub(crate) params_digest: Digest,
+    /// The exponents of the step in progress.
     pub(crate) exponents: Exponents,
     pub(crate) step: Step,
     /// The step is complete and being applied.
     pub(crate) applying: bool,
     pub(crate) leases: BTreeMap<LeaseId, LeaseEntry>,
-    pub(crate) samples_committed: u64,
     pub(crate) train_loss: Option<f64>,
-    /// Samples by identity in committed steps.
-    earned: BTreeMap<Digest, u64>,
-    /// The same, as of the newest durable snapshot: what is credited.
-    durable: BTreeMap<Digest, u64>,
+    /// Committed and not yet on stable storage.
+    pub(crate) undurable: Undurable,
+    /// So many committed steps may wait for the disk.
+    undurable_limit: usize,
+    /// Why the log can't be written, while it can't.
+    pub(crate) degraded: Option<String>,
     snapshot: SnapshotProgress,
     recent_commits: VecDeque<(Timestamp, u64)>,
 }
@@ -64,9 +71,8 @@ struct SnapshotProgress {
 
 #[derive(Debug)]
 struct SnapshotInFlight {
-    version: ParamVersion,
+    sequence: u64,
     cause: SnapshotCause,
-    earned: BTreeMap<Digest, u64>,
 }
 
 impl HostedRun {
@@ -76,50 +82,119 @@ impl HostedRun {
             run,
             dataset,
             samples,
-            state,
+            mut state,
             params_digest,
         } = new;
         let plan = BatchPlan::new(&run, samples);
-        let exponents = Exponents::restore(state.exponents, state.exponent_rises)
-            .expect("the edge has checked the stored state");
-        let credits: BTreeMap<Digest, u64> = state.credits.into_iter().collect();
-        let mut hosted = Self {
+        if state.version.0 >= plan.steps_total() {
+            state.phase = RunPhase::Finished;
+        }
+        let graph = run.graph();
+        let step_bytes = size_of::<i64>() * graph.layout.len().max(1);
+        let undurable_limit =
+            (UNDURABLE_BYTES / step_bytes).clamp(MIN_UNDURABLE_STEPS, MAX_UNDURABLE_STEPS);
+        Self {
             id: run_id,
             run_json: run.to_json(),
-            label_rows: run.graph().label_rows() as u64,
+            label_rows: graph.label_rows() as u64,
             spec: run,
             dataset,
             plan,
-            phase: state.phase,
             reason: None,
-            version: state.version,
             params_digest,
-            exponents,
+            exponents: exponents_of(&state),
             step: Step::new(plan.step(state.version.0)),
+            state,
             applying: false,
             leases: BTreeMap::new(),
-            samples_committed: state.samples_committed,
             train_loss: None,
-            durable: credits.clone(),
-            earned: credits,
+            undurable: Undurable::default(),
+            undurable_limit,
+            degraded: None,
             snapshot: SnapshotProgress::default(),
             recent_commits: VecDeque::new(),
-        };
-        if hosted.version.0 >= hosted.plan.steps_total() {
-            hosted.phase = RunPhase::Finished;
         }
-        hosted
+    }
+
+    /// Its phase.
+    pub(crate) fn phase(&self) -> RunPhase {
+        self.state.phase
+    }
+
+    /// Steps committed.
+    pub(crate) fn version(&self) -> ParamVersion {
+        self.state.version
+    }
+
+    /// Samples in them.
+    pub(crate) fn samples_committed(&self) -> u64 {
+        self.state.samples_committed
+    }
+
+    /// Whether the edge may put another state in this one's place.
+    pub(crate) fn may_be_replaced(&self) -> bool {
+        let rests = !matches!(self.phase(), RunPhase::Running) && !self.applying;
+        rests && self.undurable.is_empty() && self.snapshot.in_flight.is_none()
+    }
+
+    /// Puts a state in place that the edge has stored. Gives the workers whose updates are void now.
+    pub(crate) fn replace(&mut self, state: RunState, params_digest: Digest) -> Vec<Owed> {
+        self.exponents = exponents_of(&state);
+        self.params_digest = params_digest;
+        self.train_loss = None;
+        self.reason = None;
+        self.recent_commits.clear();
+        self.snapshot = SnapshotProgress::default();
+        let discarded =
+            std::mem::replace(&mut self.step, Step::new(self.plan.step(state.version.0)));
+        self.state = state;
+        discarded.owed
+    }
+
+    /// Applies a change and gives it to the log.
+    fn record(&mut self, change: Change, effects: &mut Vec<Effect>) -> u64 {
+        let sequence = self.state.sequence + 1;
+        let entry = LogEntry { sequence, change };
+        self.state
+            .apply(&entry)
+            .expect("the entry was made from this state");
+        effects.push(Effect::Append {
+            run_id: self.id,
+            entry: Box::new(entry),
+        });
+        sequence
+    }
+
+    /// Moves to another phase.
+    pub(crate) fn enter(
+        &mut self,
+        phase: RunPhase,
+        reason: Option<String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.reason.clone_from(&reason);
+        let sequence = self.record(Change::Phase { phase, reason }, effects);
+        self.undurable.push(sequence);
+    }
+
+    /// Whether the disk is so far behind that the run has to wait for it.
+    pub(crate) fn waits_for_disk(&self) -> bool {
+        self.undurable.steps() >= self.undurable_limit
     }
 
     /// Whether workers get leases now.
     pub(crate) fn hands_out(&self) -> bool {
-        self.phase == RunPhase::Running && !self.applying && self.step.n_free() > 0
+        self.phase() == RunPhase::Running
+            && !self.applying
+            && self.step.n_free() > 0
+            && !self.waits_for_disk()
     }
 
     /// What a worker without a lease is told.
     pub(crate) fn idle_reason(&self) -> IdleReason {
-        match self.phase {
+        match self.phase() {
             RunPhase::Created | RunPhase::Paused => IdleReason::RunPaused,
+            RunPhase::Running if self.waits_for_disk() => IdleReason::ServerStorage,
             RunPhase::Running => IdleReason::StepTail,
             RunPhase::Finished => IdleReason::RunFinished,
             RunPhase::Stopped => IdleReason::RunStopped,
@@ -149,39 +224,61 @@ impl HostedRun {
         let steps_total = self.plan.steps_total();
         Effect::ApplyStep {
             run_id: self.id,
-            version: ParamVersion(self.version.0 + 1),
+            version: ParamVersion(self.version().0 + 1),
             exponents: self.exponents.current().to_vec(),
             samples: u64::from(self.step.shape.samples),
-            rate_factor: self.spec.schedule.factor(self.version.0, steps_total),
+            rate_factor: self.spec.schedule.factor(self.version().0, steps_total),
         }
     }
 
     /// The step was applied: moves on to the next one.
-    pub(crate) fn commit(&mut self, now: Timestamp, report: &StepReport) {
+    pub(crate) fn commit(
+        &mut self,
+        now: Timestamp,
+        report: &StepReport,
+        effects: &mut Vec<Effect>,
+    ) {
         self.applying = false;
-        self.version = ParamVersion(self.version.0 + 1);
         self.params_digest = report.digest;
-        self.exponents
-            .commit(&report.max_abs_sums, self.step.shape.micro_batches);
-        self.samples_committed += self.step.samples;
-        self.train_loss =
-            Some(self.step.loss_q20 as f64 / LOSS_UNIT / self.step.samples.max(1) as f64);
-        for (identity, samples) in std::mem::take(&mut self.step.contributions) {
-            let known =
-                self.earned.len() < MAX_CREDITED_IDENTITIES || self.earned.contains_key(&identity);
-            if known {
-                *self.earned.entry(identity).or_default() += samples;
-            }
-        }
-        self.recent_commits.push_back((now, self.step.samples));
+        let used = self.lease_exponents();
+        let micro_batches = self.step.shape.micro_batches;
+        self.exponents.commit(&report.max_abs_sums, micro_batches);
+        let step = &mut self.step;
+        let (samples, loss_q20) = (step.samples, step.loss_q20);
+        let credits: Vec<(Digest, u64)> = std::mem::take(&mut step.contributions)
+            .into_iter()
+            .collect();
+        let consequences = Consequences {
+            owed: std::mem::take(&mut step.owed),
+            credits: credits.clone(),
+        };
+        let (version, steps_total) = (self.version(), self.plan.steps_total());
+        let change = StepChange {
+            version: ParamVersion(version.0 + 1),
+            samples,
+            loss_q20,
+            exponents: used,
+            rate_factor: self.spec.schedule.factor(version.0, steps_total),
+            digest: report.digest,
+            next_exponents: self.exponents.current().to_vec(),
+            next_rises: self.exponents.rises().to_vec(),
+            credits,
+        };
+        let sequence = self.record(Change::Step(change), effects);
+        self.undurable.push_step(sequence, consequences);
+        self.train_loss = Some(loss_q20 as f64 / LOSS_UNIT / samples.max(1) as f64);
+        self.recent_commits.push_back((now, samples));
         while self.recent_commits.len() > SPEED_WINDOW_STEPS {
             self.recent_commits.pop_front();
         }
-        if self.version.0 >= self.plan.steps_total() {
-            self.phase = RunPhase::Finished;
-        } else {
-            self.step = Step::new(self.plan.step(self.version.0));
+        if self.version().0 < steps_total {
+            self.step = Step::new(self.plan.step(self.version().0));
         }
+    }
+
+    /// Whether all steps are committed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.version().0 >= self.plan.steps_total()
     }
 
     /// Asks for a snapshot, now or when the one under way is written.
@@ -202,60 +299,47 @@ impl HostedRun {
         }
         if let Some(cause) = self.snapshot.wanted.take() {
             self.snapshot.in_flight = Some(SnapshotInFlight {
-                version: self.version,
+                sequence: self.state.sequence,
                 cause,
-                earned: self.earned.clone(),
             });
             effects.push(Effect::TakeSnapshot {
                 run_id: self.id,
                 cause,
-                state: self.state(),
+                state: self.state.clone(),
             });
         }
     }
 
-    /// A snapshot is written or has failed; true if credits have become durable.
+    /// A snapshot is written or has failed; false if it is not the one under way.
     pub(crate) fn end_snapshot(
         &mut self,
         now: Timestamp,
-        version: ParamVersion,
+        sequence: u64,
         durable: bool,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        let in_flight = self.snapshot.in_flight.take_if(|s| s.version == version);
-        let Some(SnapshotInFlight { cause, earned, .. }) = in_flight else {
+        let in_flight = self.snapshot.in_flight.take_if(|s| s.sequence == sequence);
+        let Some(SnapshotInFlight { cause, .. }) = in_flight else {
             return false;
         };
-        if durable {
-            self.durable = earned;
-        } else {
+        if !durable {
             self.snapshot.wanted.get_or_insert(cause);
             self.snapshot.not_before = now + SNAPSHOT_RETRY_MS;
         }
         self.begin_snapshot(now, effects);
-        durable
+        true
     }
 
     /// Durable samples of an identity.
     pub(crate) fn credited(&self, identity: Digest) -> u64 {
-        self.durable.get(&identity).copied().unwrap_or(0)
+        let earned = self.state.credit_of(identity);
+        earned.saturating_sub(self.undurable.samples_of(identity))
     }
 
-    fn state(&self) -> RunState {
-        RunState {
-            sequence: 0,
-            samples_verified: self.samples_committed,
-            version: self.version,
-            phase: self.phase,
-            samples_committed: self.samples_committed,
-            exponents: self.exponents.current().to_vec(),
-            exponent_rises: self.exponents.rises().to_vec(),
-            credits: self
-                .earned
-                .iter()
-                .map(|(id, samples)| (*id, *samples))
-                .collect(),
-        }
+    /// Whether an update of this lease counts already, and its worker waits for the answer.
+    pub(crate) fn owes(&self, lease_id: LeaseId) -> bool {
+        let mut owed = self.step.owed.iter();
+        owed.any(|owed| owed.lease_id == lease_id) || self.undurable.owes(lease_id)
     }
 
     /// Samples committed per second over the last steps.
@@ -263,7 +347,7 @@ impl HostedRun {
         let Some((first, _)) = self
             .recent_commits
             .front()
-            .filter(|_| self.phase == RunPhase::Running)
+            .filter(|_| self.phase() == RunPhase::Running)
         else {
             return 0.0;
         };
@@ -275,4 +359,9 @@ impl HostedRun {
             .sum();
         samples as f64 * 1_000.0 / now.since_ms(*first).max(1) as f64
     }
+}
+
+fn exponents_of(state: &RunState) -> Exponents {
+    Exponents::restore(state.exponents.clone(), state.exponent_rises.clone())
+        .expect("the edge has checked the stored state")
 }

@@ -29,6 +29,14 @@ pub struct RunState {
 }
 
 impl RunState {
+    /// Samples of an identity in all steps ever committed.
+    pub fn credit_of(&self, identity: Digest) -> u64 {
+        match self.credits.binary_search_by_key(&identity, |(id, _)| *id) {
+            Ok(at) => self.credits[at].1,
+            Err(_) => 0,
+        }
+    }
+
     /// The state of a run that has not begun.
     pub fn fresh(run: &Run) -> Self {
         let exponents = Exponents::first(run.graph().layout.tensors().len());

@@ -15,6 +15,10 @@ pub struct RunStatus {
     pub phase: RunPhase,
     /// Why it is in that phase, where it was not an operator's command.
     pub reason: Option<String>,
+    /// Why its log can't be written, while it can't: the run is degraded, and nothing is acknowledged.
+    pub degraded: Option<String>,
+    /// Steps committed that a crash would take back.
+    pub undurable_steps: usize,
     /// Steps committed.
     pub version: ParamVersion,
     /// Steps of the whole run.

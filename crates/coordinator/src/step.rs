@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use tabswarm_model::batches::StepShape;
 use tabswarm_model::digest::Digest;
-use tabswarm_protocol::LeaseId;
 use tabswarm_protocol::client::MicroBatchRange;
+use tabswarm_protocol::{LeaseId, WorkerId};
+
+use crate::undurable::Owed;
 
 /// One micro-batch of the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ enum Slot {
 pub(crate) struct Contribution {
     /// Whose it is.
     pub(crate) identity: Digest,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) lease_id: LeaseId,
     pub(crate) samples: u32,
     pub(crate) loss_q20: i64,
 }
@@ -39,6 +43,8 @@ pub(crate) struct Step {
     pub(crate) loss_q20: i64,
     /// Samples by identity.
     pub(crate) contributions: BTreeMap<Digest, u64>,
+    /// Workers that wait for an answer.
+    pub(crate) owed: Vec<Owed>,
 }
 
 impl Step {
@@ -53,14 +59,16 @@ impl Step {
             samples: 0,
             loss_q20: 0,
             contributions: BTreeMap::new(),
+            owed: Vec::new(),
         }
     }
 
-    /// Begins again: nothing is leased, nothing is done.
-    pub(crate) fn restart(&mut self) {
+    /// Begins again: nothing is leased, nothing is done. Gives the workers whose updates are void now.
+    pub(crate) fn restart(&mut self) -> Vec<Owed> {
         let restarts = self.restarts + 1;
-        *self = Self::new(self.shape);
+        let begun = std::mem::replace(self, Self::new(self.shape));
         self.restarts = restarts;
+        begun.owed
     }
 
     pub(crate) fn n_free(&self) -> u32 {
@@ -121,6 +129,11 @@ impl Step {
         self.samples += samples;
         self.loss_q20 += contribution.loss_q20;
         *self.contributions.entry(contribution.identity).or_default() += samples;
+        self.owed.push(Owed {
+            worker_id: contribution.worker_id,
+            lease_id: contribution.lease_id,
+            samples: contribution.samples,
+        });
     }
 
     /// LEASE-ONCE and CREDIT-VERIFIED for a complete step: every sample counted once, and credited to someone.
@@ -161,6 +174,8 @@ mod tests {
     fn contribution(samples: u32) -> Contribution {
         Contribution {
             identity: Digest([1; 32]),
+            worker_id: WorkerId(1),
+            lease_id: LeaseId(1),
             samples,
             loss_q20: 5,
         }
@@ -202,7 +217,7 @@ mod tests {
         step.count(&[range(2, 2)], contribution(20));
         assert!(step.is_complete());
         assert_eq!(step.check_complete(), Ok(()));
-        step.restart();
+        assert_eq!(step.restart().len(), 2);
         assert_eq!((step.n_free(), step.restarts, step.samples), (8, 1, 0));
     }
 }

@@ -175,7 +175,11 @@ impl Master {
     ) -> Result<StepReport, Diverged> {
         match sums {
             AppliedSums::Exact(sums) => {
-                assert_eq!(sums.len(), self.sums.len(), "the caller has checked the length");
+                assert_eq!(
+                    sums.len(),
+                    self.sums.len(),
+                    "the caller has checked the length"
+                );
                 self.sums = sums;
                 self.apply_exact(input)
             }

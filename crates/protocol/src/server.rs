@@ -127,7 +127,7 @@ pub struct Lease {
 /// What became of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// It counts; credit follows when the step is durable.
+    /// It counts, and its step is on stable storage: it can't be lost any more.
     Accepted {
         /// Its samples.
         samples: u32,
@@ -196,6 +196,8 @@ pub enum IdleReason {
     RunFinished,
     /// The operator stopped the run.
     RunStopped,
+    /// The server's disk does not keep up, or can't be written.
+    ServerStorage,
 }
 
 impl IdleReason {
@@ -207,6 +209,7 @@ impl IdleReason {
             Self::RunPaused => "The operator has paused the run.",
             Self::RunFinished => "The run is finished. Thank you!",
             Self::RunStopped => "The operator has stopped the run.",
+            Self::ServerStorage => "Waiting for the server to store what was done so far.",
         }
     }
 }

@@ -89,10 +89,8 @@ impl Session {
         if !welcome.resumed {
             self.forget_unanswered(effects);
         }
-        let unanswered = self.unanswered.iter();
-        effects.extend(
-            unanswered.map(|&Unanswered { lease_id, .. }| Effect::ResendUpdate { lease_id }),
-        );
+        let kept = self.unanswered.iter().filter(|update| update.kept);
+        effects.extend(kept.map(|&Unanswered { lease_id, .. }| Effect::ResendUpdate { lease_id }));
     }
 
     fn refused(
@@ -202,7 +200,9 @@ impl Session {
         };
         self.stats
             .answered(verdict, unanswered.samples, now.since_ms(self.started_at));
-        effects.push(Effect::ForgetUpdate { lease_id });
+        if unanswered.kept {
+            effects.push(Effect::ForgetUpdate { lease_id });
+        }
         self.backoff.reset();
     }
 }

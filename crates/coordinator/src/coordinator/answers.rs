@@ -16,6 +16,7 @@ use crate::limits::MAX_STEP_ATTEMPTS;
 use crate::phase::RunPhase;
 use crate::run::HostedRun;
 use crate::step::Contribution;
+use crate::undurable::Owed;
 
 /// A loss of 2^20 nats per sample is beyond what finite scores give.
 const MAX_LOSS_Q20: i64 = 1 << 40;
@@ -33,27 +34,60 @@ impl Coordinator {
         };
         worker.last_heard = now;
         let (worker_id, lease_id) = (worker.id, update.header.lease_id);
+        // What is sent twice is answered twice and counted once.
         if let Some(verdict) = worker.answer_to(lease_id) {
-            // What is sent twice is answered twice and counted once.
             effects.push(send(
                 connection,
                 ServerMessage::Receipt { lease_id, verdict },
             ));
             return;
         }
-        let verdict = match self.judge(worker_id, update) {
+        let run = worker.run_id.and_then(|run_id| self.runs.get(&run_id));
+        if run.is_some_and(|run| run.owes(lease_id)) {
+            // It counts; the answer follows when it is durable.
+            return;
+        }
+        match self.judge(worker_id, update) {
             Ok(accepted) => self.accept(now, worker_id, accepted, effects),
             Err(reason) => self.reject(now, worker_id, lease_id, reason, effects),
-        };
+        }
         if let Some(worker) = self.registry.get(worker_id) {
-            worker.remember_answer(lease_id, verdict);
             worker.idle_since = now;
         }
-        effects.push(send(
-            connection,
-            ServerMessage::Receipt { lease_id, verdict },
-        ));
         self.hand_out_for(now, worker_id, effects);
+    }
+
+    /// Tells a worker what became of an update, now and whenever it sends it again.
+    pub(super) fn answer(
+        &mut self,
+        worker_id: WorkerId,
+        lease_id: LeaseId,
+        verdict: Verdict,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(worker) = self.registry.get(worker_id) else {
+            return;
+        };
+        worker.remember_answer(lease_id, verdict);
+        let receipt = ServerMessage::Receipt { lease_id, verdict };
+        effects.extend(
+            worker
+                .connection
+                .map(|connection| send(connection, receipt)),
+        );
+    }
+
+    /// Tells workers that updates which counted do not count any more.
+    pub(super) fn answer_void(
+        &mut self,
+        owed: Vec<Owed>,
+        reason: RejectReason,
+        effects: &mut Vec<Effect>,
+    ) {
+        for owed in owed {
+            let verdict = Verdict::Rejected(reason);
+            self.answer(owed.worker_id, owed.lease_id, verdict, effects);
+        }
     }
 
     /// Checks an update against its lease: nothing is changed before it has passed.
@@ -71,7 +105,7 @@ impl Coordinator {
         let run_id = worker.run_id.ok_or(RejectReason::UnknownLease)?;
         let identity = worker.identity;
         let run = self.runs.get(&run_id).ok_or(RejectReason::UnknownLease)?;
-        if self.draining || run.phase != RunPhase::Running {
+        if self.draining || run.phase() != RunPhase::Running {
             return Err(RejectReason::RunInactive);
         }
         let entry = run
@@ -101,6 +135,8 @@ impl Coordinator {
             run_id,
             contribution: Contribution {
                 identity,
+                worker_id,
+                lease_id: header.lease_id,
                 samples: header.samples,
                 loss_q20: header.loss_q20,
             },
@@ -115,7 +151,7 @@ impl Coordinator {
         worker_id: WorkerId,
         accepted: Accepted,
         effects: &mut Vec<Effect>,
-    ) -> Verdict {
+    ) {
         let Accepted {
             run_id,
             contribution,
@@ -147,7 +183,6 @@ impl Coordinator {
             samples,
         }));
         self.complete_step(run_id, effects);
-        Verdict::Accepted { samples }
     }
 
     fn complete_step(&mut self, run_id: RunId, effects: &mut Vec<Effect>) {
@@ -171,7 +206,7 @@ impl Coordinator {
         lease_id: LeaseId,
         reason: RejectReason,
         effects: &mut Vec<Effect>,
-    ) -> Verdict {
+    ) {
         self.end_lease(now, worker_id, lease_id);
         if let Some(worker) = self.registry.get(worker_id) {
             worker.updates_rejected += 1;
@@ -181,7 +216,7 @@ impl Coordinator {
             lease_id,
             reason,
         }));
-        Verdict::Rejected(reason)
+        self.answer(worker_id, lease_id, Verdict::Rejected(reason), effects);
     }
 
     /// A worker has no lease any more; what it held is free.
@@ -243,7 +278,7 @@ impl Coordinator {
             .get(&lease_id)
             .is_some_and(|entry| entry.worker_id == worker_id);
         let plausible = current
-            && run.phase == RunPhase::Running
+            && run.phase() == RunPhase::Running
             && run.spec.codec == Codec::Exact
             && fits.len() == run.exponents.current().len()
             && fits.iter().all(|&fit| fit >= MIN_EXPONENT);
@@ -252,14 +287,15 @@ impl Coordinator {
             self.hand_out_for(now, worker_id, effects);
             return;
         }
-        run.step.restart();
-        let (run_id, version, attempts) = (run.id, run.version, run.step.restarts + 1);
+        let void = run.step.restart();
+        let (run_id, version, attempts) = (run.id, run.version(), run.step.restarts + 1);
         effects.push(Effect::ResetAccumulator { run_id });
         effects.push(Effect::Event(Event::StepRestarted {
             run_id,
             version,
             attempts,
         }));
+        self.answer_void(void, RejectReason::Superseded, effects);
         self.end_lease(now, worker_id, lease_id);
         self.revoke_all(now, run_id, RevokeReason::StepRestarted, effects);
         if attempts > MAX_STEP_ATTEMPTS {

@@ -1,6 +1,6 @@
 //! Runs: creating, commanding, handing out, committing.
 
-use tabswarm_protocol::server::{Lease, RevokeReason};
+use tabswarm_protocol::server::{Lease, RejectReason, RevokeReason};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, ServerMessage, Timestamp, WorkerId};
 
 use super::{Coordinator, send, violated};
@@ -15,7 +15,7 @@ use crate::run::HostedRun;
 impl Coordinator {
     pub(super) fn create_run(&mut self, now: Timestamp, new: NewRun, effects: &mut Vec<Effect>) {
         let run = HostedRun::new(new);
-        let (run_id, phase) = (run.id, run.phase);
+        let (run_id, phase) = (run.id, run.phase());
         self.runs.insert(run_id, run);
         let reason = None;
         effects.push(Effect::Event(Event::PhaseChanged {
@@ -36,7 +36,7 @@ impl Coordinator {
         let is_allowed = self
             .runs
             .get(&run_id)
-            .is_some_and(|run| run.phase.allows(command));
+            .is_some_and(|run| run.phase().allows(command));
         if !is_allowed {
             return;
         }
@@ -62,8 +62,7 @@ impl Coordinator {
         let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
-        run.phase = phase;
-        run.reason.clone_from(&reason);
+        run.enter(phase, reason.clone(), effects);
         effects.push(Effect::Event(Event::PhaseChanged {
             run_id,
             phase,
@@ -71,7 +70,7 @@ impl Coordinator {
         }));
         match phase {
             RunPhase::Paused => self.revoke_all(now, run_id, RevokeReason::RunPaused, effects),
-            RunPhase::Stopped => self.revoke_all(now, run_id, RevokeReason::RunStopped, effects),
+            RunPhase::Stopped => self.abandon_step(now, run_id, effects),
             _ => {}
         }
         self.reassign(now, effects);
@@ -178,7 +177,7 @@ impl Coordinator {
         );
         worker.lease_id = Some(lease_id);
         worker.idle_notice = None;
-        let version = run.version;
+        let version = run.version();
         if worker.params != Some(version) {
             worker.params = Some(version);
             effects.push(Effect::SendParams {
@@ -215,14 +214,14 @@ impl Coordinator {
         let Some(run) = self.runs.get_mut(&run_id).filter(|run| run.applying) else {
             return;
         };
-        if version.0 != run.version.0 + 1 {
-            let detail = format!("step {version} was applied to {}", run.version);
+        if version.0 != run.version().0 + 1 {
+            let detail = format!("step {version} was applied to {}", run.version());
             effects.push(violated(InvariantId::VersionPlusOne, detail));
             return;
         }
         match outcome {
             Ok(report) => {
-                run.commit(now, &report);
+                run.commit(now, &report, effects);
                 effects.push(Effect::Event(Event::StepCommitted {
                     run_id,
                     version,
@@ -236,8 +235,9 @@ impl Coordinator {
             }
             Err(diverged) => {
                 run.applying = false;
-                run.step.restart();
+                let void = run.step.restart();
                 effects.push(Effect::ResetAccumulator { run_id });
+                self.answer_void(void, RejectReason::Superseded, effects);
                 let reason = Some(diverged.to_string());
                 self.change_phase(now, run_id, RunPhase::Paused, reason, effects);
                 if let Some(run) = self.runs.get_mut(&run_id) {
@@ -253,15 +253,17 @@ impl Coordinator {
         let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
-        let version = run.version;
+        let version = run.version();
         let is_due = |every: u32| version.0.is_multiple_of(u64::from(every));
-        let finished = run.phase == RunPhase::Finished;
+        let finished = run.is_over();
         if finished || is_due(run.spec.evaluate_every_steps) {
             effects.push(Effect::Evaluate { run_id, version });
         }
         if finished {
-            run.want_snapshot(now, SnapshotCause::Finished, effects);
             self.change_phase(now, run_id, RunPhase::Finished, None, effects);
+            if let Some(run) = self.runs.get_mut(&run_id) {
+                run.want_snapshot(now, SnapshotCause::Finished, effects);
+            }
             return;
         }
         if is_due(run.spec.snapshot_every_steps) {
@@ -270,47 +272,21 @@ impl Coordinator {
         self.hand_out(now, run_id, effects);
     }
 
-    pub(super) fn snapshot_ended(
-        &mut self,
-        now: Timestamp,
-        run_id: RunId,
-        version: ParamVersion,
-        durable: bool,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(run) = self.runs.get_mut(&run_id) else {
+    /// The step in progress will not be finished.
+    fn abandon_step(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
+        self.revoke_all(now, run_id, RevokeReason::RunStopped, effects);
+        let Some(run) = self.runs.get_mut(&run_id).filter(|run| !run.applying) else {
+            // It is complete, and counts.
             return;
         };
-        if !run.end_snapshot(now, version, durable, effects) {
-            return;
-        }
-        let mut changed = Vec::new();
-        for worker in self.registry.workers.values() {
-            let samples = self
-                .runs
-                .values()
-                .map(|run| run.credited(worker.identity))
-                .sum();
-            if samples != worker.credited {
-                changed.push((worker.id, samples));
-            }
-        }
-        for (worker_id, samples) in changed {
-            if let Some(worker) = self.registry.get(worker_id) {
-                worker.credited = samples;
-                let credited = ServerMessage::Credited { samples };
-                effects.extend(
-                    worker
-                        .connection
-                        .map(|connection| send(connection, credited)),
-                );
-            }
-        }
+        let void = run.step.restart();
+        effects.push(Effect::ResetAccumulator { run_id });
+        self.answer_void(void, RejectReason::RunInactive, effects);
     }
 
     pub(super) fn snapshot_for_shutdown(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for run in self.runs.values_mut() {
-            if run.phase == RunPhase::Running {
+            if run.phase() == RunPhase::Running {
                 run.want_snapshot(now, SnapshotCause::Shutdown, effects);
             }
         }

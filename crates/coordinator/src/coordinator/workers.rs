@@ -42,6 +42,9 @@ impl Coordinator {
         }
         self.lapse_lease(now, worker_id, effects);
         let credited_samples = self.credited(Digest::of(&token.0));
+        if let Some(worker) = self.registry.get(worker_id) {
+            worker.credited = credited_samples;
+        }
         effects.push(send(
             connection,
             ServerMessage::Welcome(Welcome {
@@ -171,7 +174,7 @@ impl Coordinator {
             RunPhase::Finished => 2,
             RunPhase::Stopped => 3,
         };
-        fits.min_by_key(|run| (need(run.phase), members(run.id), run.id))
+        fits.min_by_key(|run| (need(run.phase()), members(run.id), run.id))
             .map(|run| run.id)
     }
 
@@ -180,7 +183,7 @@ impl Coordinator {
         let is_running = |run_id: Option<RunId>| {
             run_id
                 .and_then(|id| self.runs.get(&id))
-                .is_some_and(|run| run.phase == RunPhase::Running)
+                .is_some_and(|run| run.phase() == RunPhase::Running)
         };
         let movable: Vec<WorkerId> = self
             .registry
@@ -199,7 +202,7 @@ impl Coordinator {
                 && (current.is_none()
                     || chosen
                         .and_then(|id| self.runs.get(&id))
-                        .is_some_and(|run| run.phase == RunPhase::Running));
+                        .is_some_and(|run| run.phase() == RunPhase::Running));
             if better {
                 self.assign(now, worker_id, effects);
             }
@@ -315,6 +318,7 @@ impl Coordinator {
     pub(super) fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.next_sweep = now + SWEEP_MS;
         self.expire_leases(now, effects);
+        self.tell_credits(now, effects);
         for run in self.runs.values_mut() {
             run.begin_snapshot(now, effects);
         }
@@ -339,9 +343,12 @@ impl Coordinator {
             let running = worker
                 .run_id
                 .and_then(|run_id| self.runs.get(&run_id))
-                .is_some_and(|run| run.phase == RunPhase::Running);
-            if running && worker.is_idle() && now.since_ms(worker.idle_since) >= IDLE_NOTICE_MS {
-                tell_idle(worker, IdleReason::StepTail, effects);
+                .filter(|run| run.phase() == RunPhase::Running);
+            if let Some(run) = running
+                && worker.is_idle()
+                && now.since_ms(worker.idle_since) >= IDLE_NOTICE_MS
+            {
+                tell_idle(worker, run.idle_reason(), effects);
             }
         }
         for connection in silent {

@@ -36,19 +36,16 @@ fn credit_comes_when_the_snapshot_is_durable_and_not_before() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l3 v0 2+2 e[100, 100] 2008 ms
               # granted l3 w1
             c2 update l2 1+1
               accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
             wait 1
             c1 update l3 2+2
               accumulate r1 from 2: 102
               # accepted l3 w1 4
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l3 Accepted { samples: 4 }
             applied r1 v1
               # committed r1 v1, loss 1
               snapshot r1 Interval: v1 running, 8 samples, credits [2, 6]
@@ -58,15 +55,16 @@ fn credit_comes_when_the_snapshot_is_durable_and_not_before() {
               c2 <- params r1 v1
               c2 <- lease l5 v1 2+2 e[100, 100] 2008 ms
               # granted l5 w2
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c2 <- receipt l2 Accepted { samples: 2 }
+              c1 <- receipt l3 Accepted { samples: 4 }
             workers
               w1 connected true, run Some(1), paused None, 6 accepted, 0 credited, 0 rejected
               w2 connected true, run Some(1), paused None, 2 accepted, 0 credited, 0 rejected
             durable r1 v1
-              c1 <- credited 6
-              c2 <- credited 2
             workers
-              w1 connected true, run Some(1), paused None, 6 accepted, 6 credited, 0 rejected
-              w2 connected true, run Some(1), paused None, 2 accepted, 2 credited, 0 rejected
+              w1 connected true, run Some(1), paused None, 6 accepted, 0 credited, 0 rejected
+              w2 connected true, run Some(1), paused None, 2 accepted, 0 credited, 0 rejected
         "#]],
     );
 }
@@ -96,34 +94,36 @@ fn a_failed_snapshot_credits_nothing_and_the_next_one_covers_it() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
               # granted l2 w1
             c1 update l2 1+3
               accumulate r1 from 1: 101
               # accepted l2 w1 6
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l2 Accepted { samples: 6 }
             applied r1 v1
               # committed r1 v1, loss 1
               snapshot r1 Interval: v1 running, 8 samples, credits [8]
               c1 <- params r1 v1
               c1 <- lease l3 v1 0+4 e[100, 100] 2006 ms
               # granted l3 w1
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 6 }
             failed r1 v1
             wait 1
             c1 update l3 0+4
               accumulate r1 from 0: 100
               # accepted l3 w1 8
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
-              c1 <- receipt l3 Accepted { samples: 8 }
             applied r1 v2
               # committed r1 v2, loss 1
               c1 <- params r1 v2
               c1 <- lease l4 v2 0+2 e[100, 100] 2002 ms
               # granted l4 w1
+              c1 <- receipt l3 Accepted { samples: 8 }
             durable r1 v2
             wait 4998
+              at 0.500
+              c1 <- credited 16
               at 2.250
               # lapsed l4 w1
               at 5.000
@@ -133,7 +133,6 @@ fn a_failed_snapshot_credits_nothing_and_the_next_one_covers_it() {
               at 5.250
               snapshot r1 Interval: v2 running, 16 samples, credits [16]
             durable r1 v2
-              c1 <- credited 16
         "#]],
     );
 }
@@ -161,35 +160,34 @@ fn a_snapshot_that_is_wanted_while_one_is_written_follows_it() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
               # granted l2 w1
             c1 update l2 1+3
               accumulate r1 from 1: 101
               # accepted l2 w1 6
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l2 Accepted { samples: 6 }
             applied r1 v1
               # committed r1 v1, loss 1
               c1 <- params r1 v1
               c1 <- lease l3 v1 0+4 e[100, 100] 2006 ms
               # granted l3 w1
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 6 }
             wait 1
             c1 update l3 0+4
               accumulate r1 from 0: 100
               # accepted l3 w1 8
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
-              c1 <- receipt l3 Accepted { samples: 8 }
             applied r1 v2
               # committed r1 v2, loss 1
               c1 <- params r1 v2
               c1 <- lease l4 v2 0+2 e[100, 100] 2002 ms
               # granted l4 w1
+              c1 <- receipt l3 Accepted { samples: 8 }
             durable r1 v0
               snapshot r1 Interval: v2 running, 16 samples, credits [16]
             durable r1 v1
             durable r1 v2
-              c1 <- credited 16
         "#]],
     );
 }
@@ -218,14 +216,12 @@ fn a_worker_that_left_keeps_its_credit() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
               # granted l2 w1
             c1 update l2 1+3
               accumulate r1 from 1: 101
               # accepted l2 w1 6
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l2 Accepted { samples: 6 }
             c1 closed
               # left w1 false
             applied r1 v1
@@ -301,12 +297,12 @@ fn the_work_of_a_restarted_step_earns_nothing() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l3 v0 2+2 e[100, 100] 2004 ms
               # granted l3 w1
             c2 overflow l2 20 20
               reset r1
               # restarted r1 v0, attempt 2
+              c1 <- receipt l1 Rejected(Superseded)
               c1 <- revoke l3 StepRestarted
               c1 <- lease l4 v0 0+3 e[20, 20] 2006 ms
               # granted l4 w1
@@ -315,12 +311,10 @@ fn the_work_of_a_restarted_step_earns_nothing() {
             c1 update l4 0+3
               accumulate r1 from 0: 100
               # accepted l4 w1 6
-              c1 <- receipt l4 Accepted { samples: 6 }
             c2 update l5 3+1
               accumulate r1 from 3: 103
               # accepted l5 w2 2
               apply r1 v1: 8 samples, e[20, 20], x1
-              c2 <- receipt l5 Accepted { samples: 2 }
             applied r1 v1
               # committed r1 v1, loss 1
               snapshot r1 Interval: v1 running, 8 samples, credits [2, 6]
@@ -330,9 +324,9 @@ fn the_work_of_a_restarted_step_earns_nothing() {
               c2 <- params r1 v1
               c2 <- lease l7 v1 2+2 e[20, 20] 2004 ms
               # granted l7 w2
+              c1 <- receipt l4 Accepted { samples: 6 }
+              c2 <- receipt l5 Accepted { samples: 2 }
             durable r1 v1
-              c1 <- credited 6
-              c2 <- credited 2
         "#]],
     );
 }

@@ -29,7 +29,6 @@ fn leases_grow_with_measured_speed() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2120 ms
               # granted l2 w1
             wait 10
@@ -37,18 +36,18 @@ fn leases_grow_with_measured_speed() {
               accumulate r1 from 1: 101
               # accepted l2 w1 6
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l2 Accepted { samples: 6 }
             applied r1 v1
               # committed r1 v1, loss 1
               c1 <- params r1 v1
               c1 <- lease l3 v1 0+4 e[100, 100] 2100 ms
               # granted l3 w1
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 6 }
             wait 10
             c1 update l3 0+4
               accumulate r1 from 0: 100
               # accepted l3 w1 8
               apply r1 v2: 8 samples, e[100, 100], x0.9272976680384089
-              c1 <- receipt l3 Accepted { samples: 8 }
         "#]],
     );
 }
@@ -86,20 +85,17 @@ fn every_idle_worker_gets_some_and_the_faster_more() {
             c2 update l2 1+1
               accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- lease l3 v0 2+2 e[100, 100] 2080 ms
               # granted l3 w2
             wait 90
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
             wait 10
             c2 update l3 2+2
               accumulate r1 from 2: 102
               # accepted l3 w2 4
               apply r1 v1: 8 samples, e[100, 100], x1
-              c2 <- receipt l3 Accepted { samples: 4 }
             applied r1 v1
               # committed r1 v1, loss 1
               c2 <- params r1 v1
@@ -108,6 +104,9 @@ fn every_idle_worker_gets_some_and_the_faster_more() {
               c1 <- params r1 v1
               c1 <- lease l5 v1 3+1 e[100, 100] 2400 ms
               # granted l5 w1
+              c2 <- receipt l2 Accepted { samples: 2 }
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c2 <- receipt l3 Accepted { samples: 4 }
             c1 pause
               # lapsed l5 w1
             c2 pause
@@ -138,7 +137,6 @@ fn the_last_step_of_an_epoch_is_smaller() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v2 1+1 e[100, 100] 2004 ms
               # granted l2 w1
             wait 1
@@ -146,12 +144,13 @@ fn the_last_step_of_an_epoch_is_smaller() {
               accumulate r1 from 1: 101
               # accepted l2 w1 2
               apply r1 v3: 4 samples, e[100, 100], x0.44444444444444453
-              c1 <- receipt l2 Accepted { samples: 2 }
             applied r1 v3
               # committed r1 v3, loss 1
               c1 <- params r1 v3
               c1 <- lease l3 v3 0+4 e[100, 100] 2016 ms
               # granted l3 w1
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 2 }
         "#]],
     );
 }
@@ -234,7 +233,6 @@ fn a_lapsed_lease_may_be_answered_while_nobody_else_has_its_work() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+1 e[100, 100] 122800 ms
               # granted l2 w1
         "#]],
@@ -280,7 +278,6 @@ fn a_lapsed_lease_is_revoked_when_others_get_its_work() {
             c2 update l2 0+1
               accumulate r1 from 0: 100
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- lease l4 v0 2+2 e[100, 100] 2004 ms
               # granted l4 w2
         "#]],
@@ -318,7 +315,6 @@ fn a_pausing_worker_gives_its_work_to_others_and_may_still_answer() {
             c2 update l2 1+1
               accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- lease l3 v0 2+2 e[100, 100] 2008 ms
               # granted l3 w2
             c1 pause
@@ -326,7 +322,6 @@ fn a_pausing_worker_gives_its_work_to_others_and_may_still_answer() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
             c1 ready r1
         "#]],
     );
@@ -363,7 +358,6 @@ fn a_disconnected_workers_work_goes_to_others() {
             c2 update l2 1+1
               accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- lease l3 v0 2+2 e[100, 100] 2008 ms
               # granted l3 w2
             c1 closed
@@ -372,7 +366,6 @@ fn a_disconnected_workers_work_goes_to_others() {
             c2 update l3 2+2
               accumulate r1 from 2: 102
               # accepted l3 w2 4
-              c2 <- receipt l3 Accepted { samples: 4 }
               c2 <- lease l4 v0 0+1 e[100, 100] 2002 ms
               # granted l4 w2
             c3 hello resume=1

@@ -6,6 +6,7 @@ use tabswarm_protocol::client::MicroBatchRange;
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::input::Payload;
+use crate::log_entry::Change;
 use crate::run_state::RunState;
 
 /// What an effect says, without the parts that no decision depends on.
@@ -42,6 +43,13 @@ pub(super) fn line(effect: &Effect) -> String {
         } => {
             format!("apply {run_id} {version}: {samples} samples, e{exponents:?}, x{rate_factor}")
         }
+        Effect::Append { run_id, entry } => {
+            format!(
+                "log {run_id} {}: {}",
+                entry.sequence,
+                change_line(&entry.change)
+            )
+        }
         Effect::Evaluate { run_id, version } => format!("evaluate {run_id} {version}"),
         Effect::TakeSnapshot {
             run_id,
@@ -49,6 +57,18 @@ pub(super) fn line(effect: &Effect) -> String {
             state,
         } => format!("snapshot {run_id} {cause:?}: {}", state_line(state)),
         Effect::Event(event) => format!("# {}", event_line(event)),
+    }
+}
+
+fn change_line(change: &Change) -> String {
+    match change {
+        Change::Step(step) => {
+            let mut credits: Vec<u64> = step.credits.iter().map(|(_, samples)| *samples).collect();
+            credits.sort_unstable();
+            format!("step {}, credits {credits:?}", step.version)
+        }
+        Change::Phase { phase, .. } => phase.to_string(),
+        Change::RolledBack(rollback) => format!("back to {}", rollback.version),
     }
 }
 
@@ -153,6 +173,9 @@ fn event_line(event: &Event) -> String {
             let reason = reason.as_ref().map(|reason| format!(": {reason}"));
             format!("phase {run_id} {phase}{}", reason.unwrap_or_default())
         }
+        Event::LogFailed { run_id, reason } => format!("log of {run_id} failed: {reason}"),
+        Event::LogRecovered { run_id } => format!("log of {run_id} recovered"),
+        Event::RolledBack { run_id, version } => format!("{run_id} back to {version}"),
         Event::InvariantViolated { id, detail } => format!("VIOLATED {id}: {detail}"),
     }
 }

@@ -1,6 +1,7 @@
 //! Scripts of inputs and the effects that they have, line by line.
 
 mod credits;
+mod durability;
 mod joining;
 mod leases;
 mod lines;

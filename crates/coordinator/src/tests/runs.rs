@@ -32,14 +32,12 @@ fn a_run_begins_when_it_is_started() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 3200 ms
               # granted l2 w1
             c1 update l2 1+3
               accumulate r1 from 1: 101
               # accepted l2 w1 6
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l2 Accepted { samples: 6 }
             status r1
               v0 of 3 steps, running, 0 samples, 0/s, loss None, 1 workers, 1 lanes
             applied r1 v1
@@ -47,12 +45,13 @@ fn a_run_begins_when_it_is_started() {
               c1 <- params r1 v1
               c1 <- lease l3 v1 0+4 e[100, 100] 2008 ms
               # granted l3 w1
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 6 }
             wait 100
             c1 update l3 0+4
               accumulate r1 from 0: 100
               # accepted l3 w1 8
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
-              c1 <- receipt l3 Accepted { samples: 8 }
             applied r1 v2
               # committed r1 v2, loss 1
               evaluate r1 v2
@@ -60,6 +59,7 @@ fn a_run_begins_when_it_is_started() {
               c1 <- params r1 v2
               c1 <- lease l4 v2 0+2 e[100, 100] 2006 ms
               # granted l4 w1
+              c1 <- receipt l3 Accepted { samples: 8 }
             status r1
               v2 of 3 steps, running, 16 samples, 80/s, loss Some(1.0), 1 workers, 1 lanes
         "#]],
@@ -86,22 +86,21 @@ fn a_run_ends_with_its_last_step() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v2 1+1 e[100, 100] 2400 ms
               # granted l2 w1
             c1 update l2 1+1
               accumulate r1 from 1: 101
               # accepted l2 w1 2
               apply r1 v3: 4 samples, e[100, 100], x0.11111111111111113
-              c1 <- receipt l2 Accepted { samples: 2 }
             applied r1 v3
               # committed r1 v3, loss 1
               evaluate r1 v3
-              snapshot r1 Finished: v3 finished, 20 samples, credits [20]
               # phase r1 finished
               c1 <- idle RunFinished
+              snapshot r1 Finished: v3 finished, 20 samples, credits [20]
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 2 }
             durable r1 v3
-              c1 <- credited 20
             status r1
               v3 of 3 steps, finished, 20 samples, 0/s, loss Some(1.0), 1 workers, 1 lanes
             start r1
@@ -140,7 +139,6 @@ fn a_paused_run_takes_its_leases_back_and_goes_on_where_it_was() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
               # granted l2 w1
             pause r1
@@ -197,22 +195,21 @@ fn a_pause_while_a_step_is_applied_takes_its_snapshot_afterwards() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
               # granted l2 w1
             c1 update l2 1+3
               accumulate r1 from 1: 101
               # accepted l2 w1 6
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l2 Accepted { samples: 6 }
             pause r1
               # phase r1 paused
               c1 <- idle RunPaused
             applied r1 v1
               # committed r1 v1, loss 1
               snapshot r1 Paused: v1 paused, 8 samples, credits [8]
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 6 }
             durable r1 v1
-              c1 <- credited 8
             start r1
               # phase r1 running
               c1 <- params r1 v1
@@ -244,6 +241,7 @@ fn a_stopped_run_ends_for_good() {
             stop r1
               # phase r1 stopped
               c1 <- revoke l1 RunStopped
+              reset r1
               c1 <- idle RunStopped
               snapshot r1 Stopped: v0 stopped, 0 samples, credits []
             start r1
@@ -279,16 +277,16 @@ fn a_diverging_step_pauses_the_run_and_changes_nothing() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
               # granted l2 w1
             c1 update l2 1+3
               accumulate r1 from 1: 101
               # accepted l2 w1 6
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l2 Accepted { samples: 6 }
             diverged r1 v1
               reset r1
+              c1 <- receipt l1 Rejected(Superseded)
+              c1 <- receipt l2 Rejected(Superseded)
               # phase r1 paused: the step would make parameter 3 infinite or not a number: lower the learning rate or set train.clip_norm
               c1 <- idle RunPaused
               snapshot r1 Paused: v0 paused, 0 samples, credits []
@@ -422,6 +420,7 @@ fn workers_leave_a_run_that_pauses_for_one_that_runs() {
               # phase r2 stopped
               c3 <- revoke l3 RunStopped
               c1 <- revoke l4 RunStopped
+              reset r2
               c1 <- idle RunStopped
               c3 <- idle RunStopped
               snapshot r2 Stopped: v0 stopped, 0 samples, credits []

@@ -11,7 +11,11 @@
 //! c1 ready r1 | c1 pause | c1 pong | c1 goodbye | c1 closed | c1 hello-again
 //! c1 update l1 0+2 [3+1 …] [samples=n] [loss=n] [correct=n] [bad=Malformed] [payload=f32]
 //! c1 overflow l1 20 30 | c1 release l1 [EngineFailed]
-//! applied r1 v1 | diverged r1 v1 | durable r1 v1 | failed r1 v1 | shutdown
+//! applied r1 v1 | diverged r1 v1 | shutdown
+//! durable r1 v1 | failed r1 v1                   the snapshot of a version
+//! slow-disk                                      from here on the log is durable only when the script says so:
+//! logged r1 3 | log-failed r1
+//! replace r1 v1                                  the run went back
 //! wait 500 | keep 500         lets time pass, with ticks when they are due; and answers pings meanwhile
 //! status r1 | workers
 //! ```
@@ -32,6 +36,7 @@ use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, 
 
 use super::lines::line;
 use crate::coordinator::Coordinator;
+use crate::effect::Effect;
 use crate::input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate};
 use crate::phase::{RunCommand, RunPhase};
 use crate::run_state::RunState;
@@ -48,6 +53,8 @@ pub(super) fn output(script: &str) -> String {
         coordinator: Coordinator::new(0),
         now: Timestamp(0),
         output: String::new(),
+        snapshots: BTreeMap::new(),
+        slow_disk: false,
     };
     for input in script.split(['\n', ';']).map(str::trim) {
         if !input.is_empty() {
@@ -61,6 +68,9 @@ struct Runner {
     coordinator: Coordinator,
     now: Timestamp,
     output: String,
+    /// The last log entry in the snapshot of a run and version.
+    snapshots: BTreeMap<(RunId, ParamVersion), u64>,
+    slow_disk: bool,
 }
 
 impl Runner {
@@ -72,6 +82,16 @@ impl Runner {
             "keep" => self.wait(words.number(1), true),
             "status" => self.status(words.run_id(1)),
             "workers" => self.workers(),
+            "slow-disk" => self.slow_disk = true,
+            "durable" | "failed" => {
+                let of = (words.run_id(1), words.version(2));
+                let sequence = self.snapshots.get(&of).copied().unwrap_or(0);
+                let run_id = of.0;
+                self.handle(match words.all[0] {
+                    "durable" => Input::SnapshotDurable { run_id, sequence },
+                    _ => Input::SnapshotFailed { run_id, sequence },
+                });
+            }
             connection if connection.starts_with('c') && connection != "create" => {
                 let connection = ConnectionId(number(connection, 1));
                 if words.all[1] == "join" {
@@ -93,8 +113,25 @@ impl Runner {
     fn handle(&mut self, input: Input) {
         let mut effects = Vec::new();
         self.coordinator.handle(self.now, input, &mut effects);
+        let mut logged = Vec::new();
         for effect in &effects {
-            writeln!(self.output, "  {}", line(effect)).unwrap();
+            match effect {
+                Effect::TakeSnapshot { run_id, state, .. } => {
+                    self.snapshots
+                        .insert((*run_id, state.version), state.sequence);
+                }
+                Effect::Append { run_id, entry } if !self.slow_disk => {
+                    logged.push((*run_id, entry.sequence));
+                }
+                _ => {}
+            }
+            let is_routine = matches!(effect, Effect::Append { .. }) && !self.slow_disk;
+            if !is_routine {
+                writeln!(self.output, "  {}", line(effect)).unwrap();
+            }
+        }
+        for (run_id, sequence) in logged {
+            self.handle(Input::LogDurable { run_id, sequence });
         }
     }
 
@@ -122,7 +159,7 @@ impl Runner {
         let status = self.coordinator.run_status(self.now, run_id).unwrap();
         writeln!(
             self.output,
-            "  {} of {} steps, {}, {} samples, {:.0}/s, loss {:?}, {} workers, {} lanes{}",
+            "  {} of {} steps, {}, {} samples, {:.0}/s, loss {:?}, {} workers, {} lanes{}{}",
             status.version,
             status.steps_total,
             status.phase,
@@ -134,6 +171,13 @@ impl Runner {
             status
                 .reason
                 .map(|reason| format!(", {reason}"))
+                .unwrap_or_default(),
+            status
+                .degraded
+                .map(|reason| format!(
+                    ", {} steps wait for the disk: {reason}",
+                    status.undurable_steps
+                ))
                 .unwrap_or_default(),
         )
         .unwrap();
@@ -315,7 +359,7 @@ fn from_inside(words: &Words<'_>) -> Input {
             };
         }
         "create" => return create(words),
-        "start" | "pause" | "stop" => (words.run_id(1), ParamVersion(0)),
+        "start" | "pause" | "stop" | "log-failed" | "logged" => (words.run_id(1), ParamVersion(0)),
         _ => (words.run_id(1), words.version(2)),
     };
     let command = |command| Input::Command { run_id, command };
@@ -335,8 +379,28 @@ fn from_inside(words: &Words<'_>) -> Input {
         "stop" => command(RunCommand::Stop),
         "applied" => applied(Ok(report)),
         "diverged" => applied(Err(Diverged { parameter_idx: 3 })),
-        "durable" => Input::SnapshotDurable { run_id, version },
-        "failed" => Input::SnapshotFailed { run_id, version },
+        "logged" => Input::LogDurable {
+            run_id,
+            sequence: words.number(2),
+        },
+        "log-failed" => Input::LogFailed {
+            run_id,
+            reason: "no space left".to_owned(),
+        },
+        "replace" => Input::Replace {
+            run_id,
+            state: Box::new(RunState {
+                sequence: 1_000,
+                version,
+                phase: RunPhase::Paused,
+                samples_committed: 8 * version.0,
+                samples_verified: 1_000,
+                exponents: vec![7; 2],
+                exponent_rises: vec![0; 2],
+                credits: vec![(Digest::of(&[1; 32]), 1_000)],
+            }),
+            params_digest: Digest([3; 32]),
+        },
         other => panic!("{other:?} is not an input"),
     }
 }
@@ -365,6 +429,7 @@ fn create(words: &Words<'_>) -> Input {
         state.version = ParamVersion(number(version, 1));
         state.phase = RunPhase::Running;
         state.samples_committed = 8 * state.version.0;
+        state.samples_verified = state.samples_committed;
         state.credits = vec![(Digest::of(&[1; 32]), state.samples_committed)];
     }
     Input::CreateRun(Box::new(NewRun {

@@ -8,7 +8,8 @@ use super::script::output;
 #[test]
 fn an_update_that_comes_twice_is_answered_twice_and_counted_once() {
     check(
-        "create r1; start r1; c1 join r1; c1 update l1 0+1; c1 update l1 0+1; workers",
+        "create r1; start r1; c1 join r1; c1 update l1 0+1; c1 update l1 0+1; workers
+         c1 update l2 1+3; applied r1 v1; c1 update l1 0+1",
         expect![[r#"
             create r1
               # phase r1 created
@@ -25,13 +26,24 @@ fn an_update_that_comes_twice_is_answered_twice_and_counted_once() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2006 ms
               # granted l2 w1
             c1 update l1 0+1
-              c1 <- receipt l1 Accepted { samples: 2 }
             workers
               w1 connected true, run Some(1), paused None, 2 accepted, 0 credited, 0 rejected
+            c1 update l2 1+3
+              accumulate r1 from 1: 101
+              # accepted l2 w1 6
+              apply r1 v1: 8 samples, e[100, 100], x1
+            applied r1 v1
+              # committed r1 v1, loss 1
+              c1 <- params r1 v1
+              c1 <- lease l3 v1 0+4 e[100, 100] 2005 ms
+              # granted l3 w1
+              c1 <- receipt l1 Accepted { samples: 2 }
+              c1 <- receipt l2 Accepted { samples: 6 }
+            c1 update l1 0+1
+              c1 <- receipt l1 Accepted { samples: 2 }
         "#]],
     );
 }
@@ -59,20 +71,17 @@ fn what_a_partial_update_leaves_is_leased_again() {
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
               # granted l2 w1
             c1 update l2 1+1 3+1
               accumulate r1 from 1: 101
               # accepted l2 w1 4
-              c1 <- receipt l2 Accepted { samples: 4 }
               c1 <- lease l3 v0 2+1 e[100, 100] 2002 ms
               # granted l3 w1
             c1 update l3 2+1
               accumulate r1 from 2: 102
               # accepted l3 w1 2
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l3 Accepted { samples: 2 }
         "#]],
     );
 }
@@ -139,7 +148,6 @@ fn tensors_that_the_edge_refuses_are_rejected_and_the_work_is_leased_again() {
             c1 update l4 0+1
               accumulate r1 from 0: 100
               # accepted l4 w1 2
-              c1 <- receipt l4 Accepted { samples: 2 }
               c1 <- lease l5 v0 1+3 e[100, 100] 2006 ms
               # granted l5 w1
             workers
@@ -183,13 +191,11 @@ fn leases_of_others_and_answered_ones_are_unknown() {
             c2 update l2 1+1
               accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- lease l3 v0 2+2 e[100, 100] 2004 ms
               # granted l3 w2
             c1 update l1 0+1
               accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
             c1 update l2 1+1
               c1 <- receipt l2 Rejected(UnknownLease)
         "#]],
@@ -233,18 +239,15 @@ fn updates_after_the_end_of_their_step_are_superseded() {
             c2 update l2 0+1
               accumulate r1 from 0: 100
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- lease l4 v0 2+2 e[100, 100] 2008 ms
               # granted l4 w2
             c2 update l4 2+2
               accumulate r1 from 2: 102
               # accepted l4 w2 4
-              c2 <- receipt l4 Accepted { samples: 4 }
             c1 update l3 1+1
               accumulate r1 from 1: 101
               # accepted l3 w1 2
               apply r1 v1: 8 samples, e[100, 100], x1
-              c1 <- receipt l3 Accepted { samples: 2 }
             applied r1 v1
               # committed r1 v1, loss 1
               c2 <- params r1 v1
@@ -253,6 +256,11 @@ fn updates_after_the_end_of_their_step_are_superseded() {
               c1 <- params r1 v1
               c1 <- lease l6 v1 3+1 e[100, 100] 2004 ms
               # granted l6 w1
+              c2 <- receipt l2 Accepted { samples: 2 }
+              c2 <- receipt l4 Accepted { samples: 4 }
+              c1 <- receipt l3 Accepted { samples: 2 }
+              c1 <- credited 2
+              c2 <- credited 6
             c1 update l1 0+1
               # rejected l1 w1 Superseded
               c1 <- receipt l1 Rejected(Superseded)
@@ -393,13 +401,11 @@ fn plain_updates_are_added_in_the_order_of_their_micro_batches() {
             c2 update l2 1+1 payload=f32
               accumulate r1 from 1: 0
               # accepted l2 w2 2
-              c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- lease l3 v0 2+2 e[] 2004 ms
               # granted l3 w2
             c1 update l1 0+1 payload=f32
               accumulate r1 from 0: 0
               # accepted l1 w1 2
-              c1 <- receipt l1 Accepted { samples: 2 }
             c2 update l3 2+2
               # rejected l3 w2 Malformed
               c2 <- receipt l3 Rejected(Malformed)
