@@ -14,7 +14,7 @@ fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
         "slow-disk; create r1; start r1; logged r1 1; wait 600; c1 join r1; wait 1
          c1 update l1 0+1; c1 update l2 1+3; applied r1 v1; wait 1; c1 update l3 0+4; applied r1 v2
          c1 update l3 0+4; c1 closed; c2 hello resume=1; c2 ready r1; c2 update l3 0+4
-         logged r1 2; logged r1 3; c2 update l3 0+4; workers; wait 500; workers",
+         logged r1 2; logged r1 3; c2 update l3 0+4; workers; wait 800; workers",
         expect![[r#"
             slow-disk
             create r1
@@ -82,9 +82,11 @@ fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
               c2 <- receipt l3 Accepted { samples: 8 }
             workers
               w1 connected true, run Some(1), paused None, 16 accepted, 8 credited, 0 rejected
-            wait 500
+            wait 800
+              at 1.250
+              c2 <- credited 16
             workers
-              w1 connected true, run Some(1), paused None, 16 accepted, 8 credited, 0 rejected
+              w1 connected true, run Some(1), paused None, 16 accepted, 16 credited, 0 rejected
         "#]],
     );
 }
