@@ -80,8 +80,8 @@ pub(crate) struct Driver {
     params: Option<(RunId, Params)>,
     active: Option<ActiveRun>,
     lease: Option<LeaseWork>,
-    /// The frames of the update that is not answered yet.
-    kept: Option<(LeaseId, Vec<Bytes>)>,
+    /// The frames of updates that are not answered yet, until the session says that they can go.
+    kept: Vec<(LeaseId, Vec<Bytes>)>,
 
     lanes: Vec<Lane>,
     lane_reports: mpsc::Receiver<LaneReport>,
@@ -171,7 +171,7 @@ impl Driver {
             params: None,
             active: None,
             lease: None,
-            kept: None,
+            kept: Vec::new(),
             lanes,
             lane_reports,
             report_sender,

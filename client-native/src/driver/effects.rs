@@ -43,13 +43,13 @@ impl Driver {
             }
             Effect::SendUpdate(update) => self.send_update(update),
             Effect::ResendUpdate { lease_id } => {
-                let kept = self.kept.as_ref().filter(|(kept, _)| *kept == lease_id);
+                let kept = self.kept.iter().find(|(kept, _)| *kept == lease_id);
                 if let (Some((_, frames)), Some(socket)) = (kept, self.link.socket()) {
                     socket.send(frames.iter().cloned());
                 }
             }
             Effect::ForgetUpdate { lease_id } => {
-                self.kept.take_if(|(kept, _)| *kept == lease_id);
+                self.kept.retain(|(kept, _)| *kept != lease_id);
             }
             Effect::DropLease { lease_id } => {
                 self.end_lease(lease_id);
@@ -156,7 +156,7 @@ impl Driver {
         let tensor = lease.sums.encode();
         update.digest = *blake3::hash(&tensor).as_bytes();
         let frames = self.send(&ClientMessage::Update(update), &tensor);
-        self.kept = Some((lease_id, frames));
+        self.kept.push((lease_id, frames));
         if let Some(active) = &mut self.active {
             lease.sums.recycle(&mut active.pool);
         }
