@@ -2,19 +2,21 @@
 //!
 //! Blocking: files are read, hashed and written here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, bail};
-use tabswarm_coordinator::{NewRun, RunPhase, RunState};
+use tabswarm_coordinator::{NewRun, RunPhase, mean_loss};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
-use tabswarm_model::master::Master;
 use tabswarm_model::run_file::RunFileError;
 use tabswarm_protocol::RunId;
+use tabswarm_store::{
+    Disk, Hosting, LogOptions, Recovered, RecoveryReport, RunStore, SnapshotInfo, StoreError,
+};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
@@ -23,8 +25,6 @@ use crate::dataset::{IngestError, Ingested, TestSet, ingest};
 use crate::history::History;
 use crate::store::Store;
 use crate::store::chunks::StoredSetError;
-use crate::store::run_dir::{Hosting, RunDir, RunDirError};
-use crate::store::snapshot::{Snapshot, SnapshotInfo};
 use crate::view::RunFacts;
 
 /// Why a run can't be created.
@@ -47,23 +47,32 @@ pub(crate) enum CreateError {
     Stored(#[from] StoredSetError),
     /// The run's folder can't be written.
     #[error(transparent)]
-    RunDir(#[from] RunDirError),
+    RunStore(#[from] StoreError),
 }
 
 /// Makes runs ready.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     store: Arc<Store>,
+    disk: Arc<dyn Disk>,
     datasets_dir: PathBuf,
+    log_options: LogOptions,
     next_run_id: AtomicU32,
 }
 
 impl Hosts {
     /// Runs of a data directory.
-    pub(crate) fn new(store: Arc<Store>, datasets_dir: PathBuf) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        disk: Arc<dyn Disk>,
+        datasets_dir: PathBuf,
+        log_options: LogOptions,
+    ) -> Self {
         Self {
             store,
+            disk,
             datasets_dir,
+            log_options,
             next_run_id: AtomicU32::new(1),
         }
     }
@@ -87,19 +96,16 @@ impl Hosts {
             test_set,
         };
         let test_set = TestSet::load(&self.store, test_set)?;
-        dir.create(run_toml, hosting)?;
-        let master = Master::new(&run);
-        let state = RunState::fresh(&run);
+        let run_store = RunStore::create(Arc::clone(&self.disk), &dir, run_toml, hosting)?;
+        let recovered = run_store.recover(&run, self.log_options)?;
         info!(run = run.name, %run_id, samples = manifest.samples, "run created");
         let parts = Parts {
             run,
-            hosting,
             manifest,
             test_set,
-            state,
-            master,
+            recovered,
         };
-        Ok(parts.prepare(dir, History::default(), Vec::new()))
+        Ok(parts.prepare(run_store, History::default(), Vec::new()))
     }
 
     /// All stored runs. One that can't be restored is logged and left alone; its name stays taken.
@@ -111,12 +117,7 @@ impl Hosts {
         let mut prepared = Vec::new();
         for name in names {
             let dir = self.store.run_dir(&name);
-            if let Ok(hosting) = dir.hosting() {
-                // Also of runs that can't be restored now: ids are never used twice.
-                self.next_run_id
-                    .fetch_max(hosting.run_id.0 + 1, Ordering::Relaxed);
-            }
-            match self.restore(&name, dir) {
+            match self.restore(&name, &dir) {
                 Ok(run) => prepared.push(run),
                 Err(error) => {
                     error!(
@@ -130,51 +131,37 @@ impl Hosts {
         Ok(prepared)
     }
 
-    fn restore(&self, name: &str, dir: RunDir) -> anyhow::Result<PreparedRun> {
-        let run = Run::from_toml(&dir.run_toml()?).context("its run file is not valid any more")?;
+    fn restore(&self, name: &str, dir: &Path) -> anyhow::Result<PreparedRun> {
+        let run_store = RunStore::open(Arc::clone(&self.disk), dir)?;
+        let hosting = run_store.hosting();
+        // Also of runs that can't be restored now: ids are never used twice.
+        self.next_run_id
+            .fetch_max(hosting.run_id.0 + 1, Ordering::Relaxed);
+        let run =
+            Run::from_toml(run_store.run_file()).context("its run file is not valid any more")?;
         if run.name != name {
             bail!(
                 "its folder is named {name:?}, but its run file says {:?}",
                 run.name
             );
         }
-        let hosting = dir.hosting()?;
         let (manifest, test_set) = self.restore_data(&run, hosting)?;
-        let snapshots = dir.snapshots();
-        let (mut state, master) = match snapshots.load_newest(&run)? {
-            Some(Snapshot {
-                state,
-                params,
-                optimizer,
-                ..
-            }) => (state, Master::restore(&run, params.to_vec(), optimizer)),
-            None => (RunState::fresh(&run), Master::new(&run)),
-        };
+        let mut recovered = run_store.recover(&run, self.log_options)?;
         let steps_total = BatchPlan::new(&run, manifest.samples).steps_total();
-        match dir.phase() {
-            // It finished, but the snapshot of the end was not durable: the last steps are done again.
-            Ok(RunPhase::Finished) if state.version.0 < steps_total => {
-                state.phase = RunPhase::Running;
-            }
-            Ok(phase) => state.phase = phase,
-            Err(error) => warn!(run = name, %error, "phase unreadable, taking the snapshot's"),
+        if recovered.state.phase == RunPhase::Finished && recovered.state.version.0 < steps_total {
+            // It was finished, and went back: by a rollback, or because its log has no updates.
+            recovered.state.phase = RunPhase::Running;
         }
-        let mut history = dir.history().unwrap_or_else(|error| {
-            warn!(run = name, %error, "loss curve unreadable, beginning a new one");
-            History::default()
-        });
-        history.rewind(state.version.0);
-        info!(run = name, version = %state.version, phase = %state.phase, "run restored");
-        let list = snapshots.list()?;
+        tell_recovery(&run, &recovered);
+        let history = restore_history(&run, &run_store, &recovered);
+        let snapshots = run_store.snapshots().list()?;
         let parts = Parts {
             run,
-            hosting,
             manifest,
             test_set,
-            state,
-            master,
+            recovered,
         };
-        Ok(parts.prepare(dir, history, list))
+        Ok(parts.prepare(run_store, history, snapshots))
     }
 
     /// The run's data, made again from the operator's files where the data directory's are damaged.
@@ -198,26 +185,75 @@ impl Hosts {
     }
 }
 
+/// Says what was found on the disk, and what was wrong with it.
+fn tell_recovery(run: &Run, recovered: &Recovered) {
+    let Recovered { state, report, .. } = recovered;
+    let RecoveryReport {
+        snapshot,
+        entries,
+        replayed,
+        torn_bytes,
+        torn_records,
+        ..
+    } = report;
+    let from_version = snapshot.map_or(0, |id| id.version);
+    let (steps, elapsed_ms) = (replayed.len(), report.elapsed.as_millis());
+    info!(run = run.name, version = %state.version, phase = %state.phase, from_version, entries, steps, elapsed_ms, "run recovered");
+    if *torn_bytes > 0 {
+        warn!(
+            run = run.name,
+            torn_bytes,
+            torn_records,
+            "the end of the log was half written: nobody had been told of it"
+        );
+    }
+    if let Some((had, rollback)) = &report.rolled_back {
+        warn!(run = run.name, %had, version = %rollback.version, "the log has no updates: the steps since the snapshot are computed again");
+    }
+    for alarm in &report.alarms {
+        error!(run = run.name, %alarm, "stored data was damaged, recovery found a way around: check the disk");
+    }
+}
+
+/// The loss curve up to the recovered version; the log fills in what came after it was stored.
+fn restore_history(run: &Run, run_store: &RunStore, recovered: &Recovered) -> History {
+    let stored = run_store.read_history().unwrap_or_else(|error| {
+        warn!(run = run.name, %error, "loss curve unreadable, beginning a new one");
+        None
+    });
+    let mut history: History = stored.unwrap_or_default();
+    history.rewind(recovered.state.version.0);
+    for step in &recovered.report.replayed {
+        history.catch_up(step.version.0, mean_loss(step.loss_q20, step.samples));
+    }
+    history
+}
+
 /// A checked run before it is split between its owners.
 struct Parts {
     run: Run,
-    hosting: Hosting,
     manifest: Manifest,
     test_set: TestSet,
-    state: RunState,
-    master: Master,
+    recovered: Recovered,
 }
 
 impl Parts {
-    fn prepare(self, dir: RunDir, history: History, snapshots: Vec<SnapshotInfo>) -> PreparedRun {
+    fn prepare(
+        self,
+        run_store: RunStore,
+        history: History,
+        snapshots: Vec<SnapshotInfo>,
+    ) -> PreparedRun {
         let Self {
             run,
-            hosting,
             manifest,
             test_set,
-            state,
-            master,
+            recovered,
         } = self;
+        let Recovered {
+            state, master, log, ..
+        } = recovered;
+        let hosting = run_store.hosting();
         let graph = run.graph();
         let facts = RunFacts {
             run_id: hosting.run_id,
@@ -226,7 +262,7 @@ impl Parts {
             parameters: graph.layout.len(),
             classes: graph.classes,
             steps_per_epoch: BatchPlan::new(&run, manifest.samples).steps_per_epoch(),
-            snapshots: dir.snapshots(),
+            snapshots: run_store.snapshots().clone(),
             run: Arc::new(run),
         };
         let new_run = NewRun {
@@ -241,7 +277,8 @@ impl Parts {
             new_run,
             master,
             facts: Arc::new(facts),
-            dir,
+            store: Arc::new(run_store),
+            log,
             test_set,
             history,
             snapshots,

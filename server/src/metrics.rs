@@ -48,6 +48,12 @@ pub(crate) struct Metrics {
     pub(crate) snapshot_failures: Counter,
     /// Time spent applying steps.
     pub(crate) commit_us: Counter,
+    /// Groups of log entries on stable storage.
+    pub(crate) log_syncs: Counter,
+    /// Groups that could not be written.
+    pub(crate) log_failures: Counter,
+    /// Time spent writing and syncing logs.
+    pub(crate) log_us: Counter,
 }
 
 const REJECT_REASONS: [(RejectReason, &str); 7] = [

@@ -8,9 +8,9 @@ use tabswarm_coordinator::RunStatus;
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::RunId;
+use tabswarm_store::{SnapshotInfo, Snapshots};
 
 use crate::history::History;
-use crate::store::snapshot::{SnapshotDir, SnapshotInfo};
 
 /// What of a run never changes.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct RunFacts {
     /// Steps of an epoch.
     pub(crate) steps_per_epoch: u32,
     /// Where its snapshots are.
-    pub(crate) snapshots: SnapshotDir,
+    pub(crate) snapshots: Snapshots,
 }
 
 /// Parameters that were current a moment ago.

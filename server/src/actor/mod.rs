@@ -32,6 +32,7 @@ use crate::limits::{
     ACTOR_QUEUE_MESSAGES, PUBLISH_INTERVAL_MS, RECONNECT_IN_MS, REFRESH_INTERVAL_MS,
     SNAPSHOT_DEADLINE,
 };
+use crate::log_writer::{self, LogWriter, Logged};
 use crate::metrics::Metrics;
 use crate::snapshot_writer::{self, SnapshotWriter, Written};
 use crate::view::ViewCell;
@@ -94,6 +95,8 @@ pub(crate) enum Message {
     },
     /// An evaluation is done.
     Evaluated(Evaluated),
+    /// Log entries are durable, or could not be made so.
+    Logged(Logged),
     /// A snapshot is written, or could not be.
     Written(Written),
     /// Take snapshots, tell workers, end.
@@ -113,7 +116,7 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// Told when a command's effects will survive a restart; dropped if the disk does not keep up.
+/// Told when a command's effects will survive a restart; dropped if the log can't be written.
 pub(crate) type Durable = oneshot::Receiver<()>;
 
 /// A command that makes no sense in the run's phase.
@@ -190,6 +193,10 @@ pub(crate) fn spawn(
     let writer = SnapshotWriter::spawn(move |written| {
         drop(results.blocking_send(Message::Written(written)));
     })?;
+    let results = sender.clone();
+    let log = LogWriter::spawn(Arc::clone(&metrics), move |logged| {
+        drop(results.blocking_send(Message::Logged(logged)));
+    })?;
     let timer = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -200,6 +207,7 @@ pub(crate) fn spawn(
         outboxes: Outboxes::default(),
         evaluator,
         writer,
+        log,
         view,
         metrics,
         effects: Vec::new(),
@@ -225,6 +233,7 @@ struct Actor {
     outboxes: Outboxes,
     evaluator: Evaluator,
     writer: SnapshotWriter,
+    log: LogWriter,
     view: Arc<ViewCell>,
     metrics: Arc<Metrics>,
     effects: Vec<Effect>,
@@ -326,10 +335,11 @@ impl Actor {
             } => {
                 let outcome = self.command(run_id, command);
                 self.publish();
-                done.send(outcome.map(|()| self.durable())).ok();
+                done.send(outcome.map(|()| self.durable(run_id))).ok();
             }
             Message::Workers { reply } => drop(reply.send(self.coordinator.workers())),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
+            Message::Logged(logged) => self.logged(logged),
             Message::Written(written) => self.written(written),
             Message::Shutdown => {}
         }
@@ -340,7 +350,8 @@ impl Actor {
             new_run,
             master,
             facts,
-            dir,
+            store,
+            log,
             test_set,
             history,
             snapshots,
@@ -350,8 +361,10 @@ impl Actor {
         self.evaluator
             .add_run(run_id, Arc::clone(&facts.run), test_set);
         let digest = new_run.params_digest;
-        let hosted = HostedRun::new(facts, dir, master, digest, history, snapshots);
+        let hosted = HostedRun::new(facts, store, master, digest, history, snapshots, log.durable());
         self.runs.insert(run_id, hosted);
+        let log = Box::new(log);
+        self.log.submit(log_writer::Job::Open { run_id, log });
         self.handle(Input::CreateRun(Box::new(new_run)));
         let status = self.coordinator.run_status(self.clock.now(), run_id);
         if status.is_some_and(|status| status.phase == RunPhase::Finished) && !is_evaluated {
@@ -368,17 +381,23 @@ impl Actor {
         Ok(())
     }
 
-    /// Told when all that was queued for writing so far is on stable storage.
-    fn durable(&self) -> Durable {
-        let (sender, durable) = oneshot::channel();
-        self.store(snapshot_writer::Job::Acknowledge(sender));
-        durable
+    /// Told when all changes of a run so far are on stable storage.
+    fn durable(&self, run_id: RunId) -> Durable {
+        let (sender, receiver) = oneshot::channel();
+        let durable = sender;
+        self.log
+            .submit(log_writer::Job::Acknowledge { run_id, durable });
+        receiver
     }
 
     /// Gives an input to the coordinator and carries out all that follows.
     fn handle(&mut self, input: Input) {
-        self.is_dirty = true;
         self.follow_ups.push_back(input);
+        self.handle_follow_ups();
+    }
+
+    fn handle_follow_ups(&mut self) {
+        self.is_dirty = true;
         while let Some(input) = self.follow_ups.pop_front() {
             let mut effects = std::mem::take(&mut self.effects);
             self.coordinator
@@ -400,6 +419,7 @@ impl Actor {
             let received = timer
                 .block_on(async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await });
             match received {
+                Ok(Some(Message::Logged(logged))) => self.logged(logged),
                 Ok(Some(Message::Written(written))) => self.written(written),
                 // A worker that leaves now needs no answer, one that comes now is told by its socket's end.
                 Ok(Some(_)) => {}
@@ -415,13 +435,14 @@ impl Actor {
         self.outboxes.close_all();
         for run in self.runs.values() {
             self.writer.submit(snapshot_writer::Job::History {
-                dir: run.dir.clone(),
+                store: Arc::clone(&run.store),
                 history: Arc::clone(&run.history),
             });
         }
-        // The writer may be reporting into the queue: it must not wait for room there while we wait for it.
+        // The writers may be reporting into the queue: they must not wait for room there while we wait for them.
         drop(inbox);
         drop(self.writer);
+        drop(self.log);
         info!("snapshots are durable");
     }
 

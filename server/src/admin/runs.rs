@@ -30,6 +30,10 @@ struct AdminRunJson {
     run_id: u32,
     /// Why it is in its phase, where that was not a command.
     reason: Option<String>,
+    /// Why the log can't be written, while it can't.
+    storage_problem: Option<String>,
+    /// Committed steps that are not on stable storage yet.
+    undurable_steps: usize,
     #[serde(flatten)]
     status: RunStatusJson,
 }
@@ -39,6 +43,8 @@ impl AdminRunJson {
         Self {
             run_id: view.facts.run_id.0,
             reason: view.status.reason.clone(),
+            storage_problem: view.status.degraded.clone(),
+            undurable_steps: view.status.undurable_steps,
             status: RunStatusJson::new(view),
         }
     }
@@ -170,7 +176,20 @@ async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result
         )
     })?;
     // Whoever gave an order may rely on it after a power cut.
-    durable.await.map_err(|_dropped| Problem::internal())
+    durable.await.map_err(|_dropped| not_stored(name))
+}
+
+/// The order holds, but a power cut would undo it.
+fn not_stored(name: &str) -> Problem {
+    let detail = format!(
+        "The order holds, but it could not be stored: see the storage_problem of the run {name:?}. It will be as soon as the disk takes it."
+    );
+    Problem::new(
+        StatusCode::INSUFFICIENT_STORAGE,
+        "not_stored",
+        "Not stored yet",
+        detail,
+    )
 }
 
 fn possible(phase: RunPhase) -> &'static str {
@@ -202,7 +221,7 @@ fn refused(error: CreateError) -> Problem {
         ),
         CreateError::Ingest(IngestError::Store(_))
         | CreateError::Stored(_)
-        | CreateError::RunDir(_) => {
+        | CreateError::RunStore(_) => {
             error!(%error, "run could not be stored");
             Problem::internal()
         }

@@ -51,7 +51,7 @@ async fn snapshot_params(app: &Arc<App>, view: &View, digest: Digest) -> Result<
             .snapshots
             .iter()
             .find(|info| info.params_digest == digest)?;
-        Some((Arc::clone(&run.facts), info.version))
+        Some((Arc::clone(&run.facts), ParamVersion(info.id.version)))
     });
     let Some((facts, version)) = found else {
         let detail =
@@ -60,7 +60,7 @@ async fn snapshot_params(app: &Arc<App>, view: &View, digest: Digest) -> Result<
     };
     let read = tokio::task::spawn_blocking(move || {
         let params = facts.snapshots.params(version, &facts.run.graph().layout)?;
-        Ok::<_, crate::store::snapshot::SnapshotError>(to_bytes(&params))
+        Ok::<_, tabswarm_store::StoreError>(to_bytes(&params))
     });
     match read.await {
         Ok(Ok(bytes)) => {

@@ -6,16 +6,13 @@
 //! chunks/DIGEST[.br]          training data, served as it lies here
 //! datasets/DIGEST.json        manifests of training sets
 //! test-sets/…                 the same two for test sets, which are never served
-//! runs/NAME/                  one folder a run, see `run_dir`
+//! runs/NAME/                  one folder a run, see the crate `tabswarm_store`
 //! ```
 //! Every file is written under another name, made durable and renamed, so that a crash leaves the old one or
 //! the new one.
 
 pub(crate) mod atomic;
 pub(crate) mod chunks;
-pub(crate) mod run_dir;
-pub(crate) mod snapshot;
-mod stored_state;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -24,7 +21,6 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use chunks::ChunkStore;
-use run_dir::RunDir;
 
 /// Why a data directory can't be used.
 #[derive(Debug, Error)]
@@ -100,8 +96,8 @@ impl Store {
     }
 
     /// A run's folder; the name is a validated run name.
-    pub(crate) fn run_dir(&self, name: &str) -> RunDir {
-        RunDir::new(self.runs_path().join(name))
+    pub(crate) fn run_dir(&self, name: &str) -> PathBuf {
+        self.runs_path().join(name)
     }
 
     /// The names of all stored runs, sorted.
@@ -131,9 +127,6 @@ impl Store {
             {
                 std::fs::remove_dir_all(&path)?;
             }
-        }
-        for name in self.run_names()? {
-            self.run_dir(&name).remove_leftovers()?;
         }
         for folder in self
             .training
