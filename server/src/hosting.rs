@@ -13,7 +13,7 @@ use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::RunFileError;
-use tabswarm_protocol::RunId;
+use tabswarm_protocol::{ParamVersion, RunId};
 use tabswarm_store::{
     Disk, Hosting, LogOptions, Recovered, RecoveryReport, RunStore, SnapshotInfo, StoreError,
 };
@@ -164,6 +164,62 @@ impl Hosts {
         Ok(parts.prepare(run_store, history, snapshots))
     }
 
+    /// Takes a resting run back to an earlier version, on the disk. Nobody else works on its files.
+    pub(crate) fn roll_back(
+        &self,
+        run: &RunFacts,
+        to: ParamVersion,
+    ) -> Result<(), StoreError> {
+        let dir = run.store.dir();
+        let state = tabswarm_store::rollback(&self.disk, dir, &run.run, to, self.log_options)?;
+        info!(run = run.run.name, version = %state.version, "run rolled back");
+        Ok(())
+    }
+
+    /// Reads a run's files again after work on them.
+    pub(crate) fn reopen(&self, run: &RunFacts) -> Result<Reopened, StoreError> {
+        let recovered = run.store.recover(&run.run, self.log_options)?;
+        let history = restore_history(&run.run, &run.store, &recovered);
+        let snapshots = run.store.snapshots().list()?;
+        Ok(Reopened {
+            recovered,
+            history,
+            snapshots,
+        })
+    }
+
+    /// Begins another run at a version of this one.
+    pub(crate) fn fork(
+        &self,
+        of: &RunFacts,
+        at: ParamVersion,
+        name: &str,
+    ) -> Result<PreparedRun, CreateError> {
+        let run_toml = renamed(of.store.run_file(), name);
+        let run = Run::from_toml(&run_toml)?;
+        let dir = self.store.run_dir(&run.name);
+        if dir.exists() {
+            return Err(CreateError::Exists { name: run.name });
+        }
+        let hosting = Hosting {
+            run_id: RunId(self.next_run_id.fetch_add(1, Ordering::Relaxed)),
+            ..of.store.hosting()
+        };
+        let manifest = self.store.training.verify(hosting.dataset)?;
+        let test_set = TestSet::load(&self.store, hosting.test_set)?;
+        let run_store = tabswarm_store::fork(&of.store, &of.run, at, &dir, (&run_toml, hosting))?;
+        let recovered = run_store.recover(&run, self.log_options)?;
+        let snapshots = run_store.snapshots().list()?;
+        info!(run = run.name, of = of.run.name, version = %at, "run forked");
+        let parts = Parts {
+            run,
+            manifest,
+            test_set,
+            recovered,
+        };
+        Ok(parts.prepare(run_store, History::default(), snapshots))
+    }
+
     /// The run's data, made again from the operator's files where the data directory's are damaged.
     fn restore_data(&self, run: &Run, hosting: Hosting) -> anyhow::Result<(Manifest, TestSet)> {
         let stored = self
@@ -229,6 +285,33 @@ fn restore_history(run: &Run, run_store: &RunStore, recovered: &Recovered) -> Hi
     history
 }
 
+/// A run's files, read again.
+#[derive(Debug)]
+pub(crate) struct Reopened {
+    /// State, master and log.
+    pub(crate) recovered: Recovered,
+    /// Loss curve up to the state's version.
+    pub(crate) history: History,
+    /// Snapshots, newest first.
+    pub(crate) snapshots: Vec<SnapshotInfo>,
+}
+
+/// A run file with another name in it, otherwise as it was written.
+fn renamed(run_toml: &str, name: &str) -> String {
+    let is_name = |line: &str| {
+        let key = line.split_once('=').map(|(key, _)| key.trim());
+        matches!(key, Some("name" | "\"name\""))
+    };
+    let mut lines: Vec<String> = run_toml.lines().map(str::to_owned).collect();
+    // Keys of the run itself come before the first table.
+    let top = lines.iter_mut().take_while(|line| !line.trim_start().starts_with('['));
+    if let Some(line) = top.into_iter().find(|line| is_name(line)) {
+        *line = format!("name = {name:?}");
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
 /// A checked run before it is split between its owners.
 struct Parts {
     run: Run,
@@ -262,7 +345,7 @@ impl Parts {
             parameters: graph.layout.len(),
             classes: graph.classes,
             steps_per_epoch: BatchPlan::new(&run, manifest.samples).steps_per_epoch(),
-            snapshots: run_store.snapshots().clone(),
+            store: Arc::new(run_store),
             run: Arc::new(run),
         };
         let new_run = NewRun {
@@ -277,7 +360,6 @@ impl Parts {
             new_run,
             master,
             facts: Arc::new(facts),
-            store: Arc::new(run_store),
             log,
             test_set,
             history,

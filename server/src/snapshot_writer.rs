@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use tabswarm_model::Layout;
 use tabswarm_protocol::RunId;
-use tabswarm_store::{RunStore, Snapshot, SnapshotInfo, Snapshots};
+use tabswarm_store::{RunStore, Snapshot, SnapshotInfo};
 use tracing::error;
 
 use crate::history::History;
@@ -32,10 +32,8 @@ pub(crate) enum Job {
 pub(crate) struct SnapshotJob {
     /// Of which run.
     pub(crate) run_id: RunId,
-    /// Where the history goes.
+    /// Where it goes.
     pub(crate) store: Arc<RunStore>,
-    /// Where the snapshot goes.
-    pub(crate) snapshots: Snapshots,
     /// Names and shapes of the tensors.
     pub(crate) layout: Layout,
     /// So many snapshots are kept.
@@ -110,7 +108,7 @@ fn work(jobs: &Receiver<Job>, report: &impl Fn(Written)) {
         match job {
             Job::Snapshot(job) => report(write_snapshot(&job)),
             Job::History { store, history } => {
-                if let Err(error) = store.write_history(&history) {
+                if let Err(error) = store.write_history(&*history) {
                     error!(%error, "the loss curve could not be stored and will be lost by a restart");
                 }
             }
@@ -120,10 +118,10 @@ fn work(jobs: &Receiver<Job>, report: &impl Fn(Written)) {
 
 fn write_snapshot(job: &SnapshotJob) -> Written {
     let write = || {
-        let log_behind = job.snapshots.put(&job.snapshot, &job.layout, job.keep);
+        let log_behind = job.store.snapshots().put(&job.snapshot, &job.layout, job.keep);
         let log_behind = log_behind.map_err(|error| error.to_string())?;
-        let snapshots = job.snapshots.list().map_err(|error| error.to_string())?;
-        let history = job.store.write_history(&job.history);
+        let snapshots = job.store.snapshots().list().map_err(|error| error.to_string())?;
+        let history = job.store.write_history(&*job.history);
         history.map_err(|error| error.to_string())?;
         Ok(Kept {
             snapshots,

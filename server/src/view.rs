@@ -8,7 +8,7 @@ use tabswarm_coordinator::RunStatus;
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::RunId;
-use tabswarm_store::{SnapshotInfo, Snapshots};
+use tabswarm_store::{RunStore, SnapshotInfo};
 
 use crate::history::History;
 
@@ -29,8 +29,8 @@ pub(crate) struct RunFacts {
     pub(crate) classes: usize,
     /// Steps of an epoch.
     pub(crate) steps_per_epoch: u32,
-    /// Where its snapshots are.
-    pub(crate) snapshots: Snapshots,
+    /// Its files.
+    pub(crate) store: Arc<RunStore>,
 }
 
 /// Parameters that were current a moment ago.

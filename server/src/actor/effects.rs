@@ -137,7 +137,7 @@ impl Actor {
     }
 
     fn take_snapshot(&mut self, run_id: RunId, cause: SnapshotCause, state: RunState) {
-        let Some(run) = self.runs.get(&run_id) else {
+        let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
         let version = state.version;
@@ -258,7 +258,7 @@ impl Actor {
             run = run.facts.run.name,
             version, loss, accuracy, "evaluated"
         );
-        let (store, history) = (Arc::clone(&run.store), Arc::clone(&run.history));
+        let (store, history) = (Arc::clone(&run.facts.store), Arc::clone(&run.history));
         let status = self.coordinator.run_status(self.clock.now(), run_id);
         if status.is_some_and(|status| status.phase != RunPhase::Running) {
             // No later snapshot may come that would store it.

@@ -10,7 +10,7 @@ use tabswarm_model::master::{AppliedSums, Master, StepInput};
 use tabswarm_model::run_file::{Codec, StepLog};
 use tabswarm_protocol::server::ParamsHeader;
 use tabswarm_protocol::{ParamVersion, ServerMessage, encode_frames};
-use tabswarm_store::{Log, RunStore, Snapshot, SnapshotInfo};
+use tabswarm_store::{Log, Snapshot, SnapshotInfo};
 
 use super::outbox::EdgeRun;
 use crate::dataset::TestSet;
@@ -30,8 +30,6 @@ pub(crate) struct PreparedRun {
     pub(crate) master: Master,
     /// What never changes.
     pub(crate) facts: Arc<RunFacts>,
-    /// Its folder.
-    pub(crate) store: Arc<RunStore>,
     /// Its log, open behind the state.
     pub(crate) log: Log,
     /// For evaluations.
@@ -46,11 +44,12 @@ pub(crate) struct PreparedRun {
 #[derive(Debug)]
 pub(crate) struct HostedRun {
     pub(crate) facts: Arc<RunFacts>,
-    pub(crate) store: Arc<RunStore>,
     pub(crate) history: Arc<History>,
     pub(crate) snapshots: Arc<[SnapshotInfo]>,
     /// A snapshot whose last entry is not durable in the log yet.
     pub(crate) waiting_snapshot: Option<Box<SnapshotJob>>,
+    /// Somebody else works on its files.
+    pub(crate) is_detached: bool,
     /// The last log entry that is durable.
     pub(crate) durable: u64,
     master: Master,
@@ -66,7 +65,6 @@ impl HostedRun {
     /// The run without what the coordinator and the evaluation take.
     pub(crate) fn new(
         facts: Arc<RunFacts>,
-        store: Arc<RunStore>,
         master: Master,
         digest: Digest,
         history: History,
@@ -75,10 +73,10 @@ impl HostedRun {
     ) -> Self {
         Self {
             facts,
-            store,
             history: Arc::new(history),
             snapshots: snapshots.into(),
             waiting_snapshot: None,
+            is_detached: false,
             durable,
             master,
             digest,
@@ -86,6 +84,25 @@ impl HostedRun {
             frames: None,
             recent: VecDeque::new(),
         }
+    }
+
+    /// Takes over what the run's files say after work on them.
+    pub(crate) fn replace(
+        &mut self,
+        master: Master,
+        digest: Digest,
+        history: History,
+        snapshots: Vec<SnapshotInfo>,
+        durable: u64,
+    ) {
+        self.master = master;
+        self.digest = digest;
+        self.history = Arc::new(history);
+        self.snapshots = snapshots.into();
+        self.durable = durable;
+        self.f32_updates.clear();
+        self.frames = None;
+        self.is_detached = false;
     }
 
     /// How sockets decode updates of this run.
@@ -181,8 +198,7 @@ impl HostedRun {
     pub(crate) fn snapshot_job(&self, state: RunState) -> SnapshotJob {
         SnapshotJob {
             run_id: self.facts.run_id,
-            store: Arc::clone(&self.store),
-            snapshots: self.facts.snapshots.clone(),
+            store: Arc::clone(&self.facts.store),
             layout: self.master.layout().clone(),
             keep: self.facts.run.snapshots_kept as usize,
             snapshot: Snapshot {

@@ -20,14 +20,17 @@ use std::time::{Duration, Instant};
 use tabswarm_coordinator::{
     ConnectionId, Coordinator, Effect, Input, ReceivedUpdate, RunCommand, RunPhase, WorkerStatus,
 };
+use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::Hello;
 use tabswarm_protocol::{ClientMessage, RunId, Timestamp, Token};
+use tabswarm_store::Recovered;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::evaluation::{Evaluated, Evaluator};
+use crate::hosting::Reopened;
 use crate::limits::{
     ACTOR_QUEUE_MESSAGES, PUBLISH_INTERVAL_MS, RECONNECT_IN_MS, REFRESH_INTERVAL_MS,
     SNAPSHOT_DEADLINE,
@@ -87,6 +90,22 @@ pub(crate) enum Message {
         command: Command,
         /// Answered when its effects are in the published view.
         done: oneshot::Sender<Result<Durable, Forbidden>>,
+    },
+    /// Let go of a resting run's files: somebody will work on them.
+    Detach {
+        /// Which run.
+        run_id: RunId,
+        /// Answered with what is told when its log is closed; or the phase in which it does not rest.
+        done: oneshot::Sender<Result<Durable, Forbidden>>,
+    },
+    /// Work on a run's files is done.
+    Attach {
+        /// Which run.
+        run_id: RunId,
+        /// What they say now.
+        reopened: Box<Reopened>,
+        /// Answered when it is in the published view.
+        done: oneshot::Sender<()>,
     },
     /// Who is there?
     Workers {
@@ -337,6 +356,22 @@ impl Actor {
                 self.publish();
                 done.send(outcome.map(|()| self.durable(run_id))).ok();
             }
+            Message::Detach { run_id, done } => {
+                // Whoever asked may have gone away: then nothing is detached.
+                let detached = self.detach(run_id);
+                if done.send(detached).is_err() {
+                    error!(%run_id, "nobody works on the run's files; restart the server to use it again");
+                }
+            }
+            Message::Attach {
+                run_id,
+                reopened,
+                done,
+            } => {
+                self.attach(run_id, *reopened);
+                self.publish();
+                done.send(()).ok();
+            }
             Message::Workers { reply } => drop(reply.send(self.coordinator.workers())),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
             Message::Logged(logged) => self.logged(logged),
@@ -350,7 +385,6 @@ impl Actor {
             new_run,
             master,
             facts,
-            store,
             log,
             test_set,
             history,
@@ -361,7 +395,7 @@ impl Actor {
         self.evaluator
             .add_run(run_id, Arc::clone(&facts.run), test_set);
         let digest = new_run.params_digest;
-        let hosted = HostedRun::new(facts, store, master, digest, history, snapshots, log.durable());
+        let hosted = HostedRun::new(facts, master, digest, history, snapshots, log.durable());
         self.runs.insert(run_id, hosted);
         let log = Box::new(log);
         self.log.submit(log_writer::Job::Open { run_id, log });
@@ -375,10 +409,53 @@ impl Actor {
     fn command(&mut self, run_id: RunId, command: Command) -> Result<(), Forbidden> {
         // The run was found in the published view, and runs are never removed.
         if let Some(status) = self.coordinator.run_status(self.clock.now(), run_id) {
+            if self.runs.get(&run_id).is_some_and(|run| run.is_detached) {
+                let phase = status.phase;
+                return Err(Forbidden { phase });
+            }
             let command = command.check(status.phase)?;
             self.handle(Input::Command { run_id, command });
         }
         Ok(())
+    }
+
+    fn detach(&mut self, run_id: RunId) -> Result<Durable, Forbidden> {
+        let status = self.coordinator.run_status(self.clock.now(), run_id);
+        let phase = status.map_or(RunPhase::Stopped, |status| status.phase);
+        let forbidden = Err(Forbidden { phase });
+        if !self.coordinator.may_replace(run_id) {
+            return forbidden;
+        }
+        let Some(run) = self.runs.get_mut(&run_id).filter(|run| !run.is_detached) else {
+            return forbidden;
+        };
+        run.is_detached = true;
+        let (closed, receiver) = oneshot::channel();
+        self.log.submit(log_writer::Job::Close { run_id, closed });
+        Ok(receiver)
+    }
+
+    fn attach(&mut self, run_id: RunId, reopened: Reopened) {
+        let Reopened {
+            recovered,
+            history,
+            snapshots,
+        } = reopened;
+        let Recovered {
+            state, master, log, ..
+        } = recovered;
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        let params_digest = Digest::of_params(master.params());
+        run.replace(master, params_digest, history, snapshots, log.durable());
+        let log = Box::new(log);
+        self.log.submit(log_writer::Job::Open { run_id, log });
+        self.handle(Input::Replace {
+            run_id,
+            state: Box::new(state),
+            params_digest,
+        });
     }
 
     /// Told when all changes of a run so far are on stable storage.
@@ -435,7 +512,7 @@ impl Actor {
         self.outboxes.close_all();
         for run in self.runs.values() {
             self.writer.submit(snapshot_writer::Job::History {
-                store: Arc::clone(&run.store),
+                store: Arc::clone(&run.facts.store),
                 history: Arc::clone(&run.history),
             });
         }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use tabswarm_model::digest::Digest;
+use tabswarm_protocol::ParamVersion;
 use tracing::error;
 
 use crate::app::App;
@@ -59,7 +60,7 @@ async fn snapshot_params(app: &Arc<App>, view: &View, digest: Digest) -> Result<
         return Err(Problem::not_found(detail));
     };
     let read = tokio::task::spawn_blocking(move || {
-        let params = facts.snapshots.params(version, &facts.run.graph().layout)?;
+        let params = facts.store.snapshots().params(version, &facts.run.graph().layout)?;
         Ok::<_, tabswarm_store::StoreError>(to_bytes(&params))
     });
     match read.await {

@@ -55,7 +55,37 @@ pub(crate) struct Store {
     pub(crate) training: ChunkStore,
     /// Test data.
     pub(crate) test: ChunkStore,
-    _lock: File,
+    _lock: DirLock,
+}
+
+/// A data directory that nobody else uses as long as this lives.
+#[derive(Debug)]
+pub(crate) struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    /// Takes the lock of a directory.
+    pub(crate) fn take(root: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            _file: lock(root)?,
+        })
+    }
+}
+
+/// The folders of a data directory's runs, sorted.
+pub(crate) fn run_folders(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let runs = root.join("runs");
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(&runs)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type()?.is_dir() && !name.to_str().is_none_or(atomic::is_unfinished) {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 impl Store {
@@ -73,7 +103,7 @@ impl Store {
         {
             std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
         }
-        let lock = lock(root)?;
+        let lock = DirLock::take(root)?;
         let store = Self {
             root: root.to_owned(),
             training,
@@ -102,18 +132,9 @@ impl Store {
 
     /// The names of all stored runs, sorted.
     pub(crate) fn run_names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(self.runs_path())? {
-            let entry = entry?;
-            if let Ok(name) = entry.file_name().into_string()
-                && entry.file_type()?.is_dir()
-                && !atomic::is_unfinished(&name)
-            {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+        let folders = run_folders(&self.root)?;
+        let names = folders.iter().filter_map(|folder| folder.file_name()?.to_str());
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Removes what a crash left half written.
