@@ -8,12 +8,30 @@
 
 mod disk;
 mod error;
-#[cfg(feature = "faults")]
+#[cfg(any(test, feature = "faults"))]
 pub mod faults;
+mod hosting;
 pub mod limits;
 mod log;
+mod maintain;
+mod migrate;
+mod objects;
+mod recover;
+mod run_store;
 mod sealed;
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
 
 pub use disk::{Disk, DiskFile, RealDisk, UNFINISHED, replace};
 pub use error::{FORMAT, StoreError};
+pub use hosting::Hosting;
 pub use log::{Log, LogOptions};
+pub use maintain::{
+    LostEntry, RepairReport, VerifyReport, compact, fork, repair, rollback, verify,
+};
+pub use objects::{DiskObjects, Objects};
+pub use recover::{Alarm, RecoveryReport, ReplayedStep};
+pub use run_store::{Recovered, RunStore};
+pub use snapshot::{Snapshot, SnapshotId, SnapshotInfo, Snapshots};

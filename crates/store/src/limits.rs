@@ -10,5 +10,3 @@ pub const SEGMENT_BYTES: u64 = 64 << 20;
 pub const MAX_CONTROL_BYTES: usize = MAX_STEP_MICRO_BATCHES as usize * 42 + (MAX_CONTEXT << 8);
 /// Largest tensor part of a record: every parameter as an `i64`.
 pub const MAX_TENSOR_BYTES: usize = MAX_PARAMETERS * 8;
-/// Damaged files that are kept as evidence beside each other; more tell nothing new.
-pub const MAX_SET_ASIDE: usize = 64;

@@ -11,7 +11,7 @@ mod control;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod segment;
-mod writer;
+pub(crate) mod writer;
 
 #[cfg(test)]
 mod tests;
