@@ -92,7 +92,10 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
             post(admin::versions::roll_back),
         )
         .route("/admin/runs/{name}/fork", post(admin::versions::fork))
-        .route("/admin/runs/{name}/versions", get(admin::versions::versions))
+        .route(
+            "/admin/runs/{name}/versions",
+            get(admin::versions::versions),
+        )
         .route("/admin/runs/{name}/digest", get(admin::versions::digest))
         .route("/admin/runs/{name}/{verb}", post(admin::runs::command))
         .route("/admin/runs/{name}/run.json", get(api::runs::run_json))

@@ -2,6 +2,7 @@
 //!
 //! Blocking: files are read, hashed and written here.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +17,7 @@ use tabswarm_model::run_file::RunFileError;
 use tabswarm_protocol::{ParamVersion, RunId};
 use tabswarm_store::{
     Disk, Hosting, LogOptions, Recovered, RecoveryReport, RunStore, SnapshotInfo, StoreError,
+    UNFINISHED,
 };
 use thiserror::Error;
 use tracing::{error, info, warn};
@@ -81,7 +83,7 @@ impl Hosts {
     pub(crate) fn create(&self, run_toml: &str) -> Result<PreparedRun, CreateError> {
         let run = Run::from_toml(run_toml)?;
         let dir = self.store.run_dir(&run.name);
-        if dir.exists() {
+        if self.is_taken(&dir) {
             return Err(CreateError::Exists { name: run.name });
         }
         let Ingested {
@@ -108,10 +110,14 @@ impl Hosts {
         Ok(parts.prepare(run_store, History::default(), Vec::new()))
     }
 
+    /// Whether there is a run in a folder. Where that can't be told, making one fails and says why.
+    fn is_taken(&self, dir: &Path) -> bool {
+        self.disk.exists(dir).unwrap_or(false)
+    }
+
     /// All stored runs. One that can't be restored is logged and left alone; its name stays taken.
     pub(crate) fn restore_all(&self) -> anyhow::Result<Vec<PreparedRun>> {
         let names = self
-            .store
             .run_names()
             .context("the folder of runs can't be read")?;
         let mut prepared = Vec::new();
@@ -129,6 +135,21 @@ impl Hosts {
             }
         }
         Ok(prepared)
+    }
+
+    /// The names of all stored runs, sorted; what a crash left half made is removed.
+    fn run_names(&self) -> io::Result<Vec<String>> {
+        let runs = self.store.runs_path();
+        self.disk.create_dir_all(&runs)?;
+        let (unfinished, names): (Vec<_>, Vec<_>) = self
+            .disk
+            .list(&runs)?
+            .into_iter()
+            .partition(|name| name.starts_with(UNFINISHED));
+        for name in unfinished {
+            self.disk.remove_dir_all(&runs.join(name))?;
+        }
+        Ok(names)
     }
 
     fn restore(&self, name: &str, dir: &Path) -> anyhow::Result<PreparedRun> {
@@ -165,11 +186,7 @@ impl Hosts {
     }
 
     /// Takes a resting run back to an earlier version, on the disk. Nobody else works on its files.
-    pub(crate) fn roll_back(
-        &self,
-        run: &RunFacts,
-        to: ParamVersion,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn roll_back(&self, run: &RunFacts, to: ParamVersion) -> Result<(), StoreError> {
         let dir = run.store.dir();
         let state = tabswarm_store::rollback(&self.disk, dir, &run.run, to, self.log_options)?;
         info!(run = run.run.name, version = %state.version, "run rolled back");
@@ -198,7 +215,7 @@ impl Hosts {
         let run_toml = renamed(of.store.run_file(), name);
         let run = Run::from_toml(&run_toml)?;
         let dir = self.store.run_dir(&run.name);
-        if dir.exists() {
+        if self.is_taken(&dir) {
             return Err(CreateError::Exists { name: run.name });
         }
         let hosting = Hosting {
@@ -304,7 +321,9 @@ fn renamed(run_toml: &str, name: &str) -> String {
     };
     let mut lines: Vec<String> = run_toml.lines().map(str::to_owned).collect();
     // Keys of the run itself come before the first table.
-    let top = lines.iter_mut().take_while(|line| !line.trim_start().starts_with('['));
+    let top = lines
+        .iter_mut()
+        .take_while(|line| !line.trim_start().starts_with('['));
     if let Some(line) = top.into_iter().find(|line| is_name(line)) {
         *line = format!("name = {name:?}");
     }

@@ -11,8 +11,9 @@ pub(crate) const MAX_HEAD_BYTES: usize = 16 << 10;
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// A refusal is worth so long a wait, no more.
 pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Messages waiting for one worker: a lease takes about three, so a full queue means that it reads nothing.
-pub(crate) const OUTBOX_MESSAGES: usize = 64;
+/// Messages waiting for one worker. A lease takes about three, and the answers of all steps that waited for the
+/// disk come at once; a full queue means that it reads nothing.
+pub(crate) const OUTBOX_MESSAGES: usize = 512;
 /// Messages waiting for the coordinator: beyond it sockets wait, and with them their workers.
 pub(crate) const ACTOR_QUEUE_MESSAGES: usize = 1_024;
 /// Jobs waiting for the snapshot writer: a snapshot, a phase and a history for every run.

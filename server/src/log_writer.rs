@@ -137,7 +137,9 @@ impl LogWriter {
         if let Some(jobs) = &self.jobs
             && jobs.send(job).is_err()
         {
-            error!("the log's thread has ended; nothing is acknowledged any more: restart the server");
+            error!(
+                "the log's thread has ended; nothing is acknowledged any more: restart the server"
+            );
         }
     }
 }
@@ -313,7 +315,10 @@ impl RunLog {
                 spare.give_back(sums);
             }
         }
-        for (_, waiting) in self.waiting.extract_if(.., |(sequence, _)| *sequence <= durable) {
+        for (_, waiting) in self
+            .waiting
+            .extract_if(.., |(sequence, _)| *sequence <= durable)
+        {
             // Whoever waited may have gone away.
             waiting.send(()).ok();
         }

@@ -118,9 +118,16 @@ fn work(jobs: &Receiver<Job>, report: &impl Fn(Written)) {
 
 fn write_snapshot(job: &SnapshotJob) -> Written {
     let write = || {
-        let log_behind = job.store.snapshots().put(&job.snapshot, &job.layout, job.keep);
+        let log_behind = job
+            .store
+            .snapshots()
+            .put(&job.snapshot, &job.layout, job.keep);
         let log_behind = log_behind.map_err(|error| error.to_string())?;
-        let snapshots = job.store.snapshots().list().map_err(|error| error.to_string())?;
+        let snapshots = job
+            .store
+            .snapshots()
+            .list()
+            .map_err(|error| error.to_string())?;
         let history = job.store.write_history(&*job.history);
         history.map_err(|error| error.to_string())?;
         Ok(Kept {

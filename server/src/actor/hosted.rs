@@ -16,8 +16,8 @@ use super::outbox::EdgeRun;
 use crate::dataset::TestSet;
 use crate::history::{EvalPoint, History};
 use crate::limits::{RECENT_PARAMS, RECENT_PARAMS_BYTES};
-use crate::params::bytes_of;
 use crate::log_writer::SpareSums;
+use crate::params::bytes_of;
 use crate::snapshot_writer::SnapshotJob;
 use crate::view::{RecentParams, RunFacts};
 

@@ -231,7 +231,10 @@ pub(super) fn refused(error: CreateError) -> Problem {
         CreateError::Ingest(IngestError::Store(_))
         | CreateError::Stored(_)
         | CreateError::RunStore(_)
-            if !matches!(error, CreateError::RunStore(StoreError::NoSuchVersion { .. })) =>
+            if !matches!(
+                error,
+                CreateError::RunStore(StoreError::NoSuchVersion { .. })
+            ) =>
         {
             error!(%error, "run could not be stored");
             Problem::internal()

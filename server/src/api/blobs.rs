@@ -60,7 +60,10 @@ async fn snapshot_params(app: &Arc<App>, view: &View, digest: Digest) -> Result<
         return Err(Problem::not_found(detail));
     };
     let read = tokio::task::spawn_blocking(move || {
-        let params = facts.store.snapshots().params(version, &facts.run.graph().layout)?;
+        let params = facts
+            .store
+            .snapshots()
+            .params(version, &facts.run.graph().layout)?;
         Ok::<_, tabswarm_store::StoreError>(to_bytes(&params))
     });
     match read.await {

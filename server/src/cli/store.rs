@@ -26,8 +26,10 @@ pub(super) enum StoreCommand {
         Exit code 1 where something is damaged. Nothing is written.")]
     Verify(Place),
     /// Set damaged files aside and give up what can't be read any more; says what is lost.
-    #[command(after_help = "Example:\n  tabswarm store repair data/runs/mnist-mlp\n\n\
-        Copies of what was damaged go to the run's folder `damaged`.")]
+    #[command(
+        after_help = "Example:\n  tabswarm store repair data/runs/mnist-mlp\n\n\
+        Copies of what was damaged go to the run's folder `damaged`."
+    )]
     Repair(Place),
     /// Replace each log by a snapshot at its end.
     #[command(after_help = "Example:\n  tabswarm store compact data")]

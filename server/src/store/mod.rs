@@ -67,9 +67,7 @@ pub(crate) struct DirLock {
 impl DirLock {
     /// Takes the lock of a directory.
     pub(crate) fn take(root: &Path) -> Result<Self, StoreError> {
-        Ok(Self {
-            _file: lock(root)?,
-        })
+        Ok(Self { _file: lock(root)? })
     }
 }
 
@@ -94,13 +92,7 @@ impl Store {
         let test_sets = root.join("test-sets");
         let training = ChunkStore::new(root.join("datasets"), root.join("chunks"));
         let test = ChunkStore::new(test_sets.join("manifests"), test_sets.join("chunks"));
-        let runs = root.join("runs");
-        for folder in training
-            .folders()
-            .into_iter()
-            .chain(test.folders())
-            .chain([runs.as_path()])
-        {
+        for folder in training.folders().into_iter().chain(test.folders()) {
             std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
         }
         let lock = DirLock::take(root)?;
@@ -121,7 +113,8 @@ impl Store {
         self.root.join(ADMIN_TOKEN_FILE)
     }
 
-    fn runs_path(&self) -> PathBuf {
+    /// The folder of all runs' folders.
+    pub(crate) fn runs_path(&self) -> PathBuf {
         self.root.join("runs")
     }
 
@@ -130,25 +123,8 @@ impl Store {
         self.runs_path().join(name)
     }
 
-    /// The names of all stored runs, sorted.
-    pub(crate) fn run_names(&self) -> io::Result<Vec<String>> {
-        let folders = run_folders(&self.root)?;
-        let names = folders.iter().filter_map(|folder| folder.file_name()?.to_str());
-        Ok(names.map(str::to_owned).collect())
-    }
-
     /// Removes what a crash left half written.
     fn remove_leftovers(&self) -> io::Result<()> {
-        for entry in std::fs::read_dir(self.runs_path())? {
-            let path = entry?.path();
-            if path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(atomic::is_unfinished)
-            {
-                std::fs::remove_dir_all(&path)?;
-            }
-        }
         for folder in self
             .training
             .folders()
@@ -223,9 +199,7 @@ mod tests {
         drop(Store::open(scratch.path()).unwrap());
         let leftover = scratch.path().join("chunks/.tmp-1-2-abc");
         std::fs::write(&leftover, b"half").unwrap();
-        std::fs::create_dir(scratch.path().join("runs/.tmp-1-3-digits")).unwrap();
-        let store = Store::open(scratch.path()).unwrap();
+        Store::open(scratch.path()).unwrap();
         assert!(!leftover.exists());
-        assert_eq!(store.run_names().unwrap(), [""; 0]);
     }
 }
