@@ -18,7 +18,7 @@ use crate::hosting::{self, Hosting};
 use crate::log::record::Encoder;
 use crate::log::segment::{self, SegmentHeader};
 use crate::objects::DiskObjects;
-use crate::run_store::{HISTORY_FILE, LOG_DIR, RUN_FILE, SNAPSHOT_DIR};
+use crate::run_store::{HISTORY_FILE, LOG_DIR, RUN_FILE, RunStore, SNAPSHOT_DIR};
 use crate::sealed::{self, SealError};
 use crate::snapshot::{SnapshotId, Snapshots, StoredSnapshot};
 
@@ -219,12 +219,15 @@ fn read_phase(disk: &dyn Disk, dir: &Path) -> Result<RunPhase, StoreError> {
 
 /// Removes what is left of format 1 in a folder that has been migrated. Snapshots that could not be are kept
 /// under another name.
-pub(crate) fn clean_up(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn clean_up(store: &RunStore) -> Result<(), StoreError> {
+    let (disk, dir) = (&**store.disk(), store.dir());
     let io = |error| StoreError::io(dir)(error);
     let phase = dir.join(PHASE_FILE);
     if !disk.exists(&phase).map_err(io)? {
         return Ok(());
     }
+    // Once more: the first time may have failed in a way that the new file is seen and the old one is stored.
+    hosting::write(disk, dir, store.hosting(), store.run_file())?;
     seal_history(disk, dir)?;
     let snapshot_dir = dir.join(SNAPSHOT_DIR);
     let names = disk.list(&snapshot_dir).map_err(io)?;

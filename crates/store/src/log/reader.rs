@@ -49,6 +49,8 @@ pub(crate) struct Scan {
     pub(crate) entries: BTreeMap<u64, Located>,
     /// Bytes that should have been records, where they are not superseded.
     pub(crate) bad: Vec<BadBytes>,
+    /// Bytes that are no record where nothing counts any more: torn tails of the past.
+    pub(crate) superseded_bytes: u64,
     /// Everything up to here was certainly on stable storage: some record or segment says so.
     pub(crate) proved: u64,
     /// Length of all segments in bytes.
@@ -165,7 +167,9 @@ impl Scan {
     }
 
     fn push_bad(&mut self, live: &std::ops::Range<u64>, at: usize, len: usize, expected: u64) {
-        if len > 0 && expected < live.end {
+        if len > 0 && expected >= live.end && at > 0 {
+            self.superseded_bytes += len as u64;
+        } else if len > 0 {
             self.bad.push(BadBytes {
                 segment: live.start,
                 offset: at as u64,

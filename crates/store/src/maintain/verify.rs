@@ -30,6 +30,8 @@ pub struct VerifyReport {
     pub replayed: u64,
     /// Bytes of a torn tail, which nobody was told of.
     pub torn_bytes: u64,
+    /// Bytes that can't be read and do not count any more: torn tails that a restart or a failure has left.
+    pub superseded_bytes: u64,
     /// Damage, each with the error's whole message.
     pub problems: Vec<Alarm>,
 }
@@ -68,6 +70,7 @@ pub fn verify(
     report.log_bytes = scan.bytes;
     report.last = scan.entries.keys().next_back().copied().unwrap_or(0);
     report.proved = scan.proved;
+    report.superseded_bytes = scan.superseded_bytes;
     match run {
         Some(run) => verify_replay(&store, run, &mut report)?,
         None => {

@@ -7,6 +7,8 @@ const STEPS: u64 = 40;
 
 fn fail_at(seed: u64, first: u64, count: u64, fault: Fault) -> Counts {
     let mut life = Life::new(seed);
+    life.boot().unwrap();
+    let first = life.disk.operations() + first;
     life.disk.plan(Some(FaultPlan {
         first,
         count,
@@ -48,8 +50,10 @@ fn a_disk_that_fails_at_any_operation_costs_nothing_acknowledged() {
         for seed in 0..3 {
             let operations = {
                 let mut life = Life::new(seed);
+                life.boot().unwrap();
+                let begin = life.disk.operations();
                 life.go_on(STEPS).unwrap();
-                life.disk.operations()
+                life.disk.operations() - begin
             };
             for first in 0..operations {
                 for count in [1, 5, 60] {
@@ -62,5 +66,30 @@ fn a_disk_that_fails_at_any_operation_costs_nothing_acknowledged() {
             "{name}: {points} points, 0 acknowledged entries lost, log reopened {reopened} times"
         );
         assert!(points >= 500 && reopened > 100);
+    }
+}
+
+#[test]
+fn a_run_that_could_not_be_created_is_not_there() {
+    for fault in [Fault::NoSpace, Fault::SyncError, Fault::IoError] {
+        let mut created = 0;
+        for first in 2..60 {
+            let mut life = Life::new(first);
+            let count = 1;
+            life.disk.plan(Some(FaultPlan {
+                first,
+                count,
+                fault,
+            }));
+            if life.boot().is_err() {
+                life.boot().unwrap();
+                created += 1;
+            }
+            life.go_on(10).unwrap();
+            life.end().unwrap();
+            life.disk.power_cut();
+            life.boot().unwrap();
+        }
+        assert!(created > 3, "{created}");
     }
 }
