@@ -85,8 +85,8 @@ pub(crate) fn migrate(
         .map_err(|error| StoreError::io(&log_dir)(error.source))?;
     let path = dir.join(RUN_FILE);
     let run_file = disk.read(&path).map_err(StoreError::io(&path))?;
-    let run_file =
-        String::from_utf8(run_file).map_err(|error| damaged(dir, RUN_FILE, error.to_string()))?;
+    let run_file = String::from_utf8(run_file)
+        .map_err(|error| irreplaceable(dir, RUN_FILE, error.to_string()))?;
     hosting::write(&**disk, dir, hosting, &run_file)
 }
 
@@ -117,7 +117,9 @@ fn migrate_snapshots(
         }
     }
     match (newest, problem) {
-        (None, Some(error)) => Err(error),
+        (None, Some(StoreError::Damaged { path, problem, .. })) => {
+            Err(StoreError::Irreplaceable { path, problem })
+        }
         (newest, _) => Ok(newest.unwrap_or((0, RunPhase::Created))),
     }
 }
@@ -210,10 +212,10 @@ fn read_phase(disk: &dyn Disk, dir: &Path) -> Result<RunPhase, StoreError> {
     let path = dir.join(PHASE_FILE);
     let bytes = disk.read(&path).map_err(StoreError::io(&path))?;
     let stored: PhaseFormat1 = serde_json::from_slice(&bytes)
-        .map_err(|error| damaged(dir, PHASE_FILE, error.to_string()))?;
+        .map_err(|error| irreplaceable(dir, PHASE_FILE, error.to_string()))?;
     RunPhase::from_word(&stored.phase).ok_or_else(|| {
         let problem = format!("the phase {:?} is unknown", stored.phase);
-        damaged(dir, PHASE_FILE, problem)
+        irreplaceable(dir, PHASE_FILE, problem)
     })
 }
 
@@ -268,10 +270,9 @@ fn seal_history(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     disk::replace(disk, &path, sealed::seal_text(&text).as_bytes()).map_err(StoreError::io(&path))
 }
 
-fn damaged(dir: &Path, name: &str, problem: String) -> StoreError {
-    StoreError::Damaged {
+fn irreplaceable(dir: &Path, name: &str, problem: String) -> StoreError {
+    StoreError::Irreplaceable {
         path: dir.join(name),
         problem,
-        dir: dir.to_owned(),
     }
 }

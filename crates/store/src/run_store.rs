@@ -28,7 +28,7 @@ use crate::migrate;
 use crate::objects::{DiskObjects, Objects};
 use crate::recover::{self, Places, RecoveryReport, Survey, Tolerance};
 use crate::sealed::{self, SealError};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Snapshot, Snapshots};
 
 pub(crate) const RUN_FILE: &str = "run.toml";
 pub(crate) const HISTORY_FILE: &str = "history.json";
@@ -80,7 +80,7 @@ impl RunStore {
     /// Opens a run's folder. One of an older format is migrated; leftovers of a crash are removed.
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Damaged`], [`StoreError::NewerFormat`].
+    /// [`StoreError::Io`], [`StoreError::Irreplaceable`], [`StoreError::NewerFormat`].
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
         // What is seen after a process was killed need not be durable yet: nothing may rest on it before it is.
         sync_names(&*disk, dir)?;
@@ -97,16 +97,15 @@ impl RunStore {
 
     /// Opens a folder of today's format without writing anything.
     pub(crate) fn open_as_it_is(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
-        let damaged = |name: &str, problem: &str| StoreError::Damaged {
+        let damaged = |name: &str, problem: &str| StoreError::Irreplaceable {
             path: dir.join(name),
             problem: problem.to_owned(),
-            dir: dir.to_owned(),
         };
         let Found::Current(hosting, digest) = hosting::read(&*disk, dir)? else {
-            return Err(damaged(
-                hosting::FILE,
-                "it has format 1, which is migrated when the server starts",
-            ));
+            return Err(StoreError::OlderFormat {
+                path: dir.join(hosting::FILE),
+                found: 1,
+            });
         };
         let path = dir.join(RUN_FILE);
         let bytes = disk.read(&path).map_err(StoreError::io(&path))?;
@@ -204,7 +203,7 @@ impl RunStore {
         self.snapshots.remove(&survey.discarded)?;
         let (torn_bytes, torn_records) = survey.torn();
         let report = RecoveryReport {
-            snapshot: survey.base.as_ref().map(|base| base.id()),
+            snapshot: survey.base.as_ref().map(Snapshot::id),
             fallbacks: survey.damaged,
             entries: survey.plan.entries,
             replayed,

@@ -40,7 +40,7 @@ pub struct VerifyReport {
 /// log gives the digests that it says.
 ///
 /// # Errors
-/// [`StoreError::Io`] and [`StoreError::NewerFormat`], with which nothing can be said.
+/// [`StoreError::Io`] and those of other formats, with which nothing can be said.
 pub fn verify(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -136,8 +136,11 @@ impl VerifyReport {
     /// Takes an error as a finding, unless it says nothing about what is stored.
     fn note(&mut self, dir: &Path, error: StoreError) -> Result<(), StoreError> {
         let path = match &error {
-            StoreError::Io { .. } | StoreError::NewerFormat { .. } => return Err(error),
-            StoreError::Damaged { path, .. }
+            StoreError::Io { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::OlderFormat { .. } => return Err(error),
+            StoreError::Irreplaceable { path, .. }
+            | StoreError::Damaged { path, .. }
             | StoreError::LogDamaged { path, .. }
             | StoreError::Foreign { path, .. } => path.clone(),
             _ => dir.to_owned(),

@@ -90,19 +90,25 @@ fn flip_one(life: &mut Life, dice: &mut Dice, outcomes: &mut Outcomes) {
 
 fn try_repair(life: &mut Life, outcomes: &mut Outcomes, place: &str) {
     let disk = life.shared_disk();
-    let Ok(report) = repair(&disk, Path::new(DIR), &life.run) else {
-        outcomes.refused_for_good += 1;
-        return;
+    let report = match repair(&disk, Path::new(DIR), &life.run) {
+        Ok(report) => report,
+        Err(error) => {
+            assert!(
+                matches!(error, StoreError::Irreplaceable { .. }),
+                "{place}: {error}"
+            );
+            outcomes.refused_for_good += 1;
+            return;
+        }
     };
     let options = life.options();
     let store = RunStore::open(disk.clone(), Path::new(DIR)).unwrap();
     let recovered = store.recover(&life.run, options).unwrap();
-    assert_eq!(
-        report.lost.len() as u64,
-        life.acked - report.state.sequence,
+    assert_eq!(report.lost_through, life.acked, "{place}");
+    assert!(
+        report.lost_through > report.state.sequence && !report.moved.is_empty(),
         "{place}"
     );
-    assert!(!report.moved.is_empty());
     // The state after an earlier entry, whole.
     life.acked = 0;
     life.check(&recovered.state, &recovered.master, &recovered.report);
