@@ -20,12 +20,12 @@ use crate::recover::RecoveryReport;
 use crate::run_store::RunStore;
 use crate::snapshot::Snapshot;
 
-pub(super) const DIR: &str = "/runs/tiny";
+pub(crate) const DIR: &str = "/runs/tiny";
 /// So small that a life has many segments.
 const SEGMENT_BYTES: u64 = 1_500;
 
 /// Two classes of 2×3 images.
-pub(super) fn run(codec: &str, log: &str) -> Run {
+pub(crate) fn run(codec: &str, log: &str) -> Run {
     let text = format!(
         r#"
 name = "tiny"
@@ -50,7 +50,7 @@ global_batch = 8
 }
 
 /// The three kinds of runs, by turns.
-pub(super) fn run_of(seed: u64) -> Run {
+pub(crate) fn run_of(seed: u64) -> Run {
     match seed % 3 {
         0 => run("exact", "updates"),
         1 => run("f32", "updates"),
@@ -60,10 +60,10 @@ pub(super) fn run_of(seed: u64) -> Run {
 
 /// A small stream of numbers for the script, apart from the disk's.
 #[derive(Debug, Clone)]
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(super) u64);
 
 impl Dice {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -84,32 +84,32 @@ struct Live {
 
 /// What was counted.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Counts {
-    pub(super) torn_bytes: u64,
-    pub(super) replayed: u64,
-    pub(super) lost_unacknowledged: u64,
-    pub(super) alarms: u64,
-    pub(super) reopened: u64,
-    pub(super) rollbacks: u64,
-    pub(super) corrections: u64,
+pub(crate) struct Counts {
+    pub(crate) torn_bytes: u64,
+    pub(crate) replayed: u64,
+    pub(crate) lost_unacknowledged: u64,
+    pub(crate) alarms: u64,
+    pub(crate) reopened: u64,
+    pub(crate) rollbacks: u64,
+    pub(crate) corrections: u64,
 }
 
 /// A run, its disk, and what must hold.
-pub(super) struct Life {
-    pub(super) disk: FaultyDisk,
-    pub(super) run: Run,
+pub(crate) struct Life {
+    pub(crate) disk: FaultyDisk,
+    pub(crate) run: Run,
     dice: Dice,
     boots: u64,
     live: Option<Live>,
     /// Everything up to here was acknowledged.
-    pub(super) acked: u64,
+    pub(crate) acked: u64,
     /// State and parameters after each entry.
-    pub(super) reference: BTreeMap<u64, (RunState, Digest)>,
-    pub(super) counts: Counts,
+    pub(crate) reference: BTreeMap<u64, (RunState, Digest)>,
+    pub(crate) counts: Counts,
 }
 
 impl Life {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let disk = FaultyDisk::new(seed);
         disk.create_dir_all(Path::new("/runs")).unwrap();
         disk.sync_dir(Path::new("/")).unwrap();
@@ -130,11 +130,11 @@ impl Life {
         }
     }
 
-    pub(super) fn shared_disk(&self) -> Arc<dyn Disk> {
+    pub(crate) fn shared_disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.disk.clone())
     }
 
-    pub(super) fn options(&mut self) -> LogOptions {
+    pub(crate) fn options(&mut self) -> LogOptions {
         self.boots += 1;
         LogOptions {
             segment_bytes: SEGMENT_BYTES,
@@ -143,7 +143,7 @@ impl Life {
     }
 
     /// The server starts: whatever was acknowledged must be there, whole.
-    pub(super) fn boot(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn boot(&mut self) -> Result<(), StoreError> {
         self.live = None;
         let disk = self.shared_disk();
         let dir = Path::new(DIR);
@@ -175,7 +175,7 @@ impl Life {
     }
 
     /// The recovered state is that of the reference after some entry that is not before the last acknowledged.
-    pub(super) fn check(&mut self, state: &RunState, master: &Master, report: &RecoveryReport) {
+    pub(crate) fn check(&mut self, state: &RunState, master: &Master, report: &RecoveryReport) {
         let digest = Digest::of_params(master.params());
         let expected = self.reference.get(&state.sequence);
         if expected.is_none_or(|expected| *expected != (state.clone(), digest)) {
@@ -222,7 +222,7 @@ impl Life {
     }
 
     /// So many things happen to the run. Errors of a crash end it; others are dealt with as a server does.
-    pub(super) fn go_on(&mut self, steps: u64) -> Result<(), StoreError> {
+    pub(crate) fn go_on(&mut self, steps: u64) -> Result<(), StoreError> {
         for _ in 0..steps {
             if self.live.is_none() {
                 self.survive(Self::boot)?;
@@ -241,7 +241,7 @@ impl Life {
     }
 
     /// Everything is made durable and the server ends.
-    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn end(&mut self) -> Result<(), StoreError> {
         for _ in 0..50 {
             if self.live.is_none() {
                 self.survive(Self::boot)?;
@@ -276,7 +276,7 @@ impl Life {
         self.live.as_mut().expect("the server runs")
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
         let draws: Vec<u64> = (0..38).map(|_| self.dice.below(2_000)).collect();
         let is_wide = self.dice.below(5) == 0;
         let identity = Digest([self.dice.below(4).to_le_bytes()[0]; 32]);
@@ -347,7 +347,7 @@ impl Life {
         live.log.append(entry, sums.as_ref())
     }
 
-    fn acknowledge(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn acknowledge(&mut self) -> Result<(), StoreError> {
         let live = self.live.as_mut().expect("the server runs");
         if live.log.is_degraded() {
             let before = live.log.durable();
