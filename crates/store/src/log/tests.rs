@@ -290,6 +290,33 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_it_is_written_again() {
     assert_eq!(disk.misuses(), 0);
 }
 
+/// The new segment may be there or not: if the old one took more, that might not count.
+#[test]
+fn a_rotation_that_fails_half_way_degrades_the_log() {
+    for seed in 0..10 {
+        let disk = FaultyDisk::new(seed);
+        let mut log = log(&disk, 1);
+        log.append(&step(1), None).unwrap();
+        // A sync of the file; then exists, create, write, write, sync, rename and sync of the folder.
+        disk.plan(Some(FaultPlan {
+            first: disk.operations() + 7,
+            count: 1,
+            fault: Fault::SyncError,
+        }));
+        assert_eq!(log.sync().unwrap(), 1);
+        assert!(log.is_degraded());
+        assert!(matches!(
+            log.append(&step(2), None),
+            Err(StoreError::Degraded { .. })
+        ));
+        assert_eq!(log.reopen_after_failure().unwrap(), 1);
+        log.append(&step(2), None).unwrap();
+        assert_eq!(log.sync().unwrap(), 2);
+        disk.power_cut();
+        assert_eq!(scan(&disk).chain(0).count(), 2);
+    }
+}
+
 /// A worker's update can hold any bytes, those of a record too.
 #[test]
 fn a_record_in_an_update_is_not_taken_for_one() {

@@ -22,7 +22,7 @@ use crate::snapshot::Snapshot;
 
 pub(crate) const DIR: &str = "/runs/tiny";
 /// So small that a life has many segments.
-const SEGMENT_BYTES: u64 = 1_500;
+const SEGMENT_BYTES: u64 = 1_000;
 
 /// Two classes of 2×3 images.
 pub(crate) fn run(codec: &str, log: &str) -> Run {
