@@ -9,7 +9,7 @@ use serde_json::Value;
 use tabswarm_client_native::{ServerAddress, Summary, WorkerConfig};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, Vocabulary};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind, Vocabulary};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_server::{Config, Handle};
@@ -265,6 +265,7 @@ fn expected_digest() -> Result<Digest> {
         chunk_samples: CHUNK_SAMPLES,
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: None,
+        targets: TargetKind::Labels,
     };
     let run = run()?;
     let plan = BatchPlan::new(&run, manifest.samples);
@@ -310,6 +311,7 @@ fn expected_text_digest() -> Result<Digest> {
         chunk_samples: CHUNK_SAMPLES,
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: Some(vocabulary),
+        targets: TargetKind::Labels,
     };
     let run = Run::from_toml(TEXT_RUN_FILE)?;
     let mut samples = SampleStore::new(manifest, text_plan()?, run.data.normalization);

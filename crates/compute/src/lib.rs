@@ -19,6 +19,7 @@ mod error;
 pub mod known_answer;
 pub mod peak;
 pub mod probe;
+pub mod sums;
 mod workload;
 
 pub use accumulator::{AccumulateError, LeaseAccumulator};
@@ -26,5 +27,6 @@ pub use batch::{Batch, BatchStats, Targets};
 pub use cpu::gemm::Path;
 pub use engine::Engine;
 pub use error::ComputeError;
+pub use sums::{Sums, TaskTotals};
 pub use tabswarm_model::ArithmeticClass;
 pub use workload::Workload;
