@@ -165,14 +165,17 @@ impl Case {
         hasher.update(&stats.samples.to_le_bytes());
         hasher.update(&stats.loss_q20.to_le_bytes());
         hasher.update(&stats.correct.to_le_bytes());
-        for value in gradient {
-            hasher.update(&value.to_bits().to_le_bytes());
-        }
-        for sum in fixed_point_sums(&self.graph, gradient) {
-            hasher.update(&sum.to_le_bytes());
-        }
+        // All at once: byte by byte the hash would take longer than the gradient, where code runs for the first time.
+        hasher.update(bytemuck::cast_slice(&ordered(gradient, f32::to_bits)));
+        let sums = fixed_point_sums(&self.graph, gradient);
+        hasher.update(bytemuck::cast_slice(&ordered(&sums, i32::cast_unsigned)));
         Ok(*hasher.finalize().as_bytes())
     }
+}
+
+/// Words whose bytes in memory are little-endian.
+fn ordered<T: Copy>(values: &[T], bits: impl Fn(T) -> u32) -> Vec<u32> {
+    values.iter().map(|&value| bits(value).to_le()).collect()
 }
 
 /// The gradient added a few times, with the largest exponents that fit.
