@@ -36,6 +36,72 @@ fn text() -> (Manifest, Chunk) {
     (manifest, chunk)
 }
 
+fn soft() -> (Manifest, Chunk) {
+    let chunk = Chunk::Soft {
+        inputs: vec![1, 2, 3, 4, 5, 6],
+        targets: vec![0.5, 0.25, 0.25, 1.0, 0.0, 0.0, 0.0, 0.125, 0.875],
+    };
+    let manifest = Manifest {
+        chunks: vec![Digest::of(&chunk.to_bytes())],
+        targets: TargetKind::Soft,
+        ..manifest()
+    };
+    (manifest, chunk)
+}
+
+#[test]
+fn soft_targets_stand_behind_the_inputs() {
+    let (manifest, chunk) = soft();
+    let bytes = chunk.to_bytes();
+    assert_eq!(bytes.len(), 6 + 9 * 4);
+    assert_eq!(bytes[6..10], 0.5_f32.to_le_bytes());
+    assert_eq!(manifest.parse_chunk(0, &bytes), Ok(chunk));
+    let json = manifest.to_json();
+    assert!(json.ends_with(r#""targets":"soft"}"#), "{json}");
+    assert_eq!(Manifest::from_json(&json), Ok(manifest));
+}
+
+#[test]
+fn soft_targets_are_probabilities() {
+    for bad in [f32::NAN, f32::INFINITY, -0.25, 1.5] {
+        let (manifest, chunk) = soft();
+        let Chunk::Soft {
+            inputs,
+            mut targets,
+        } = chunk
+        else {
+            panic!("soft");
+        };
+        targets[4] = bad;
+        let bytes = Chunk::Soft { inputs, targets }.to_bytes();
+        let manifest = Manifest {
+            chunks: vec![Digest::of(&bytes)],
+            ..manifest
+        };
+        let expected = DatasetError::WrongTarget {
+            chunk_idx: 0,
+            class: 1,
+            value: bad.to_string(),
+        };
+        assert_eq!(manifest.parse_chunk(0, &bytes), Err(expected));
+    }
+}
+
+#[test]
+fn a_named_manifest_is_the_one_with_that_digest() {
+    let json = manifest().to_json();
+    let named = Digest::of(json.as_bytes());
+    let read = |bytes: &[u8]| Manifest::from_bytes(bytes, named);
+    assert_eq!(read(json.as_bytes()), Ok(manifest()));
+    assert!(matches!(
+        read(b"{}"),
+        Err(DatasetError::WrongManifest { expected, .. }) if expected == named
+    ));
+    let no_text = [0xff, 0xfe];
+    let error = Manifest::from_bytes(&no_text, Digest::of(&no_text));
+    assert!(matches!(error, Err(DatasetError::Manifest { .. })));
+}
+
 #[test]
 fn chunk_round_trip() {
     assert_eq!(manifest().parse_chunk(0, &chunk().to_bytes()), Ok(chunk()));
@@ -75,6 +141,11 @@ fn a_manifest_fits_models_of_its_kind() {
     let values = graph(vec![2], vec![dense(3)]);
     let wide = graph(vec![3], vec![dense(3)]);
     let few = graph(vec![2], vec![dense(2)]);
+    let distilled = crate::graph::build(&crate::run_file::ModelSpec {
+        input: vec![2],
+        layers: vec![dense(3)],
+        loss: crate::run_file::LossSpec::SoftTargets { temperature: 2.0 },
+    });
     let fits = |manifest: &Manifest, graph| manifest.check_fit(graph).is_ok();
     assert!(fits(&text, &words));
     assert!(![&more_words, &values].into_iter().any(|g| fits(&text, g)));
@@ -83,6 +154,15 @@ fn a_manifest_fits_models_of_its_kind() {
         ![&words, &wide, &few]
             .into_iter()
             .any(|g| fits(&manifest(), g))
+    );
+    let (soft, _) = soft();
+    assert!(fits(&soft, &distilled));
+    assert!(!fits(&soft, &values) && !fits(&manifest(), &distilled));
+    let error = soft.check_fit(&values).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the data does not fit the model: it has 2 values and soft targets of 3 classes, \
+         the model takes 2 values and labels of 3 classes"
     );
 }
 
@@ -158,6 +238,10 @@ fn inconsistent_manifests_are_refused() {
         },
         Manifest {
             sample_shape: vec![2, 1],
+            ..text.clone()
+        },
+        Manifest {
+            targets: TargetKind::Soft,
             ..text.clone()
         },
         Manifest {

@@ -40,10 +40,11 @@ impl Check {
         let remedy = "end with a dense layer of as many units as there are classes, 2 to 65536";
         self.require(holds, "model.loss", problem, remedy);
         if let LossSpec::SoftTargets { .. } = loss {
-            let most = MAX_CHUNK_BYTES / CHUNK_SAMPLES as usize / size_of::<f32>();
+            let room = (MAX_CHUNK_BYTES / CHUNK_SAMPLES as usize).saturating_sub(flow.features);
+            let most = room / size_of::<f32>();
             let problem = format!("soft targets for {classes} classes make chunks too large");
-            let remedy = format!("use fewer than {most} classes, or targets = \"classes\"");
-            self.require(!holds || classes < most, "model.loss", problem, &remedy);
+            let remedy = format!("use at most {most} classes, or targets = \"classes\"");
+            self.require(!holds || classes <= most, "model.loss", problem, &remedy);
         }
         loss
     }

@@ -12,6 +12,8 @@ use crate::run_file::{
 pub(super) struct Flow {
     /// None after a mistake that leaves the shape unknown: nothing is said about it then.
     pub(super) axes: Option<Vec<usize>>,
+    /// Values of a sample.
+    pub(super) features: usize,
     /// Whether the values are tokens of a text.
     tokens: bool,
     parameters: usize,
@@ -37,6 +39,7 @@ impl Check {
         self.require(holds, "model.input", problem, remedy);
         let mut flow = Flow {
             axes: holds.then(|| raw.input.clone()),
+            features: product(&raw.input).unwrap_or(usize::MAX),
             tokens: false,
             parameters: 0,
             has_parameters: false,
