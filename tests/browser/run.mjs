@@ -11,3 +11,4 @@ await import('./scenarios/bits.mjs');
 await import('./scenarios/page.mjs');
 await import('./scenarios/training.mjs');
 await import('./scenarios/elastic.mjs');
+await import('./scenarios/lanes.mjs');
