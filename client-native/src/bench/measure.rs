@@ -9,6 +9,7 @@ use tabswarm_compute::{ArithmeticClass, ComputeError, Engine, Workload};
 use tabswarm_model::Graph;
 
 use super::BenchError;
+use super::breakdown::StageClock;
 
 /// Rounds that every contender gets; odd, so that the median is one of them.
 const ROUNDS: u32 = 7;
@@ -64,6 +65,16 @@ enum Kind {
     Peak(Option<PeakLoop>),
     /// One engine for each lane.
     Lanes(Vec<Engine>),
+    /// One lane, stage by stage.
+    Stages(Box<(Engine, StageClock)>),
+}
+
+/// What one round of a contender gave.
+enum Sample {
+    /// Operations or samples per second.
+    PerSecond(f64),
+    /// Seconds of each operation of a micro-batch.
+    Seconds(Vec<f64>),
 }
 
 impl Contender {
@@ -84,17 +95,55 @@ impl Contender {
         Ok(Self { class, kind })
     }
 
-    fn measure(&mut self, subject: &Subject, time: Duration) -> Result<f64, BenchError> {
-        match &mut self.kind {
-            Kind::Peak(None) => Ok(0.0),
-            Kind::Peak(Some(peak)) => Ok(peak_flops(*peak, time)),
-            Kind::Lanes(engines) => lanes_rate(subject, self.class, engines, time),
+    /// One lane, whose operations are timed one by one.
+    pub(super) fn stages(subject: &Subject, class: ArithmeticClass) -> Result<Self, BenchError> {
+        let stages = (subject.engine(class)?, StageClock::new(&subject.graph));
+        let kind = Kind::Stages(Box::new(stages));
+        Ok(Self { class, kind })
+    }
+
+    fn measure(&mut self, subject: &Subject, time: Duration) -> Result<Sample, BenchError> {
+        let per_second = match &mut self.kind {
+            Kind::Peak(None) => 0.0,
+            Kind::Peak(Some(peak)) => peak_flops(*peak, time),
+            Kind::Lanes(engines) => lanes_rate(subject, self.class, engines, time)?,
+            Kind::Stages(stages) => {
+                let (engine, clock) = &mut **stages;
+                let seconds = stage_seconds(subject, engine, clock, time)
+                    .map_err(|source| subject.fault(self.class, source))?;
+                return Ok(Sample::Seconds(seconds));
+            }
+        };
+        Ok(Sample::PerSecond(per_second))
+    }
+
+    /// The medians of all rounds.
+    fn rate(&self, samples: Vec<Sample>) -> Rate {
+        let class = self.class;
+        let per_second = |samples: Vec<Sample>| {
+            let rates = samples.into_iter().filter_map(|sample| match sample {
+                Sample::PerSecond(rate) => Some(rate),
+                Sample::Seconds(_) => None,
+            });
+            median(rates.collect())
+        };
+        match &self.kind {
+            Kind::Peak(_) => Rate::Peak(per_second(samples)),
+            Kind::Lanes(engines) => Rate::Lanes {
+                class,
+                lanes: u16::try_from(engines.len()).unwrap_or(u16::MAX),
+                samples_per_s: per_second(samples),
+            },
+            Kind::Stages(_) => Rate::Stages {
+                class,
+                seconds: medians(&samples),
+            },
         }
     }
 }
 
 /// A contender's median rate.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Rate {
     /// Operations per second of one lane in the class of what follows.
     Peak(f64),
@@ -102,6 +151,11 @@ pub(super) enum Rate {
         class: ArithmeticClass,
         lanes: u16,
         samples_per_s: f64,
+    },
+    /// Seconds of each operation of a micro-batch on one lane.
+    Stages {
+        class: ArithmeticClass,
+        seconds: Vec<f64>,
     },
 }
 
@@ -113,7 +167,7 @@ pub(super) fn in_turn(
 ) -> Result<Vec<Rate>, BenchError> {
     let slices = u32::try_from(contenders.len()).unwrap_or(u32::MAX) * ROUNDS;
     let slice = total / slices.max(1);
-    let mut rates = vec![Vec::new(); contenders.len()];
+    let mut rates: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
     // The first round warms caches and clocks up, and counts for nothing.
     for round in 0..=ROUNDS {
         for (contender, rates) in contenders.iter_mut().zip(&mut rates) {
@@ -124,18 +178,22 @@ pub(super) fn in_turn(
             }
         }
     }
-    let medians = contenders.iter().zip(rates).map(|(contender, rates)| {
-        let class = contender.class;
-        match &contender.kind {
-            Kind::Peak(_) => Rate::Peak(median(rates)),
-            Kind::Lanes(engines) => Rate::Lanes {
-                class,
-                lanes: u16::try_from(engines.len()).unwrap_or(u16::MAX),
-                samples_per_s: median(rates),
-            },
-        }
+    let medians = contenders.iter().zip(rates);
+    Ok(medians
+        .map(|(contender, rates)| contender.rate(rates))
+        .collect())
+}
+
+/// Of each operation the median over the rounds.
+fn medians(rounds: &[Sample]) -> Vec<f64> {
+    let rounds = rounds.iter().filter_map(|sample| match sample {
+        Sample::Seconds(seconds) => Some(seconds),
+        Sample::PerSecond(_) => None,
     });
-    Ok(medians.collect())
+    let rounds: Vec<&Vec<f64>> = rounds.collect();
+    let operations = 0..rounds.first().map_or(0, |round| round.len());
+    let of_all_rounds = |idx| rounds.iter().map(|round| round[idx]).collect();
+    operations.map(|idx| median(of_all_rounds(idx))).collect()
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
@@ -196,6 +254,25 @@ fn lane_rate(subject: &Subject, engine: &mut Engine, time: Duration) -> Result<f
     }
 }
 
+/// Seconds of each operation, on average over as many micro-batches as fit the time.
+fn stage_seconds(
+    subject: &Subject,
+    engine: &mut Engine,
+    clock: &mut StageClock,
+    time: Duration,
+) -> Result<Vec<f64>, ComputeError> {
+    clock.reset();
+    let started = Instant::now();
+    let mut micro_batches = 0;
+    while micro_batches == 0 || started.elapsed() < time {
+        let batch = subject.workload.batch();
+        clock.start();
+        engine.gradient_observed(batch, clock)?;
+        micro_batches += 1;
+    }
+    Ok(clock.seconds(micro_batches))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,5 +280,8 @@ mod tests {
     #[test]
     fn one_disturbed_round_does_not_count() {
         assert!((median(vec![5.0, 1.0, 6.0]) - 5.0).abs() < f64::EPSILON);
+        let rounds = [[1.0, 5.0], [2.0, 40.0], [30.0, 6.0]];
+        let medians = medians(&rounds.map(|round| Sample::Seconds(round.to_vec())));
+        assert!((medians[0] - 2.0).abs() + (medians[1] - 6.0).abs() < f64::EPSILON);
     }
 }

@@ -3,6 +3,7 @@
 //! Measured are forward and backward passes over made-up samples: no data, no optimizer, no network. Everything
 //! is measured in short rounds in turn, and of each the median counts, so that a disturbance meets all alike.
 
+mod breakdown;
 mod measure;
 mod report;
 mod work;
@@ -18,6 +19,7 @@ use tabswarm_protocol::limits::MAX_LANES;
 use thiserror::Error;
 
 use crate::config::default_lanes;
+pub use breakdown::{Breakdown, OperationTime, Pass};
 use measure::{Contender, Subject};
 pub use report::{BenchReport, Figure};
 pub use work::Work;
@@ -131,6 +133,7 @@ pub fn bench(args: &BenchArgs) -> Result<BenchReport, BenchError> {
         if lanes > 1 {
             contenders.push(Contender::lanes(&subject, class, lanes)?);
         }
+        contenders.push(Contender::stages(&subject, class)?);
     }
     let total = Duration::from_millis(millis(args.seconds));
     let rates = measure::in_turn(&subject, &mut contenders, total)?;
@@ -178,6 +181,14 @@ mod tests {
             assert!(figure.samples_per_s > 0.0 && figure.peak_gflops > 0.0);
         }
         assert_eq!((report.parameters, report.unit), (101_770, "samples"));
+        let [breakdown] = &report.breakdowns[..] else {
+            panic!("one class, one breakdown: {report:?}");
+        };
+        // Two products forward; two and an activation backward; loss and checks.
+        assert_eq!(breakdown.operations.len(), 7);
+        assert!(breakdown.operations.iter().all(|row| row.seconds > 0.0));
+        let flops: u64 = breakdown.operations.iter().map(|row| row.flops).sum();
+        assert_eq!(flops, 8 * report.flops_per_sample);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::json;
 use tabswarm_compute::ArithmeticClass;
 use tabswarm_model::{Graph, Run};
 
+use super::breakdown::Breakdown;
 use super::measure::Rate;
 use crate::format::{rate, thousands};
 
@@ -26,6 +27,8 @@ pub struct BenchReport {
     pub units_per_sample: usize,
     /// One for each arithmetic class and number of lanes.
     pub figures: Vec<Figure>,
+    /// One for each arithmetic class.
+    pub breakdowns: Vec<Breakdown>,
 }
 
 /// The speed of some lanes.
@@ -55,11 +58,12 @@ impl BenchReport {
     pub(super) fn new(run: &Run, graph: &Graph, micro_batch: u32, rates: &[Rate]) -> Self {
         let flops_per_sample = graph.flops_per_sample();
         let mut peak_gflops = 0.0;
-        let mut figures = Vec::new();
-        for &rate in rates {
+        let mut figures: Vec<Figure> = Vec::new();
+        let mut breakdowns = Vec::new();
+        for rate in rates {
             match rate {
-                Rate::Peak(flops_per_s) => peak_gflops = flops_per_s * 1e-9,
-                Rate::Lanes {
+                &Rate::Peak(flops_per_s) => peak_gflops = flops_per_s * 1e-9,
+                &Rate::Lanes {
                     class,
                     lanes,
                     samples_per_s,
@@ -70,6 +74,15 @@ impl BenchReport {
                     gflops: samples_per_s * flops_per_sample as f64 * 1e-9,
                     peak_gflops,
                 }),
+                Rate::Stages { class, seconds } => {
+                    let of_one = figures
+                        .iter()
+                        .find(|figure| figure.class == *class && figure.lanes == 1);
+                    let alone =
+                        of_one.map_or(0.0, |one| f64::from(micro_batch) / one.samples_per_s);
+                    let breakdown = Breakdown::new(graph, micro_batch, *class, alone, seconds);
+                    breakdowns.push(breakdown);
+                }
             }
         }
         let units_per_sample = graph.label_rows();
@@ -85,6 +98,7 @@ impl BenchReport {
             },
             units_per_sample,
             figures,
+            breakdowns,
         }
     }
 
@@ -123,6 +137,7 @@ impl BenchReport {
             "units_per_sample": self.units_per_sample,
             "figures": figures.collect::<Vec<_>>(),
             "scaling": scaling.collect::<Vec<_>>(),
+            "breakdowns": self.breakdowns.iter().map(Breakdown::to_json).collect::<Vec<_>>(),
         })
         .to_string()
     }
@@ -172,6 +187,9 @@ impl fmt::Display for BenchReport {
                 figure.peak_gflops
             )?;
         }
+        for breakdown in &self.breakdowns {
+            write!(f, "\n{breakdown}")?;
+        }
         Ok(())
     }
 }
@@ -188,7 +206,13 @@ mod tests {
             lanes,
             samples_per_s,
         };
-        let rates = [Rate::Peak(100e9), lanes(1, 100_000.0), lanes(2, 190_000.0)];
+        let seconds = vec![2e-4; 7];
+        let rates = [
+            Rate::Peak(100e9),
+            lanes(1, 100_000.0),
+            lanes(2, 190_000.0),
+            Rate::Stages { class, seconds },
+        ];
         BenchReport::new(&run, &run.graph(), 128, &rates)
     }
 
@@ -203,8 +227,11 @@ portable      2      190,000      77.7     39 %
 
 portable: 2 lanes do 1.90 times the work of one
 portable: the peak of a lane is 100.0 GFLOP/s, from registers alone
+
+portable, one lane: where the time of a micro-batch goes
 ";
-        assert_eq!(report().to_string(), expected);
+        let text = report().to_string();
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]
@@ -214,5 +241,20 @@ portable: the peak of a lane is 100.0 GFLOP/s, from registers alone
         assert_eq!(json["figures"][1]["lanes"], 2);
         assert_eq!(json["figures"][0]["units_per_s"], 100_000.0);
         assert_eq!(json["scaling"][0]["times_one_lane"], 1.9);
+        let breakdown = &json["breakdowns"][0];
+        assert_eq!(breakdown["class"], "portable");
+        assert_eq!(breakdown["unobserved_seconds"], 128.0 / 100_000.0);
+        let dense = json!({
+            "pass": "forward",
+            "operation": "dense + relu",
+            "layer": "layers[1]",
+            "output_shape": [128],
+            "seconds": 2e-4,
+            "share": 2e-4 / breakdown["sum_seconds"].as_f64().unwrap(),
+            "flops": 128 * 2 * 784 * 128,
+            "gflops": 128.0 * 2.0 * 784.0 * 128.0 / 2e-4 * 1e-9,
+        });
+        assert_eq!(breakdown["operations"][0], dense);
+        assert!(breakdown["operations"][2]["gflops"].is_null());
     }
 }

@@ -20,14 +20,20 @@ pub(super) const NR: usize = 32;
 
 /// Multiply, round, add, round.
 pub(super) fn strip_portable(strip: &mut Strip<'_>) {
-    assert!(has_avx512(), "the AVX-512 path was chosen on a CPU without AVX-512");
+    assert!(
+        has_avx512(),
+        "the AVX-512 path was chosen on a CPU without AVX-512"
+    );
     // SAFETY: AVX-512 is there, as just checked.
     unsafe { portable(strip) }
 }
 
 /// Multiply and add with one rounding.
 pub(super) fn strip_fused(strip: &mut Strip<'_>) {
-    assert!(has_avx512(), "the AVX-512 path was chosen on a CPU without AVX-512");
+    assert!(
+        has_avx512(),
+        "the AVX-512 path was chosen on a CPU without AVX-512"
+    );
     // SAFETY: AVX-512 is there, as just checked.
     unsafe { fused(strip) }
 }
