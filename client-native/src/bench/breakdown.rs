@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tabswarm_compute::{ArithmeticClass, Observer, Stage};
+use tabswarm_compute::{Observer, Path, Stage};
 use tabswarm_model::Graph;
 use tabswarm_model::graph::{Activation, Op, Step};
 
@@ -119,8 +119,8 @@ impl OperationTime {
 /// The time of every operation of a micro-batch on one lane.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Breakdown {
-    /// How products were added up.
-    pub class: ArithmeticClass,
+    /// The instructions, and with them the arithmetic class.
+    pub path: Path,
     /// Time for one micro-batch while nobody looked.
     pub unobserved_seconds: f64,
     /// In the order in which the engine runs them.
@@ -131,7 +131,7 @@ impl Breakdown {
     pub(super) fn new(
         graph: &Graph,
         micro_batch: u32,
-        class: ArithmeticClass,
+        path: Path,
         unobserved_seconds: f64,
         seconds: &[f64],
     ) -> Self {
@@ -166,7 +166,7 @@ impl Breakdown {
             operation.seconds = seconds;
         }
         Self {
-            class,
+            path,
             unobserved_seconds,
             operations,
         }
@@ -198,7 +198,8 @@ impl Breakdown {
             })
         });
         json!({
-            "class": self.class.as_str(),
+            "class": self.path.class().as_str(),
+            "path": self.path.as_str(),
             "unobserved_seconds": self.unobserved_seconds,
             "sum_seconds": self.sum_seconds(),
             "operations": operations.collect::<Vec<_>>(),
@@ -229,10 +230,10 @@ impl Breakdown {
 
 impl fmt::Display for Breakdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let class = self.class.as_str();
+        let (class, path) = (self.path.class().as_str(), self.path.as_str());
         writeln!(
             f,
-            "{class}, one lane: where the time of a micro-batch goes\n"
+            "{class} ({path}), one lane: where the time of a micro-batch goes\n"
         )?;
         writeln!(
             f,
@@ -300,7 +301,7 @@ mod tests {
         let graph = Run::from_toml(text).unwrap().graph();
         let rows = graph.forward.len() + graph.backward.len() + 2;
         let seconds: Vec<f64> = (0..rows).map(seconds).collect();
-        Breakdown::new(&graph, 128, ArithmeticClass::Portable, 90e-6, &seconds)
+        Breakdown::new(&graph, 128, Path::Avx2, 90e-6, &seconds)
     }
 
     #[test]
@@ -311,7 +312,7 @@ mod tests {
         })
         .to_string();
         let expected = "\
-portable, one lane: where the time of a micro-batch goes
+portable (avx2), one lane: where the time of a micro-batch goes
 
 pass     operation                      output       times         µs    share   GFLOP/s
 forward  dense + relu                   128              1       30.0   30.0 %     856.3

@@ -5,7 +5,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use tabswarm_compute::peak::PeakLoop;
-use tabswarm_compute::{ArithmeticClass, ComputeError, Engine, Workload};
+use tabswarm_compute::{ComputeError, Engine, Path, Workload};
 use tabswarm_model::Graph;
 
 use super::BenchError;
@@ -35,28 +35,24 @@ impl Subject {
         }
     }
 
-    fn engine(&self, class: ArithmeticClass) -> Result<Engine, BenchError> {
-        let mut engine = Engine::new(Arc::clone(&self.graph), class, self.micro_batch)
-            .map_err(|source| self.fault(class, source))?;
+    fn engine(&self, path: Path) -> Result<Engine, BenchError> {
+        let mut engine = Engine::with_path(Arc::clone(&self.graph), path, self.micro_batch)
+            .map_err(|source| self.fault(path, source))?;
         engine
             .set_params(&self.workload.params)
-            .map_err(|source| self.fault(class, source))?;
+            .map_err(|source| self.fault(path, source))?;
         Ok(engine)
     }
 
-    fn fault(&self, class: ArithmeticClass, source: ComputeError) -> BenchError {
+    fn fault(&self, path: Path, source: ComputeError) -> BenchError {
         let work = self.name.clone();
-        BenchError::Engine {
-            work,
-            class,
-            source,
-        }
+        BenchError::Engine { work, path, source }
     }
 }
 
 /// Something with a rate.
 pub(super) struct Contender {
-    class: ArithmeticClass,
+    path: Path,
     kind: Kind,
 }
 
@@ -79,38 +75,34 @@ enum Sample {
 
 impl Contender {
     /// What one lane could do at most.
-    pub(super) fn peak(class: ArithmeticClass) -> Self {
-        let kind = Kind::Peak(PeakLoop::new(class));
-        Self { class, kind }
+    pub(super) fn peak(path: Path) -> Self {
+        let kind = Kind::Peak(PeakLoop::new(path.class()));
+        Self { path, kind }
     }
 
     /// So many lanes at once.
-    pub(super) fn lanes(
-        subject: &Subject,
-        class: ArithmeticClass,
-        lanes: u16,
-    ) -> Result<Self, BenchError> {
-        let engines: Result<_, _> = (0..lanes).map(|_| subject.engine(class)).collect();
+    pub(super) fn lanes(subject: &Subject, path: Path, lanes: u16) -> Result<Self, BenchError> {
+        let engines: Result<_, _> = (0..lanes).map(|_| subject.engine(path)).collect();
         let kind = Kind::Lanes(engines?);
-        Ok(Self { class, kind })
+        Ok(Self { path, kind })
     }
 
     /// One lane, whose operations are timed one by one.
-    pub(super) fn stages(subject: &Subject, class: ArithmeticClass) -> Result<Self, BenchError> {
-        let stages = (subject.engine(class)?, StageClock::new(&subject.graph));
+    pub(super) fn stages(subject: &Subject, path: Path) -> Result<Self, BenchError> {
+        let stages = (subject.engine(path)?, StageClock::new(&subject.graph));
         let kind = Kind::Stages(Box::new(stages));
-        Ok(Self { class, kind })
+        Ok(Self { path, kind })
     }
 
     fn measure(&mut self, subject: &Subject, time: Duration) -> Result<Sample, BenchError> {
         let per_second = match &mut self.kind {
             Kind::Peak(None) => 0.0,
             Kind::Peak(Some(peak)) => peak_flops(*peak, time),
-            Kind::Lanes(engines) => lanes_rate(subject, self.class, engines, time)?,
+            Kind::Lanes(engines) => lanes_rate(subject, self.path, engines, time)?,
             Kind::Stages(stages) => {
                 let (engine, clock) = &mut **stages;
                 let seconds = stage_seconds(subject, engine, clock, time)
-                    .map_err(|source| subject.fault(self.class, source))?;
+                    .map_err(|source| subject.fault(self.path, source))?;
                 return Ok(Sample::Seconds(seconds));
             }
         };
@@ -119,7 +111,7 @@ impl Contender {
 
     /// The medians of all rounds.
     fn rate(&self, samples: Vec<Sample>) -> Rate {
-        let class = self.class;
+        let path = self.path;
         let per_second = |samples: Vec<Sample>| {
             let rates = samples.into_iter().filter_map(|sample| match sample {
                 Sample::PerSecond(rate) => Some(rate),
@@ -130,12 +122,12 @@ impl Contender {
         match &self.kind {
             Kind::Peak(_) => Rate::Peak(per_second(samples)),
             Kind::Lanes(engines) => Rate::Lanes {
-                class,
+                path,
                 lanes: u16::try_from(engines.len()).unwrap_or(u16::MAX),
                 samples_per_s: per_second(samples),
             },
             Kind::Stages(_) => Rate::Stages {
-                class,
+                path,
                 seconds: medians(&samples),
             },
         }
@@ -148,15 +140,12 @@ pub(super) enum Rate {
     /// Operations per second of one lane in the class of what follows.
     Peak(f64),
     Lanes {
-        class: ArithmeticClass,
+        path: Path,
         lanes: u16,
         samples_per_s: f64,
     },
     /// Seconds of each operation of a micro-batch on one lane.
-    Stages {
-        class: ArithmeticClass,
-        seconds: Vec<f64>,
-    },
+    Stages { path: Path, seconds: Vec<f64> },
 }
 
 /// Measures all contenders round by round, `total` all together.
@@ -215,7 +204,7 @@ fn peak_flops(peak: PeakLoop, time: Duration) -> f64 {
 
 fn lanes_rate(
     subject: &Subject,
-    class: ArithmeticClass,
+    path: Path,
     engines: &mut [Engine],
     time: Duration,
 ) -> Result<f64, BenchError> {
@@ -235,7 +224,7 @@ fn lanes_rate(
         let mut sum = 0.0;
         for lane in lanes {
             let rate = lane.join().expect("a lane returns its errors");
-            sum += rate.map_err(|source| subject.fault(class, source))?;
+            sum += rate.map_err(|source| subject.fault(path, source))?;
         }
         Ok(sum)
     })

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde_json::json;
-use tabswarm_compute::ArithmeticClass;
+use tabswarm_compute::Path;
 use tabswarm_model::{Graph, Run};
 
 use super::breakdown::Breakdown;
@@ -25,17 +25,17 @@ pub struct BenchReport {
     pub unit: &'static str,
     /// Of these in a sample.
     pub units_per_sample: usize,
-    /// One for each arithmetic class and number of lanes.
+    /// One for each path and number of lanes.
     pub figures: Vec<Figure>,
-    /// One for each arithmetic class.
+    /// One for each path.
     pub breakdowns: Vec<Breakdown>,
 }
 
 /// The speed of some lanes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure {
-    /// How products were added up.
-    pub class: ArithmeticClass,
+    /// The instructions, and with them the arithmetic class.
+    pub path: Path,
     /// Threads at work.
     pub lanes: u16,
     /// Of all lanes together.
@@ -64,23 +64,23 @@ impl BenchReport {
             match rate {
                 &Rate::Peak(flops_per_s) => peak_gflops = flops_per_s * 1e-9,
                 &Rate::Lanes {
-                    class,
+                    path,
                     lanes,
                     samples_per_s,
                 } => figures.push(Figure {
-                    class,
+                    path,
                     lanes,
                     samples_per_s,
                     gflops: samples_per_s * flops_per_sample as f64 * 1e-9,
                     peak_gflops,
                 }),
-                Rate::Stages { class, seconds } => {
+                Rate::Stages { path, seconds } => {
                     let of_one = figures
                         .iter()
-                        .find(|figure| figure.class == *class && figure.lanes == 1);
+                        .find(|figure| figure.path == *path && figure.lanes == 1);
                     let alone =
                         of_one.map_or(0.0, |one| f64::from(micro_batch) / one.samples_per_s);
-                    let breakdown = Breakdown::new(graph, micro_batch, *class, alone, seconds);
+                    let breakdown = Breakdown::new(graph, micro_batch, *path, alone, seconds);
                     breakdowns.push(breakdown);
                 }
             }
@@ -102,11 +102,11 @@ impl BenchReport {
         }
     }
 
-    /// How many times the speed of one lane several lanes have, by class.
+    /// How many times the speed of one lane several lanes have, by path.
     fn scaling(&self) -> impl Iterator<Item = (&Figure, f64)> {
         let several = self.figures.iter().filter(|figure| figure.lanes > 1);
         several.filter_map(|figure| {
-            let is_single = |one: &&Figure| one.lanes == 1 && one.class == figure.class;
+            let is_single = |one: &&Figure| one.lanes == 1 && one.path == figure.path;
             let one = self.figures.iter().find(is_single)?;
             Some((figure, figure.samples_per_s / one.samples_per_s))
         })
@@ -116,7 +116,8 @@ impl BenchReport {
     pub fn to_json(&self) -> String {
         let figures = self.figures.iter().map(|figure| {
             json!({
-                "class": figure.class.as_str(),
+                "class": figure.path.class().as_str(),
+                "path": figure.path.as_str(),
                 "lanes": figure.lanes,
                 "samples_per_s": figure.samples_per_s,
                 "units_per_s": figure.samples_per_s * self.units_per_sample as f64,
@@ -126,7 +127,7 @@ impl BenchReport {
             })
         });
         let scaling = self.scaling().map(|(figure, times)| {
-            json!({ "class": figure.class.as_str(), "lanes": figure.lanes, "times_one_lane": times })
+            json!({ "class": figure.path.class().as_str(), "lanes": figure.lanes, "times_one_lane": times })
         });
         json!({
             "run": self.run,
@@ -156,15 +157,16 @@ impl fmt::Display for BenchReport {
         let heading = format!("{}/s", self.unit);
         writeln!(
             f,
-            "\n{:<9}{:>6}{heading:>13}{:>10}{:>9}",
-            "class", "lanes", "GFLOP/s", "of peak"
+            "\n{:<9}{:<14}{:>6}{heading:>13}{:>10}{:>9}",
+            "class", "instructions", "lanes", "GFLOP/s", "of peak"
         )?;
         for figure in &self.figures {
             let share = figure.peak_share();
             writeln!(
                 f,
-                "{:<9}{:>6}{:>13}{:>10.1}{:>9}",
-                figure.class.as_str(),
+                "{:<9}{:<14}{:>6}{:>13}{:>10.1}{:>9}",
+                figure.path.class().as_str(),
+                figure.path.as_str(),
                 figure.lanes,
                 rate(figure.samples_per_s * self.units_per_sample as f64),
                 figure.gflops,
@@ -173,14 +175,14 @@ impl fmt::Display for BenchReport {
         }
         writeln!(f)?;
         for (figure, times) in self.scaling() {
-            let (class, lanes) = (figure.class.as_str(), figure.lanes);
+            let (class, lanes) = (figure.path.class().as_str(), figure.lanes);
             writeln!(
                 f,
                 "{class}: {lanes} lanes do {times:.2} times the work of one"
             )?;
         }
         for figure in self.figures.iter().filter(|figure| figure.lanes == 1) {
-            let class = figure.class.as_str();
+            let class = figure.path.class().as_str();
             writeln!(
                 f,
                 "{class}: the peak of a lane is {:.1} GFLOP/s, from registers alone",
@@ -200,9 +202,9 @@ mod tests {
 
     fn report() -> BenchReport {
         let run = Run::from_toml(include_str!("../../../runs/mnist-mlp.toml")).unwrap();
-        let class = ArithmeticClass::Portable;
+        let path = Path::Avx2;
         let lanes = |lanes, samples_per_s| Rate::Lanes {
-            class,
+            path,
             lanes,
             samples_per_s,
         };
@@ -211,7 +213,7 @@ mod tests {
             Rate::Peak(100e9),
             lanes(1, 100_000.0),
             lanes(2, 190_000.0),
-            Rate::Stages { class, seconds },
+            Rate::Stages { path, seconds },
         ];
         BenchReport::new(&run, &run.graph(), 128, &rates)
     }
@@ -221,14 +223,14 @@ mod tests {
         let expected = "\
 mnist-mlp: 101,770 parameters, micro-batches of 128, 409,088 FLOP forward and backward a sample
 
-class     lanes    samples/s   GFLOP/s  of peak
-portable      1      100,000      40.9     41 %
-portable      2      190,000      77.7     39 %
+class    instructions   lanes    samples/s   GFLOP/s  of peak
+portable avx2               1      100,000      40.9     41 %
+portable avx2               2      190,000      77.7     39 %
 
 portable: 2 lanes do 1.90 times the work of one
 portable: the peak of a lane is 100.0 GFLOP/s, from registers alone
 
-portable, one lane: where the time of a micro-batch goes
+portable (avx2), one lane: where the time of a micro-batch goes
 ";
         let text = report().to_string();
         assert!(text.starts_with(expected), "{text}");
@@ -239,6 +241,7 @@ portable, one lane: where the time of a micro-batch goes
         let json: serde_json::Value = serde_json::from_str(&report().to_json()).unwrap();
         assert_eq!(json["parameters"], 101_770);
         assert_eq!(json["figures"][1]["lanes"], 2);
+        assert_eq!(json["figures"][1]["path"], "avx2");
         assert_eq!(json["figures"][0]["units_per_s"], 100_000.0);
         assert_eq!(json["scaling"][0]["times_one_lane"], 1.9);
         let breakdown = &json["breakdowns"][0];

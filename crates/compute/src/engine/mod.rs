@@ -119,6 +119,11 @@ impl Engine {
         self.path.class()
     }
 
+    /// The inner loops that this engine runs.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
     /// The graph that this engine runs.
     pub fn graph(&self) -> &Graph {
         &self.graph

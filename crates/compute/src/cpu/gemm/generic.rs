@@ -53,12 +53,14 @@ fn tile<const ROWS: usize>(
             acc_row[..strip.cols].copy_from_slice(&strip.c[from..from + strip.cols]);
         }
     }
-    let mut step = |a: [f32; ROWS], b: &[f32; NR]| {
+    // By value: through a reference, every depth would store the results that are meant to stay in registers.
+    let step = |mut acc: [[f32; NR]; ROWS], a: [f32; ROWS], b: &[f32; NR]| {
         for (acc_row, a) in acc.iter_mut().zip(a) {
             for (acc, &b) in acc_row.iter_mut().zip(b) {
                 *acc = multiply_add(*acc, a, b);
             }
         }
+        acc
     };
     let (panel, _) = strip.b.as_chunks::<NR>();
     let panel = &panel[..strip.depth];
@@ -69,13 +71,13 @@ fn tile<const ROWS: usize>(
                 &values[from..from + strip.depth]
             });
             for (k, b) in panel.iter().enumerate() {
-                step(std::array::from_fn(|r| rows[r][k]), b);
+                acc = step(acc, std::array::from_fn(|r| rows[r][k]), b);
             }
         }
         Rows::Packed(values) => {
             let (columns, _) = values[row * strip.depth..].as_chunks::<ROWS>();
             for (a, b) in columns.iter().zip(panel) {
-                step(*a, b);
+                acc = step(acc, *a, b);
             }
         }
         Rows::Gathered {
@@ -86,7 +88,7 @@ fn tile<const ROWS: usize>(
             let places = &rows.values()[row..row + ROWS];
             let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &values[places[r] as usize..]);
             for (&k, b) in depths.values().iter().zip(panel) {
-                step(std::array::from_fn(|r| rows[r][k as usize]), b);
+                acc = step(acc, std::array::from_fn(|r| rows[r][k as usize]), b);
             }
         }
     }

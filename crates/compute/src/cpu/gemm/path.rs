@@ -55,6 +55,22 @@ impl Path {
         Self::Generic,
     ];
 
+    /// The path's name for people, command lines and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Avx512Fma => "avx512-fma",
+            Self::Avx512 => "avx512",
+            Self::Avx2Fma => "avx2-fma",
+            Self::Avx2 => "avx2",
+            Self::NeonFma => "neon-fma",
+            Self::Neon => "neon",
+            Self::WasmRelaxed => "wasm-relaxed",
+            Self::WasmSimd128 => "wasm-simd128",
+            Self::GenericFused => "generic-fma",
+            Self::Generic => "generic",
+        }
+    }
+
     /// The class whose bits this path gives (for [`Path::WasmRelaxed`]: should give).
     pub fn class(self) -> ArithmeticClass {
         match self {
