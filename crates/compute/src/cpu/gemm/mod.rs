@@ -120,6 +120,7 @@ pub(crate) struct Panels {
 /// The products of one lane: a path and the memory to pack into.
 #[derive(Debug)]
 pub(crate) struct Gemm {
+    path: Path,
     inner: Inner,
     packed_left: AlignedBuffer,
     packed_right: AlignedBuffer,
@@ -129,10 +130,16 @@ impl Gemm {
     /// None where this machine cannot run `path`.
     pub(crate) fn new(path: Path) -> Option<Self> {
         path.inner().map(|inner| Self {
+            path,
             inner,
             packed_left: AlignedBuffer::new(ROW_BLOCK * DEPTH_BLOCK),
             packed_right: AlignedBuffer::default(),
         })
+    }
+
+    /// The path.
+    pub(crate) fn path(&self) -> Path {
+        self.path
     }
 
     /// Room for right operands of `depth × cols`.
@@ -202,6 +209,7 @@ impl Gemm {
             inner,
             packed_left,
             packed_right,
+            ..
         } = self;
         let mut target = target;
         for first in (0..depth).step_by(DEPTH_BLOCK) {

@@ -3,9 +3,10 @@
 use std::arch::x86_64::{
     __m512, _CMP_LT_OQ, _mm512_abs_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_ps,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_or_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_slli_epi32,
-    _mm512_storeu_ps, _mm512_sub_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
+    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_mul_ps, _mm512_or_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_shuffle_f32x4, _mm512_shuffle_ps, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
 use super::{Isa, Kernel};
@@ -80,6 +81,18 @@ macro_rules! avx512_register {
             unsafe fn store(self, to: *mut f32, value: __m512) {
                 // SAFETY: as above, and the caller promises room for sixteen values.
                 unsafe { _mm512_storeu_ps(to, value) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_part(self, from: *const f32, count: usize) -> __m512 {
+                // SAFETY: as above, and the caller promises as many readable values as lanes are chosen.
+                unsafe { _mm512_maskz_loadu_ps(first_lanes(count), from) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_part(self, to: *mut f32, value: __m512, count: usize) {
+                // SAFETY: as above, and the caller promises room for as many values as lanes are chosen.
+                unsafe { _mm512_mask_storeu_ps(to, first_lanes(count), value) }
             }
 
             #[inline(always)]
@@ -160,6 +173,12 @@ macro_rules! avx512_register {
             }
         }
     };
+}
+
+/// The mask of the first `count` lanes, at most sixteen.
+#[inline(always)]
+fn first_lanes(count: usize) -> u16 {
+    u16::MAX >> (16 - count)
 }
 
 /// First 4 × 4 squares of lanes within each quarter of the registers, then 4 × 4 squares of quarters.

@@ -53,6 +53,34 @@ pub(crate) trait Isa: Copy {
     /// `to` must be writable for `LANES` values.
     unsafe fn store(self, to: *mut f32, value: Self::Reg);
 
+    /// Reads the first `count` lanes; the others are zero.
+    ///
+    /// # Safety
+    /// `from` must be readable for `count` values, at most `LANES`.
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, count: usize) -> Self::Reg {
+        let mut staged = [0.0; MAX_LANES];
+        // SAFETY: the caller promises `count` readable values; there is room for any register.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, staged.as_mut_ptr(), count);
+            self.load(staged.as_ptr())
+        }
+    }
+
+    /// Writes the first `count` lanes.
+    ///
+    /// # Safety
+    /// `to` must be writable for `count` values, at most `LANES`.
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, value: Self::Reg, count: usize) {
+        let mut staged = [0.0; MAX_LANES];
+        // SAFETY: the caller promises room for `count` values; here is room for any register.
+        unsafe {
+            self.store(staged.as_mut_ptr(), value);
+            std::ptr::copy_nonoverlapping(staged.as_ptr(), to, count);
+        }
+    }
+
     /// `a + b`.
     fn add(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
     /// `a - b`.
