@@ -57,18 +57,15 @@ impl Kernel for Depthwise<'_> {
                 // SAFETY: every place plus `channel` and the channels from there on is within `values`, and so
                 // are the rows of the other operands, as just checked.
                 unsafe {
-                    match *rows {
-                        [a, b, c, d, e, f, g, h] => {
-                            self.chains(isa, at, [a, b, c, d, e, f, g, h]);
-                        }
-                        [a, b, c, d, e, f, g] => self.chains(isa, at, [a, b, c, d, e, f, g]),
-                        [a, b, c, d, e, f] => self.chains(isa, at, [a, b, c, d, e, f]),
-                        [a, b, c, d, e] => self.chains(isa, at, [a, b, c, d, e]),
-                        [a, b, c, d] => self.chains(isa, at, [a, b, c, d]),
-                        [a, b, c] => self.chains(isa, at, [a, b, c]),
-                        [a, b] => self.chains(isa, at, [a, b]),
-                        [a] => self.chains(isa, at, [a]),
-                        _ => unreachable!("at most MAX_ROWS rows"),
+                    match rows.len() {
+                        8 => self.chains::<I, 8>(isa, at, rows),
+                        7 => self.chains::<I, 7>(isa, at, rows),
+                        6 => self.chains::<I, 6>(isa, at, rows),
+                        5 => self.chains::<I, 5>(isa, at, rows),
+                        4 => self.chains::<I, 4>(isa, at, rows),
+                        3 => self.chains::<I, 3>(isa, at, rows),
+                        2 => self.chains::<I, 2>(isa, at, rows),
+                        _ => self.chains::<I, 1>(isa, at, rows),
                     }
                 }
             }
@@ -86,8 +83,9 @@ impl Depthwise<'_> {
         &mut self,
         isa: I,
         (first, channel): (usize, usize),
-        rows: [u32; ROWS],
+        rows: &[u32],
     ) {
+        let rows = *rows.first_chunk().expect("as many rows as were counted");
         // SAFETY: as the caller promises.
         unsafe {
             if channel + I::LANES <= self.channels {

@@ -200,20 +200,19 @@ fn transpose(square: &mut [__m512]) {
             _mm512_shuffle_ps::<0xee>(ab_high, cd_high),
         ];
     }
-    for j in 0..4 {
-        let [a, b, c, d] = [0, 1, 2, 3].map(|i| fours[i][j]);
-        let (ab_low, ab_high) = (
-            _mm512_shuffle_f32x4::<0x44>(a, b),
-            _mm512_shuffle_f32x4::<0xee>(a, b),
-        );
-        let (cd_low, cd_high) = (
-            _mm512_shuffle_f32x4::<0x44>(c, d),
-            _mm512_shuffle_f32x4::<0xee>(c, d),
-        );
-        fours[0][j] = _mm512_shuffle_f32x4::<0x88>(ab_low, cd_low);
-        fours[1][j] = _mm512_shuffle_f32x4::<0xdd>(ab_low, cd_low);
-        fours[2][j] = _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high);
-        fours[3][j] = _mm512_shuffle_f32x4::<0xdd>(ab_high, cd_high);
+    let [first, second, third, fourth] = fours else {
+        unreachable!("sixteen registers are four times four")
+    };
+    let fours = first.iter_mut().zip(second).zip(third).zip(fourth);
+    for (((a, b), c), d) in fours {
+        let ab_low = _mm512_shuffle_f32x4::<0x44>(*a, *b);
+        let ab_high = _mm512_shuffle_f32x4::<0xee>(*a, *b);
+        let cd_low = _mm512_shuffle_f32x4::<0x44>(*c, *d);
+        let cd_high = _mm512_shuffle_f32x4::<0xee>(*c, *d);
+        *a = _mm512_shuffle_f32x4::<0x88>(ab_low, cd_low);
+        *b = _mm512_shuffle_f32x4::<0xdd>(ab_low, cd_low);
+        *c = _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high);
+        *d = _mm512_shuffle_f32x4::<0xdd>(ab_high, cd_high);
     }
 }
 
