@@ -369,7 +369,7 @@ impl Session {
         self.last_computed = Some(now);
         self.stats.computed(now, result.samples, result.elapsed_us);
         if let Some(lane) = self.lanes.get_mut(usize::from(result.lane)) {
-            lane.failures = 0;
+            lane.succeeded();
         }
     }
 
