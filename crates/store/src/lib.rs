@@ -27,7 +27,7 @@ mod tests;
 pub use disk::{Disk, DiskFile, RealDisk, UNFINISHED, replace};
 pub use error::{FORMAT, StoreError};
 pub use hosting::Hosting;
-pub use log::{Log, LogOptions};
+pub use log::{Log, LogOptions, LogQueue};
 pub use maintain::{
     LostEntry, RepairReport, VerifyReport, compact, fork, repair, rollback, verify,
 };
