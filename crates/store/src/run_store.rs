@@ -88,12 +88,6 @@ impl RunStore {
             migrate::migrate(&disk, dir, hosting)?;
         }
         let store = Self::open_as_it_is(disk, dir)?;
-        // Whoever placed the folder may have been killed, or told of a failure, before its name was durable.
-        let parent = dir.parent().unwrap_or(Path::new("."));
-        store
-            .disk
-            .sync_dir(parent)
-            .map_err(StoreError::io(parent))?;
         migrate::clean_up(&store)?;
         for below in ["", LOG_DIR, SNAPSHOT_DIR] {
             remove_unfinished(&*store.disk, &dir.join(below))?;
