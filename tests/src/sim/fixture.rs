@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tabswarm_model::batches::{BatchPlan, StepShape};
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::StepLog;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
@@ -77,6 +77,7 @@ impl Job {
             chunk_samples: CHUNK_SAMPLES,
             chunks: vec![Digest::of(&bytes)],
             vocabulary: None,
+            targets: TargetKind::Labels,
         };
         let plan = BatchPlan::new(&run, SAMPLES);
         let mut store = SampleStore::new(manifest.clone(), plan, run.data.normalization);
