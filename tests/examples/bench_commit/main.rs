@@ -202,18 +202,18 @@ impl Site {
         }
         ensure!(!latencies.is_empty(), "nothing was acknowledged");
         latencies.sort_unstable();
-        let at = |share: f64| {
-            let idx = (latencies.len() - 1) as f64 * share;
-            latencies[idx.round() as usize].as_secs_f64() * 1e3
+        let at = |percent: usize| {
+            let idx = (latencies.len() - 1) * percent / 100;
+            latencies[idx].as_secs_f64() * 1e3
         };
         Ok(json!({
             "steps_per_s": (last - first) as f64 / window.as_secs_f64(),
             "version": last,
             "receipts": latencies.len(),
-            "p50_ms": at(0.5),
-            "p90_ms": at(0.9),
-            "p99_ms": at(0.99),
-            "max_ms": at(1.0),
+            "p50_ms": at(50),
+            "p90_ms": at(90),
+            "p99_ms": at(99),
+            "max_ms": at(100),
         }))
     }
 
@@ -245,13 +245,25 @@ impl Site {
         }))
     }
 
-    /// Bytes of the run's log for each step so far.
+    /// Bytes of the log for each step, in the segment that has most of them.
     fn log_bytes(&self, run: &str, row: &Value) -> Result<u64> {
-        let mut bytes = 0;
+        let last = row["version"].as_u64().unwrap_or_default();
+        let mut segments = Vec::new();
         for entry in fs::read_dir(self.data_dir.join("runs").join(run).join("log"))? {
-            bytes += entry?.metadata()?.len();
+            let entry = entry?;
+            let name = entry.file_name();
+            let digits = name.to_str().and_then(|name| name.strip_suffix(".log"));
+            let first = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            segments.extend(first.zip(entry.metadata().ok().map(|file| file.len())));
         }
-        Ok(bytes / row["version"].as_u64().unwrap_or_default().max(1))
+        segments.sort_unstable();
+        let ends = segments.iter().skip(1).map(|(first, _)| *first);
+        let steps = ends.chain([last + 1]).zip(&segments);
+        let per_step = steps.map(|(end, &(first, bytes))| {
+            let steps = end.saturating_sub(first).max(1);
+            (steps, bytes / steps)
+        });
+        Ok(per_step.max().map_or(0, |(_, bytes)| bytes))
     }
 
     async fn version(&self, run: &str) -> Result<u64> {

@@ -271,7 +271,7 @@ impl Trial {
             let took = self.server.wait_until_ready()?;
             self.tap.lead_to(self.server.public_address()?);
             self.ready.push(took);
-            if self.kills % 10 == 0 {
+            if self.kills.is_multiple_of(10) {
                 println!(
                     "{:>4} kills, version {} of {}",
                     self.kills, self.version, self.steps_total

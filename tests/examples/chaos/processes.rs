@@ -187,7 +187,7 @@ impl Server {
         let reader = self.reader.take().context("the server has ended already")?;
         reader
             .join()
-            .map_err(|_| anyhow::anyhow!("the log's reader has failed"))
+            .map_err(|_panic| anyhow::anyhow!("the log's reader has failed"))
     }
 }
 

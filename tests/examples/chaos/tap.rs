@@ -179,5 +179,6 @@ fn frame(bytes: &[u8], at: usize) -> Option<(std::ops::Range<usize>, usize)> {
         len => (at + 2, usize::from(len)),
     };
     let end = start.checked_add(len)?;
-    (end <= bytes.len()).then(|| (if is_data { start..end } else { end..end }, end))
+    let payload = if is_data { start..end } else { end..end };
+    (end <= bytes.len()).then_some((payload, end))
 }

@@ -102,10 +102,8 @@ impl World {
     /// Memory is gone, and on the disk is what the kind of death leaves.
     pub(super) fn crash_server(&mut self, death: Death) {
         match death {
-            Death::Killed => self.disk.restart(),
             Death::PowerCut => self.disk.power_cut(),
-            // It was counted when it was planned.
-            Death::Planned => self.disk.restart(),
+            Death::Killed | Death::Planned => self.disk.restart(),
         }
         // Also of a machine that is down already, or starting.
         self.plan_full_disk();
@@ -149,9 +147,10 @@ impl World {
         if let Some(server) = &mut self.server {
             server.storage.close();
         }
-        let death = match self.disk.has_crashed() {
-            true => Death::Planned,
-            false => Death::Killed,
+        let death = if self.disk.has_crashed() {
+            Death::Planned
+        } else {
+            Death::Killed
         };
         self.crash_server(death);
     }
