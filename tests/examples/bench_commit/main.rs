@@ -33,7 +33,14 @@ use sender::Sender;
 const USAGE: &str = "usage: bench_commit --datasets DIR --scratch DIR [--rounds N] [--seconds S]";
 /// Before a measurement begins: connections, first leases, exponents.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Native workers.
 const WORKERS: usize = 2;
+/// Clients with updates made before: as many as a step has micro-batches, because the server reads at most 500
+/// messages a second of one.
+const SENDERS: u64 = 4;
+/// A client that keeps the pace of a worker answers after so long: what a lane needs for a micro-batch and its
+/// turn on a busy machine.
+const PACE: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 struct Options {
@@ -69,10 +76,14 @@ struct Cell {
     is_written: bool,
 }
 
-const CELLS: [Cell; 3] = [
+const CELLS: [Cell; 4] = [
     Cell {
         log: "updates",
         is_written: true,
+    },
+    Cell {
+        log: "updates",
+        is_written: false,
     },
     Cell {
         log: "decisions",
@@ -89,6 +100,8 @@ const CELLS: [Cell; 3] = [
 enum Work {
     /// Clients that answer every lease at once with an update that they made before.
     Precomputed,
+    /// The same, each of them after a while.
+    Paced,
     /// Native workers, one lane each.
     Computed,
 }
@@ -137,7 +150,7 @@ async fn measure_all(options: &Options) -> Result<Value> {
     .await?;
     let mut rows = Vec::new();
     for round in 0..options.rounds {
-        for work in [Work::Precomputed, Work::Computed] {
+        for work in [Work::Precomputed, Work::Paced, Work::Computed] {
             for (idx, cell) in CELLS.into_iter().enumerate() {
                 let site = if cell.is_written { &server } else { &unlogged };
                 let run = format!("w1-{round}-{idx}-{work:?}").to_lowercase();
@@ -150,7 +163,9 @@ async fn measure_all(options: &Options) -> Result<Value> {
     }
     server.handle.shutdown().await?;
     unlogged.handle.shutdown().await?;
-    Ok(json!({ "workers": WORKERS, "seconds": options.window.as_secs(), "rows": rows }))
+    Ok(
+        json!({ "workers": WORKERS, "senders": SENDERS, "pace_ms": PACE.as_millis(), "seconds": options.window.as_secs(), "rows": rows }),
+    )
 }
 
 struct Site {
@@ -168,10 +183,16 @@ impl Site {
     async fn measure(&self, run: &str, cell: Cell, work: Work, window: Duration) -> Result<Value> {
         self.admin("POST", "/admin/runs?start=true", run_file(run, cell.log))
             .await?;
+        let before = self.log_counters().await?;
         let mut row = match work {
-            Work::Precomputed => self.precomputed(run, window).await?,
+            Work::Precomputed => self.precomputed(run, window, Duration::ZERO).await?,
+            Work::Paced => self.precomputed(run, window, PACE).await?,
             Work::Computed => self.computed(run, window).await?,
         };
+        let after = self.log_counters().await?;
+        let steps = row["version"].as_f64().unwrap_or_default().max(1.0);
+        row["log_thread_ms_per_step"] = json!((after.0 - before.0) * 1e3 / steps);
+        row["steps_per_sync"] = json!(steps / (after.1 - before.1).max(1.0));
         row["log_bytes_per_step"] = json!(self.log_bytes(run, &row)?);
         row["log"] = json!(cell.log);
         row["written"] = json!(cell.is_written);
@@ -181,13 +202,13 @@ impl Site {
         Ok(row)
     }
 
-    async fn precomputed(&self, run: &str, window: Duration) -> Result<Value> {
+    async fn precomputed(&self, run: &str, window: Duration, pace: Duration) -> Result<Value> {
         let address = self.handle.public_addr;
         let begin = Instant::now() + WARM_UP;
-        let senders = (0..WORKERS).map(|seed| {
+        let senders = (0..SENDERS).map(|seed| {
             let run = run.to_owned();
             tokio::spawn(async move {
-                let mut sender = Sender::join(address, &run, seed as u64).await?;
+                let mut sender = Sender::join(address, &run, (seed, pace)).await?;
                 sender.work(begin, begin + window).await
             })
         });
@@ -266,6 +287,20 @@ impl Site {
         Ok(per_step.max().map_or(0, |(_, bytes)| bytes))
     }
 
+    /// Seconds that the log's thread was busy, and its syncs, since the server started.
+    async fn log_counters(&self) -> Result<(f64, f64)> {
+        let text = self.ask("GET", "/metrics", String::new()).await?;
+        let counter = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|value| value.trim().parse().ok());
+            number.with_context(|| format!("the metrics have no {name}"))
+        };
+        Ok((
+            counter("tabswarm_log_seconds_total ")?,
+            counter("tabswarm_log_syncs_total ")?,
+        ))
+    }
+
     async fn version(&self, run: &str) -> Result<u64> {
         let status = self
             .admin("GET", &format!("/admin/runs/{run}"), String::new())
@@ -275,6 +310,11 @@ impl Site {
     }
 
     async fn admin(&self, method: &'static str, path: &str, body: String) -> Result<Value> {
+        let text = self.ask(method, path, body).await?;
+        serde_json::from_str(&text).with_context(|| text.clone())
+    }
+
+    async fn ask(&self, method: &'static str, path: &str, body: String) -> Result<String> {
         let url = format!("http://{}{path}", self.handle.admin_addr);
         let bearer = format!("Bearer {}", self.handle.admin_token.reveal());
         let text = spawn_blocking(move || -> Result<String> {
@@ -286,8 +326,7 @@ impl Site {
             };
             Ok(answer.body_mut().read_to_string()?)
         });
-        let text = text.await??;
-        serde_json::from_str(&text).with_context(|| text.clone())
+        text.await?
     }
 }
 

@@ -1,4 +1,5 @@
-//! A client that answers every lease at once with an update that was made before: the server is what is measured.
+//! A client that answers leases with an update that was made before, at once or after a fixed while: the server is
+//! what is measured.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,11 +35,16 @@ pub(crate) struct Sender {
     decoder: Decoder,
     run: Option<(BatchPlan, Vec<u8>, Digest)>,
     seed: u64,
+    pace: Duration,
     sent: BTreeMap<LeaseId, Instant>,
 }
 
 impl Sender {
-    pub(crate) async fn join(address: SocketAddr, run: &str, seed: u64) -> Result<Self> {
+    pub(crate) async fn join(
+        address: SocketAddr,
+        run: &str,
+        (seed, pace): (u64, Duration),
+    ) -> Result<Self> {
         let (socket, _) = connect_async(format!("ws://{address}/ws")).await?;
         if let MaybeTlsStream::Plain(tcp) = socket.get_ref() {
             tcp.set_nodelay(true)?;
@@ -48,6 +54,7 @@ impl Sender {
             decoder: Decoder::new(16 << 20),
             run: None,
             seed,
+            pace,
             sent: BTreeMap::new(),
         };
         let hello = Hello {
@@ -147,6 +154,9 @@ impl Sender {
             compute_us: 10,
             digest: digest.0,
         };
+        if !self.pace.is_zero() {
+            tokio::time::sleep(self.pace).await;
+        }
         self.sent.insert(lease.lease_id, Instant::now());
         let said = self.say(&ClientMessage::Update(header), &tensor).await;
         self.run = Some((plan, tensor, digest));

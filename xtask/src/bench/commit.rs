@@ -65,38 +65,34 @@ fn table(measured: &Value) -> Result<String> {
         cells.entry(cell).or_default().push(row);
     }
     let mut out = String::from(
-        "Median of all rounds. Precomputed: two clients answer every lease at once with an update made before;\n\
-         computed: two native workers, one lane each. Latency: from an update's sending to its receipt.\n\n\
-         | updates | log | steps/s | p50 ms | p90 ms | p99 ms | log bytes/step |\n\
-         |---|---|--:|--:|--:|--:|--:|\n",
+        "Medians of all rounds. Precomputed: four clients answer every lease at once with an update made before;\n\
+         paced: the same after 5 ms; computed: two native workers, one lane each. Latency: from an update's sending\n\
+         to its receipt.\n\n\
+         | updates | log | steps/s | p50 ms | p90 ms | p99 ms | log bytes/step | steps/sync | log thread, ms/step |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     // What is written first, and the most of it.
     for ((work, log, written), rows) in cells.iter().rev() {
+        let values = |key: &str| rows.iter().filter_map(|row| row[key].as_f64()).collect();
         let figure = |key: &str| {
-            let values = rows.iter().filter_map(|row| row[key].as_f64());
-            median(values.collect()).map_or_else(|| "–".to_owned(), |value| format!("{value:.1}"))
+            median(values(key)).map_or_else(|| "–".to_owned(), |value| format!("{value:.1}"))
         };
-        let place = if *written {
-            log.as_str()
-        } else {
-            "written nowhere"
-        };
-        let bytes = median(
-            rows.iter()
-                .filter_map(|row| row["log_bytes_per_step"].as_f64())
-                .collect(),
-        );
+        let place = if *written { "" } else { ", written nowhere" };
+        let bytes = median(values("log_bytes_per_step"));
         writeln!(
             out,
-            "| {work} | {place} | {} | {} | {} | {} | {:.0} |",
+            "| {work} | {log}{place} | {} | {} | {} | {} | {:.0} | {} | {} |",
             figure("steps_per_s"),
             figure("p50_ms"),
             figure("p90_ms"),
             figure("p99_ms"),
             bytes.unwrap_or_default(),
+            figure("steps_per_sync"),
+            median(values("log_thread_ms_per_step"))
+                .map_or_else(String::new, |ms| format!("{ms:.2}")),
         )?;
     }
-    for work in ["precomputed", "computed"] {
+    for work in ["precomputed", "paced", "computed"] {
         let speeds = |log: &str, written: bool| {
             let cell = (work.to_owned(), log.to_owned(), written);
             let rows = cells.get(&cell).into_iter().flatten();
