@@ -1,7 +1,7 @@
 //! Object storage: snapshots in a bucket that speaks the S3 protocol, for servers whose disk does not last.
 //!
 //! Where it is and who may use it follow from a URL and the usual `AWS_*` variables. Objects have flat names, are
-//! replaced whole, and are there for readers when [`ObjectStorage::put`] returns: S3 promises that, also for
+//! replaced whole, and are there for readers when [`Objects::put`] returns: S3 promises that, also for
 //! objects that are sent in pieces.
 //!
 //! Calls block, and must come from a thread that is not one of the runtime's. Requests are repeated a few times
@@ -27,6 +27,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use tabswarm_store::Objects;
 use tokio::runtime::Handle;
 
 pub(crate) use error::ObjectStorageError;
@@ -98,26 +99,6 @@ impl ObjectStorage {
         self.delete(NAME)
     }
 
-    /// Stores an object, replacing one that has the name: readers find the old one or the new one, whole.
-    ///
-    /// # Errors
-    /// Where it can't be written; the old one is there then, unless the error came after the last piece.
-    pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.run(Doing::Writing, name, size, async {
-            let path = self.path(name)?;
-            if size > MAX_OBJECT_BYTES {
-                return Err(Failure::TooLarge(size));
-            }
-            if bytes.len() <= PART_BYTES {
-                let payload = Bytes::copy_from_slice(bytes).into();
-                self.store.put(&path, payload).await?;
-                return Ok(());
-            }
-            self.put_parts(&path, bytes).await
-        })
-    }
-
     /// The object appears with the last request, which names all pieces.
     async fn put_parts(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         let mut upload = self.store.put_multipart(path).await?;
@@ -136,81 +117,6 @@ impl ObjectStorage {
                 Err(error.into())
             }
         }
-    }
-
-    /// An object.
-    ///
-    /// # Errors
-    /// `NotFound` where the bucket has no such object; other kinds where it can't be read.
-    pub(crate) fn get(&self, name: &str) -> io::Result<Vec<u8>> {
-        let path = match self.path(name) {
-            Ok(path) => path,
-            Err(failure) => return Err(self.error(Doing::Reading, name, failure)),
-        };
-        // Its size says how long it may take.
-        let object = self.run(Doing::Reading, name, 0, async {
-            let object = self.store.get(&path).await?;
-            if object.meta.size > MAX_OBJECT_BYTES {
-                return Err(Failure::TooLarge(object.meta.size));
-            }
-            Ok(object)
-        })?;
-        let size = object.meta.size;
-        self.run(Doing::Reading, name, size, async {
-            let bytes = object.bytes().await?;
-            if u64::try_from(bytes.len()).ok() != Some(size) {
-                return Err(Failure::Foreign);
-            }
-            Ok(bytes.into())
-        })
-    }
-
-    /// The names of all objects, sorted. Others that may lie below the prefix don't count.
-    ///
-    /// # Errors
-    /// Where they can't be listed, or are too many.
-    pub(crate) fn list(&self) -> io::Result<Vec<String>> {
-        self.run(Doing::Listing, "", 0, async {
-            let prefix = Path::from(&*self.location.prefix);
-            let mut found = self.store.list(Some(&prefix));
-            let mut names = Vec::new();
-            let mut seen = 0;
-            while let Some(object) = found.try_next().await? {
-                seen += 1;
-                if seen > MAX_NAMES {
-                    return Err(Failure::TooMany);
-                }
-                let Some(mut parts) = object.location.prefix_match(&prefix) else {
-                    continue;
-                };
-                if let (Some(name), None) = (parts.next(), parts.next())
-                    && is_name(name.as_ref())
-                {
-                    names.push(name.as_ref().to_owned());
-                }
-            }
-            names.sort();
-            Ok(names)
-        })
-    }
-
-    /// Removes an object; no error where there is none.
-    ///
-    /// # Errors
-    /// Where it can't be removed.
-    pub(crate) fn delete(&self, name: &str) -> io::Result<()> {
-        self.run(Doing::Removing, name, 0, async {
-            let path = self.path(name)?;
-            match self.store.delete(&path).await.map_err(Failure::from) {
-                Err(failure) if failure.is_missing_object() => Ok(()),
-                done => done,
-            }
-        })
-    }
-
-    /// Where an object is, for messages.
-    pub(crate) fn place(&self, name: &str) -> PathBuf {
-        self.url(name).into()
     }
 
     fn url(&self, name: &str) -> String {
@@ -247,5 +153,102 @@ impl ObjectStorage {
 
     fn error(&self, doing: Doing, name: &str, failure: Failure) -> io::Error {
         failure.at(doing, &self.url(name))
+    }
+}
+
+impl Objects for ObjectStorage {
+    /// Stores an object, replacing one that has the name: readers find the old one or the new one, whole.
+    ///
+    /// # Errors
+    /// Where it can't be written; the old one is there then, unless the error came after the last piece.
+    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.run(Doing::Writing, name, size, async {
+            let path = self.path(name)?;
+            if size > MAX_OBJECT_BYTES {
+                return Err(Failure::TooLarge(size));
+            }
+            if bytes.len() <= PART_BYTES {
+                let payload = Bytes::copy_from_slice(bytes).into();
+                self.store.put(&path, payload).await?;
+                return Ok(());
+            }
+            self.put_parts(&path, bytes).await
+        })
+    }
+
+    /// An object.
+    ///
+    /// # Errors
+    /// `NotFound` where the bucket has no such object; other kinds where it can't be read.
+    fn get(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = match self.path(name) {
+            Ok(path) => path,
+            Err(failure) => return Err(self.error(Doing::Reading, name, failure)),
+        };
+        // Its size says how long it may take.
+        let object = self.run(Doing::Reading, name, 0, async {
+            let object = self.store.get(&path).await?;
+            if object.meta.size > MAX_OBJECT_BYTES {
+                return Err(Failure::TooLarge(object.meta.size));
+            }
+            Ok(object)
+        })?;
+        let size = object.meta.size;
+        self.run(Doing::Reading, name, size, async {
+            let bytes = object.bytes().await?;
+            if u64::try_from(bytes.len()).ok() != Some(size) {
+                return Err(Failure::Foreign);
+            }
+            Ok(bytes.into())
+        })
+    }
+
+    /// The names of all objects, sorted. Others that may lie below the prefix don't count.
+    ///
+    /// # Errors
+    /// Where they can't be listed, or are too many.
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.run(Doing::Listing, "", 0, async {
+            let prefix = Path::from(&*self.location.prefix);
+            let mut found = self.store.list(Some(&prefix));
+            let mut names = Vec::new();
+            let mut seen = 0;
+            while let Some(object) = found.try_next().await? {
+                seen += 1;
+                if seen > MAX_NAMES {
+                    return Err(Failure::TooMany);
+                }
+                let Some(mut parts) = object.location.prefix_match(&prefix) else {
+                    continue;
+                };
+                if let (Some(name), None) = (parts.next(), parts.next())
+                    && is_name(name.as_ref())
+                {
+                    names.push(name.as_ref().to_owned());
+                }
+            }
+            names.sort();
+            Ok(names)
+        })
+    }
+
+    /// Removes an object; no error where there is none.
+    ///
+    /// # Errors
+    /// Where it can't be removed.
+    fn delete(&self, name: &str) -> io::Result<()> {
+        self.run(Doing::Removing, name, 0, async {
+            let path = self.path(name)?;
+            match self.store.delete(&path).await.map_err(Failure::from) {
+                Err(failure) if failure.is_missing_object() => Ok(()),
+                done => done,
+            }
+        })
+    }
+
+    /// Where an object is, for messages.
+    fn place(&self, name: &str) -> PathBuf {
+        self.url(name).into()
     }
 }

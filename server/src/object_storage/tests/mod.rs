@@ -6,6 +6,7 @@ mod s3_server;
 
 use std::io;
 
+use tabswarm_store::Objects as _;
 use tokio::runtime::Runtime;
 
 use super::limits::PART_BYTES;
