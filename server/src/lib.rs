@@ -24,6 +24,7 @@ mod http;
 mod ledger;
 mod limits;
 mod listener;
+mod log_writer;
 mod metrics;
 mod object_storage;
 mod params;

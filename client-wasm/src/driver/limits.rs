@@ -12,8 +12,6 @@ pub(crate) const RETRY_WAIT_MS: u64 = 500;
 pub(crate) const FETCH_TIMEOUT_MS: u32 = 60_000;
 /// Chunks are fetched ahead of need only while all chunks held are smaller than this.
 pub(crate) const MAX_PREFETCHED_BYTES: usize = 256 << 20;
-/// Updates kept for sending again. A session waits for one answer at a time.
-pub(crate) const MAX_KEPT_UPDATES: usize = 2;
 /// Shortest time between two statuses while the state stays the same.
 pub(crate) const STATUS_MIN_MS: u64 = 100;
 /// Longest time between two statuses: speeds change even when nothing happens.

@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
+use tabswarm_client_core::limits::MAX_KEPT_UPDATES;
 use tabswarm_protocol::LeaseId;
-
-use super::limits::MAX_KEPT_UPDATES;
 
 /// The frames of unanswered updates.
 #[derive(Debug, Default)]
@@ -40,11 +39,12 @@ mod tests {
     #[test]
     fn updates_are_kept_until_answered_and_never_too_many() {
         let mut outbox = Outbox::default();
-        for id in 1..=3 {
+        for id in 1..=5 {
             outbox.keep(LeaseId(u64::from(id)), vec![vec![id]]);
         }
         assert!(outbox.frames(LeaseId(1)).is_empty());
         assert_eq!(outbox.frames(LeaseId(3)), [vec![3]]);
+        assert_eq!(outbox.frames(LeaseId(5)), [vec![5]]);
         outbox.forget(LeaseId(3));
         assert!(outbox.frames(LeaseId(3)).is_empty());
         assert_eq!(outbox.frames(LeaseId(2)), [vec![2]]);

@@ -1,10 +1,8 @@
 //! The assigned run: what it is, and the samples that are here.
 
-use tabswarm_model::batches::{BatchPlan, StepShape};
-use tabswarm_model::dataset::{MAX_MANIFEST_BYTES, Manifest};
+use tabswarm_model::batches::StepShape;
+use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
-use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
-use tabswarm_model::run_file::Codec;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_model::{ArithmeticClass, Graph, Run};
 use tabswarm_protocol::client::MicroBatchRange;
@@ -75,37 +73,10 @@ impl ActiveRun {
     /// # Errors
     /// A sentence where it is not the one named, or does not go with the model.
     pub(crate) fn take_manifest(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if bytes.len() > MAX_MANIFEST_BYTES {
-            let got = bytes.len();
-            return Err(format!(
-                "The data set manifest has {got} bytes, at most {MAX_MANIFEST_BYTES} are allowed."
-            ));
-        }
-        if Digest::of(bytes) != self.dataset {
-            return Err("The data set manifest was damaged on its way.".to_owned());
-        }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| format!("The data set manifest is no text: {error}."))?;
-        let manifest = Manifest::from_json(text)
-            .map_err(|error| format!("The data does not load: {error}."))?;
-        if !manifest.fits(&self.graph) {
-            let kind = |is_text| if is_text { "tokens" } else { "values" };
-            return Err(format!(
-                "The data does not fit the model: samples have {} {} and {} classes, the model takes {} {} and {}.",
-                manifest.features(),
-                kind(manifest.vocabulary.is_some()),
-                manifest.classes,
-                self.graph.input_features(),
-                kind(self.graph.vocabulary.is_some()),
-                self.graph.classes
-            ));
-        }
-        let plan = BatchPlan::new(&self.run, manifest.samples);
-        self.store = Some(SampleStore::new(
-            manifest,
-            plan,
-            self.run.data.normalization,
-        ));
+        let useless = |error| format!("The training data is of no use: {error}.");
+        let manifest = Manifest::from_bytes(bytes, self.dataset).map_err(useless)?;
+        let store = SampleStore::of_run(&self.run, &self.graph, manifest);
+        self.store = Some(store.map_err(useless)?);
         Ok(())
     }
 
@@ -149,25 +120,8 @@ impl ActiveRun {
             .store
             .as_ref()
             .ok_or("The data set is not loaded yet.")?;
-        let plan = store.plan();
-        if version.0 >= plan.steps_total() {
-            return Err(format!(
-                "The server leased step {} of {}.",
-                version.0 + 1,
-                plan.steps_total()
-            ));
-        }
-        let step = plan.step(version.0);
-        let end = range.first.checked_add(range.count);
-        if end.is_none_or(|end| end > step.micro_batches) {
-            return Err("The server leased micro-batches that the step does not have.".to_owned());
-        }
-        if self.run.codec == Codec::Exact && range.count > MAX_LEASE_MICRO_BATCHES {
-            return Err(format!(
-                "The server leased more than {MAX_LEASE_MICRO_BATCHES} micro-batches at once."
-            ));
-        }
-        Ok(step)
+        let step = store.plan().leased(version.0, range.first, range.count);
+        step.map_err(|error| format!("The lease is impossible: {error}."))
     }
 }
 

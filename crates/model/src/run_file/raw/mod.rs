@@ -1,8 +1,10 @@
 //! The run file as written: serde types only, one field a key, unknown keys refused.
 
+mod loss;
 mod model;
 
-pub(super) use model::{RawLayer, RawLoss, RawModel, RawPadding, RawPair};
+pub(super) use loss::{RawLoss, RawLossKind, RawTargets};
+pub(super) use model::{RawLayer, RawModel, RawPadding, RawPair};
 
 use serde::{Deserialize, Serialize};
 
@@ -296,7 +298,10 @@ pub(in crate::run_file) struct RawDurability {
 }
 
 impl RawDurability {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

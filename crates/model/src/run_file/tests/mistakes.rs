@@ -58,6 +58,39 @@ const MODEL: &[Edit] = &[
     (r#"{ kind = "relu" }"#, "{ units = 3 }"),
     ("units = 128", "unit = 128"),
     (r#"loss = "softmax_cross_entropy""#, r#"loss = "hinge""#),
+    (r#"loss = "softmax_cross_entropy""#, "loss = 3"),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "hinge" }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", teacher = "big" }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "hard" }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", temperature = 2.0 }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "soft", temperature = 0.0 }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "soft", temperature = 101.0 }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "mse", targets = "soft" }"#,
+    ),
+    (
+        "    { kind = \"dense\", units = 10 },\n]\nloss = \"softmax_cross_entropy\"",
+        "    { kind = \"dense\", units = 8192 },\n]\nloss = { kind = \"softmax_cross_entropy\", targets = \"soft\" }",
+    ),
 ];
 
 const TRAIN: &[Edit] = &[
@@ -254,6 +287,10 @@ const TEXT_LAYERS: &[Edit] = &[
         r#"{ kind = "dense", units = 21 }"#,
     ),
     (r#"    { kind = "tied_dense", bias = true },"#, ""),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "soft" }"#,
+    ),
 ];
 
 /// Edits that are too long to be written out.
@@ -378,7 +415,7 @@ fn json_mistakes_have_a_place_too() {
     };
     expect!["invalid value: integer `-8`, expected u64 at line 1 column 73"]
         .assert_eq(&of("\"seed\":8", "\"seed\":-8"));
-    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot` at line 1 column 79"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
+    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability` at line 1 column 79"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
     expect!["train.epochs: 0 is out of range; write a whole number from 1 to 1000000"]
         .assert_eq(&of("\"epochs\":10", "\"epochs\":0"));
     assert!(Run::from_json("").is_err());
