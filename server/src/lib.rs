@@ -30,6 +30,7 @@ mod object_storage;
 mod params;
 mod problem;
 mod server;
+mod snapshot_place;
 mod snapshot_writer;
 mod store;
 mod telemetry;

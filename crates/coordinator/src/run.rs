@@ -344,7 +344,10 @@ impl HostedRun {
         let sequence = first_undurable.map_or(self.state.sequence, |first| first - 1);
         let credits = self.state.credits.iter();
         let credits = credits.map(|&(identity, _)| (identity, self.credited(identity)));
-        (sequence, credits.filter(|(_, samples)| *samples > 0).collect())
+        (
+            sequence,
+            credits.filter(|(_, samples)| *samples > 0).collect(),
+        )
     }
 
     /// Whether an update of this lease counts already, and its worker waits for the answer.

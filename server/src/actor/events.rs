@@ -8,7 +8,9 @@ use crate::metrics::Metrics;
 /// Logs and counts an event.
 pub(super) fn record(event: &Event, metrics: &Metrics) {
     match event {
-        Event::WorkerJoined { worker_id, resumed } => {
+        Event::WorkerJoined {
+            worker_id, resumed, ..
+        } => {
             info!(%worker_id, resumed, "worker joined");
         }
         Event::WorkerLeft { worker_id, goodbye } => info!(%worker_id, goodbye, "worker left"),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sqlx::migrate::MigrateError;
 use thiserror::Error;
 
 use super::limits::{MAX_DAMAGED, MAX_TOKENS};
@@ -41,7 +42,7 @@ pub(crate) enum LedgerError {
         /// The file.
         path: PathBuf,
         /// What failed.
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
     /// It is damaged and can't be moved out of the way.
     #[error(
@@ -94,7 +95,25 @@ impl Doing {
     }
 }
 
+/// SQLite's results that say nothing about what is in the file: busy, no memory, read only, failing, full, can't
+/// be opened.
+const SQLITE_MAY_PASS: [u32; 6] = [5, 7, 8, 10, 13, 14];
+
 impl LedgerError {
+    /// Whether the file was made by a newer or another program, so that waiting does not help.
+    pub(crate) fn is_foreign_file(&self) -> bool {
+        match self {
+            Self::Newer { .. } => true,
+            Self::Migrate { source, .. } => match source {
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                    sqlite_code(error).is_some_and(|code| !SQLITE_MAY_PASS.contains(&code))
+                }
+                _ => true,
+            },
+            _ => false,
+        }
+    }
+
     pub(super) fn reading(path: &Path) -> impl FnOnce(sqlx::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Statement {
@@ -112,6 +131,12 @@ impl LedgerError {
             source,
         }
     }
+}
+
+/// SQLite's result, without what extends it.
+pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
+    Some(code & 0xff)
 }
 
 /// There is no free name for a damaged ledger.

@@ -36,5 +36,9 @@ pub(crate) const READERS: u32 = 4;
 pub(crate) const READER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A statement waits so long for another process, such as a backup, to let go of the file.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// A ledger that could not be opened at the start is tried again so often.
+pub(crate) const OPEN_RETRY: Duration = Duration::from_secs(5);
+/// What waits at the end is written within so long, or taken from the runs at the next start.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Damaged ledgers that are kept beside the good one.
 pub(crate) const MAX_DAMAGED: u32 = 100;

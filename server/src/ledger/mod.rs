@@ -15,6 +15,7 @@
 
 mod error;
 pub(crate) mod limits;
+mod link;
 mod open;
 mod owner;
 mod pending;
@@ -38,12 +39,14 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use error::LedgerError;
 use limits::QUEUE_REQUESTS;
+pub(crate) use link::LedgerLink;
 use owner::{Owner, Request, Settings};
 use pending::{Record, RunRecord};
+pub(crate) use records::unix_ms;
 pub(crate) use records::{
-    Audit, CreditBatch, IdentityKind, Reconciled, Sighting, StoredAudit, StoredEvent,
+    Audit, CreditBatch, IdentityKind, Leaderboard, Reconciled, Sighting, StoredAudit, StoredEvent,
 };
-use records::{bounded_detail, bounded_text, unix_ms};
+use records::{bounded_detail, bounded_text};
 pub(crate) use tokens::{NewToken, StoredToken, TokenKind};
 
 /// Name of the file in the data directory.
@@ -204,20 +207,17 @@ impl Ledger {
         .await
     }
 
-    /// The same without waiting; false if the queue is full. Then they will be wanted again.
-    pub(crate) fn submit_reconcile(
-        &self,
-        run: RunId,
-        sequence: u64,
-        credits: &[(Digest, u64)],
-    ) -> bool {
+    /// The same without waiting. With a full queue they will be wanted again.
+    pub(crate) fn submit_reconcile(&self, run: RunId, sequence: u64, credits: &[(Digest, u64)]) {
         let request = Request::Reconcile {
             run,
             sequence,
             credits: credits.iter().copied().collect(),
             answer: None,
         };
-        self.requests.try_send(request).is_ok()
+        if self.requests.try_send(request).is_err() {
+            self.shared.lose_batch(run, sequence);
+        }
     }
 
     /// Records that something happened now. Does not wait; dropped and counted where too many wait.
@@ -290,12 +290,12 @@ impl Ledger {
         read.map_err(LedgerError::reading(&self.path))
     }
 
-    /// Identities with the most samples of a run, most first; at most [`limits::MAX_ROWS`].
+    /// Identities with the most samples of a run or of all runs, most first; at most [`limits::MAX_ROWS`].
     pub(crate) async fn leaderboard(
         &self,
-        run: RunId,
+        run: Option<RunId>,
         limit: u32,
-    ) -> Result<Vec<(Digest, u64)>, LedgerError> {
+    ) -> Result<Leaderboard, LedgerError> {
         let read = read::leaderboard(&self.readers, run, limit).await;
         read.map_err(LedgerError::reading(&self.path))
     }
@@ -314,6 +314,16 @@ impl Ledger {
         run: Option<RunId>,
     ) -> Result<Vec<StoredEvent>, LedgerError> {
         let read = read::events(&self.readers, after, limit, run).await;
+        read.map_err(LedgerError::reading(&self.path))
+    }
+
+    /// The newest events, oldest of them first; at most [`limits::MAX_ROWS`].
+    pub(crate) async fn newest_events(
+        &self,
+        limit: u32,
+        run: Option<RunId>,
+    ) -> Result<Vec<StoredEvent>, LedgerError> {
+        let read = read::newest_events(&self.readers, limit, run).await;
         read.map_err(LedgerError::reading(&self.path))
     }
 

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection, SqlitePool};
 use tracing::error;
 
-use super::error::{LedgerError, too_many_damaged};
+use super::error::{LedgerError, sqlite_code, too_many_damaged};
 use super::limits::{BUSY_TIMEOUT, MAX_DAMAGED, READER_TIMEOUT, READERS};
 
 /// All migrations, oldest first: version, name, statements.
@@ -54,8 +54,9 @@ pub(super) async fn open(path: &Path, max_pages: Option<u32>) -> Result<Opened, 
     };
     let mut connection = connect(path, true, max_pages).await.map_err(failed)?;
     refuse_newer(path, &mut connection).await?;
+    // Not `run`, whose future the compiler can't show to be `Send`.
     migrator()
-        .run(&mut connection)
+        .run_direct(None, &mut connection, false)
         .await
         .map_err(|source| LedgerError::Migrate {
             path: path.to_owned(),
@@ -164,11 +165,7 @@ async fn integrity(path: &Path) -> Result<String, sqlx::Error> {
 
 /// Whether SQLite found wrong content, rather than a full disk or a missing permission.
 pub(super) fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok());
-    // Extended results have the plain one in their lowest byte.
-    code.is_some_and(|code| matches!(code & 0xff, SQLITE_CORRUPT | SQLITE_NOTADB))
+    matches!(sqlite_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
 }
 
 /// Renames the file and its companions; the new name of the file.

@@ -1,11 +1,11 @@
 //! The statements that read.
 
-use sqlx::SqlitePool;
+use sqlx::{SqliteExecutor, SqlitePool};
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::{ParamVersion, RunId};
 
 use super::limits::MAX_ROWS;
-use super::records::{Audit, StoredAudit, StoredEvent};
+use super::records::{Audit, Credit, Leaderboard, StoredAudit, StoredEvent};
 use super::write::to_sql;
 
 /// A figure from the file; negative ones were not written by us.
@@ -42,31 +42,71 @@ pub(super) async fn credits_of(
         .collect())
 }
 
-/// Identities with the most samples of a run, most first.
+/// Identities with the most samples, most first: of a run, or of all runs together.
 pub(super) async fn leaderboard(
     pool: &SqlitePool,
-    run: RunId,
+    run: Option<RunId>,
     limit: u32,
-) -> Result<Vec<(Digest, u64)>, sqlx::Error> {
-    const SQL: &str = "SELECT identity, samples FROM credits WHERE run = ?
-        ORDER BY samples DESC, identity LIMIT ?";
-    let best: Vec<(Vec<u8>, i64)> = sqlx::query_as(SQL)
-        .bind(run.0)
-        .bind(rows(limit))
-        .fetch_all(pool)
-        .await?;
-    best.into_iter()
-        .map(|(identity, samples)| Ok((digest(&identity)?, from_sql(samples))))
-        .collect()
+) -> Result<Leaderboard, sqlx::Error> {
+    const OF_RUN: &str = "SELECT identity, samples, kind, software, last_seen_ms
+        FROM (SELECT identity, samples FROM credits WHERE run = ?2
+            ORDER BY samples DESC, identity LIMIT ?1)
+        LEFT JOIN identities USING (identity) ORDER BY samples DESC, identity";
+    const ALL: &str = "SELECT identity, samples, kind, software, last_seen_ms
+        FROM (SELECT identity, sum(samples) AS samples FROM credits GROUP BY identity
+            ORDER BY samples DESC, identity LIMIT ?1)
+        LEFT JOIN identities USING (identity) ORDER BY samples DESC, identity";
+    const TOTAL: &str = "SELECT coalesce(sum(samples), 0) FROM credits";
+    // One transaction, so that all is of one moment.
+    let mut transaction = pool.begin().await?;
+    let query = match run {
+        Some(run) => sqlx::query_as(OF_RUN).bind(rows(limit)).bind(run.0),
+        None => sqlx::query_as(ALL).bind(rows(limit)),
+    };
+    let best: Vec<CreditRow> = query.fetch_all(&mut *transaction).await?;
+    let (sequence, samples) = match run {
+        Some(run) => {
+            let (sequence, samples) = standing(&mut *transaction, run).await?;
+            (Some(sequence), samples)
+        }
+        None => {
+            let (samples,): (i64,) = sqlx::query_as(TOTAL).fetch_one(&mut *transaction).await?;
+            (None, from_sql(samples))
+        }
+    };
+    transaction.commit().await?;
+    let credits = best.into_iter().map(credit).collect::<Result<_, _>>()?;
+    Ok(Leaderboard {
+        sequence,
+        samples,
+        credits,
+    })
+}
+
+type CreditRow = (Vec<u8>, i64, Option<String>, Option<String>, Option<i64>);
+
+fn credit(row: CreditRow) -> Result<Credit, sqlx::Error> {
+    let (identity, samples, kind, software, last_seen_ms) = row;
+    Ok(Credit {
+        identity: digest(&identity)?,
+        samples: from_sql(samples),
+        kind,
+        software,
+        last_seen_ms: last_seen_ms.map(from_sql),
+    })
 }
 
 /// The log sequence up to which a run's credits are those of its log, and the sum of all its samples.
-pub(super) async fn standing(pool: &SqlitePool, run: RunId) -> Result<(u64, u64), sqlx::Error> {
+pub(super) async fn standing(
+    executor: impl SqliteExecutor<'_>,
+    run: RunId,
+) -> Result<(u64, u64), sqlx::Error> {
     // One statement, so that both are of one moment.
     const SQL: &str = "SELECT
         coalesce((SELECT credited_sequence FROM runs WHERE run = ?1), 0),
         coalesce((SELECT sum(samples) FROM credits WHERE run = ?1), 0)";
-    let (sequence, samples): (i64, i64) = sqlx::query_as(SQL).bind(run.0).fetch_one(pool).await?;
+    let (sequence, samples): (i64, i64) =
+        sqlx::query_as(SQL).bind(run.0).fetch_one(executor).await?;
     Ok((from_sql(sequence), from_sql(samples)))
 }
 
@@ -85,20 +125,37 @@ pub(super) async fn events(
         None => sqlx::query_as(ALL).bind(to_sql(after)),
         Some(run) => sqlx::query_as(OF_RUN).bind(to_sql(after)).bind(run.0),
     };
-    let found: Vec<(i64, i64, String, Option<u32>, String)> =
-        query.bind(rows(limit)).fetch_all(pool).await?;
-    found
-        .into_iter()
-        .map(|(id, at_ms, kind, run, detail)| {
-            Ok(StoredEvent {
-                id: from_sql(id),
-                at_ms: from_sql(at_ms),
-                kind,
-                run: run.map(RunId),
-                detail: json(&detail)?,
-            })
-        })
-        .collect()
+    let found: Vec<EventRow> = query.bind(rows(limit)).fetch_all(pool).await?;
+    found.into_iter().map(event).collect()
+}
+
+/// The newest events, oldest of them first.
+pub(super) async fn newest_events(
+    pool: &SqlitePool,
+    limit: u32,
+    run: Option<RunId>,
+) -> Result<Vec<StoredEvent>, sqlx::Error> {
+    const ALL: &str = "SELECT id, at_ms, kind, run, detail FROM events ORDER BY id DESC LIMIT ?1";
+    const OF_RUN: &str = "SELECT id, at_ms, kind, run, detail FROM events
+        WHERE run = ?2 ORDER BY id DESC LIMIT ?1";
+    let query = match run {
+        None => sqlx::query_as(ALL).bind(rows(limit)),
+        Some(run) => sqlx::query_as(OF_RUN).bind(rows(limit)).bind(run.0),
+    };
+    let found: Vec<EventRow> = query.fetch_all(pool).await?;
+    found.into_iter().rev().map(event).collect()
+}
+
+type EventRow = (i64, i64, String, Option<u32>, String);
+
+fn event((id, at_ms, kind, run, detail): EventRow) -> Result<StoredEvent, sqlx::Error> {
+    Ok(StoredEvent {
+        id: from_sql(id),
+        at_ms: from_sql(at_ms),
+        kind,
+        run: run.map(RunId),
+        detail: json(&detail)?,
+    })
 }
 
 /// Audits of an identity with larger ids than `after`, oldest first.

@@ -60,6 +60,32 @@ pub(crate) struct Sighting {
     pub(crate) at_ms: u64,
 }
 
+/// What an identity was credited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credit {
+    /// Whom.
+    pub(crate) identity: Digest,
+    /// Samples.
+    pub(crate) samples: u64,
+    /// What it is, if it was seen since the ledger was made.
+    pub(crate) kind: Option<String>,
+    /// Its name and version of itself, likewise.
+    pub(crate) software: Option<String>,
+    /// In milliseconds since 1970, likewise.
+    pub(crate) last_seen_ms: Option<u64>,
+}
+
+/// Who was credited most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leaderboard {
+    /// The log sequence up to which they are the run's credits; none for all runs together.
+    pub(crate) sequence: Option<u64>,
+    /// Samples of all identities, also of those that are not in the list.
+    pub(crate) samples: u64,
+    /// Most samples first.
+    pub(crate) credits: Vec<Credit>,
+}
+
 /// Something that happened, as it was stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredEvent {

@@ -14,7 +14,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::RunId;
 
 use super::owner::Settings;
-use super::{CreditBatch, LEDGER_FILE, Ledger, LedgerError};
+use super::{CreditBatch, LEDGER_FILE, Leaderboard, Ledger, LedgerError};
 use crate::scratch::Scratch;
 
 const RUN: RunId = RunId(7);
@@ -108,11 +108,20 @@ fn batch(after: u64, through: u64) -> CreditBatch {
     }
 }
 
+fn samples_of(board: &Leaderboard) -> Vec<(Digest, u64)> {
+    let credits = board.credits.iter();
+    credits
+        .map(|credit| (credit.identity, credit.samples))
+        .collect()
+}
+
 /// The ledger has exactly the credits of the log at `sequence`.
 async fn assert_credits(ledger: &Ledger, sequence: u64) {
     let samples = samples_at(sequence);
     assert_eq!(ledger.standing(RUN).await.unwrap(), (sequence, samples));
-    let mut stored = ledger.leaderboard(RUN, u32::MAX).await.unwrap();
+    let board = ledger.leaderboard(Some(RUN), u32::MAX).await.unwrap();
+    assert_eq!((board.sequence, board.samples), (Some(sequence), samples));
+    let mut stored = samples_of(&board);
     assert!(stored.is_sorted_by_key(|(identity, samples)| (u64::MAX - samples, *identity)));
     stored.sort();
     assert_eq!(stored, credits_at(sequence));
