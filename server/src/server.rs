@@ -124,11 +124,7 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     let (actor, ended) = spawned.map_err(ServeError::Thread)?;
     // Before there are runs, which tell it their credits.
     open_ledger(&ledger, &actor).await?;
-    for run in restored {
-        let prepared = Box::new(run);
-        let created = actor.ask(|done| Message::Create { prepared, done }).await;
-        created.map_err(|_gone| ServeError::Broken)?;
-    }
+    host_all(&actor, restored).await?;
     let (alive, all_gone) = mpsc::channel(1);
     let (stop_listening, shutdown) = watch::channel(false);
     let addresses = (
@@ -179,6 +175,15 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
         store,
         ledger,
     })
+}
+
+async fn host_all(actor: &ActorHandle, runs: Vec<PreparedRun>) -> Result<(), ServeError> {
+    for run in runs {
+        let prepared = Box::new(run);
+        let created = actor.ask(|done| Message::Create { prepared, done }).await;
+        created.map_err(|_gone| ServeError::Broken)?;
+    }
+    Ok(())
 }
 
 async fn open_ledger(ledger: &Arc<LedgerLink>, actor: &ActorHandle) -> Result<(), ServeError> {

@@ -58,9 +58,9 @@ impl ActorHandle {
         self.0.send(message).await.map_err(|_gone| ActorGone)
     }
 
-    /// Queues a message if there is room; it is sent again later where it matters.
-    pub(crate) fn try_send(&self, message: Message) {
-        self.0.try_send(message).ok();
+    /// Queues a message; false if there is no room.
+    pub(crate) fn try_send(&self, message: Message) -> bool {
+        self.0.try_send(message).is_ok()
     }
 
     /// Sends a message that is answered and waits for the answer.

@@ -42,13 +42,13 @@ impl LedgerLink {
     /// tried again and again.
     ///
     /// `wanted` is called with a run whose credits should come whole, or with none where those of all runs
-    /// should. It must not block.
+    /// should; false if that can't be asked for now. It must not block.
     ///
     /// # Errors
     /// Where another program's file lies there: only an operator can decide about it.
     pub(crate) async fn open(
         self: &Arc<Self>,
-        wanted: impl Fn(Option<RunId>) + Send + Sync + Clone + 'static,
+        wanted: impl Fn(Option<RunId>) -> bool + Send + Sync + Clone + 'static,
     ) -> Result<(), LedgerError> {
         match self.try_open(wanted.clone()).await {
             Err(problem) if !problem.is_foreign_file() => {
@@ -63,9 +63,13 @@ impl LedgerLink {
 
     async fn try_open(
         &self,
-        wanted: impl Fn(Option<RunId>) + Send + 'static,
+        wanted: impl Fn(Option<RunId>) -> bool + Send + 'static,
     ) -> Result<(), LedgerError> {
-        let ledger = Ledger::open(&self.path, move |run| wanted(Some(run))).await?;
+        let ledger = Ledger::open(&self.path, move |run| {
+            // It is wanted again after a while.
+            wanted(Some(run));
+        })
+        .await?;
         // Opened once only.
         self.ledger.set(ledger).ok();
         Ok(())
@@ -159,7 +163,7 @@ impl LedgerLink {
 /// Tries to open the file until it can be, or the server is gone.
 async fn open_later(
     link: Weak<LedgerLink>,
-    wanted: impl Fn(Option<RunId>) + Send + Sync + Clone + 'static,
+    wanted: impl Fn(Option<RunId>) -> bool + Send + Sync + Clone + 'static,
 ) {
     loop {
         sleep(OPEN_RETRY).await;
@@ -173,7 +177,9 @@ async fn open_later(
                     "records_dropped": status.records_dropped,
                 });
                 link.event("ledger-opened-late", None, &detail);
-                wanted(None);
+                while !wanted(None) {
+                    sleep(OPEN_RETRY).await;
+                }
                 return;
             }
             Err(problem) => link.note_problem(&problem),

@@ -13,6 +13,15 @@
 //!
 //! What it does not do: decide about credit, or keep the only copy of anything that was promised to a worker.
 
+#![cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "tokens and audits are stored here, and nothing issues or makes any yet"
+    )
+)]
+
 mod error;
 pub(crate) mod limits;
 mod link;

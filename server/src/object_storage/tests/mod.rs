@@ -2,6 +2,8 @@
 
 mod local;
 mod s3;
+#[path = "../../../tests/integration/support/s3.rs"]
+mod s3_process;
 mod s3_server;
 
 use std::io;
