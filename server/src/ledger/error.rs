@@ -34,9 +34,17 @@ pub(crate) enum LedgerError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// Another program made it.
+    #[error(
+        "the ledger {} is another program's database: it has tables, but not the ledger's; nothing in it was changed. Move it away", path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// It can't be brought to the current schema.
     #[error(
-        "the ledger {} can't be brought to this program's schema: {source}; it is unchanged. If another program made the file, move it away", path.display()
+        "the ledger {} can't be brought to this program's schema: {source}; check the disk's free space; if another program has changed the file, move it away", path.display()
     )]
     Migrate {
         /// The file.
@@ -103,7 +111,7 @@ impl LedgerError {
     /// Whether the file was made by a newer or another program, so that waiting does not help.
     pub(crate) fn is_foreign_file(&self) -> bool {
         match self {
-            Self::Newer { .. } => true,
+            Self::Newer { .. } | Self::Foreign { .. } => true,
             Self::Migrate { source, .. } => match source {
                 MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                     sqlite_code(error).is_some_and(|code| !SQLITE_MAY_PASS.contains(&code))

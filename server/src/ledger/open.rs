@@ -53,7 +53,7 @@ pub(super) async fn open(path: &Path, max_pages: Option<u32>) -> Result<Opened, 
         source,
     };
     let mut connection = connect(path, true, max_pages).await.map_err(failed)?;
-    refuse_newer(path, &mut connection).await?;
+    refuse_others(path, &mut connection).await?;
     // Not `run`, whose future the compiler can't show to be `Send`.
     migrator()
         .run_direct(None, &mut connection, false)
@@ -107,15 +107,21 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(migrations.into())
 }
 
-async fn refuse_newer(path: &Path, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
-    let migrated = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+/// Refuses a file of a newer or another program before anything in it is changed.
+async fn refuse_others(path: &Path, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+    let tables =
+        "SELECT count(*), count(*) FILTER (WHERE name = '_sqlx_migrations') FROM sqlite_schema";
     let newest = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
-    let (tables,): (i64,) = sqlx::query_as(migrated)
+    let (all, migrated): (i64, i64) = sqlx::query_as(tables)
         .fetch_one(&mut *connection)
         .await
         .map_err(LedgerError::reading(path))?;
-    if tables == 0 {
-        return Ok(());
+    if migrated == 0 {
+        if all == 0 {
+            return Ok(());
+        }
+        let path = path.to_owned();
+        return Err(LedgerError::Foreign { path });
     }
     let (found,): (i64,) = sqlx::query_as(newest)
         .fetch_one(connection)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tabswarm_protocol::ServerMessage;
 use tabswarm_protocol::server::{IdleReason, Verdict};
 
-use crate::durability::undisturbed;
+use crate::durability::{STEPS, undisturbed};
 use crate::support::child::{ChildServer, serve_command, tabswarm, told};
 use crate::support::s3::S3Process;
 use crate::support::worker::Worker;
@@ -70,6 +70,21 @@ impl Cloud {
         names
             .map(|name| name.unwrap().file_name().into_string().unwrap())
             .collect()
+    }
+
+    /// Waits until the run has an object whose name has this in it.
+    async fn snapshot(&self, part: &str) {
+        for _ in 0..500 {
+            if self
+                .objects("digits")
+                .iter()
+                .any(|name| name.contains(part))
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{part} never came: {:?}", self.objects("digits"));
     }
 }
 
@@ -144,6 +159,7 @@ async fn a_run_comes_back_from_its_bucket_and_its_log() {
     cloud.verb(&server, &["run", "resume", "digits"]);
     finish(&server).await;
     assert_eq!(digest(&cloud, &server, "digits"), expected);
+    cloud.snapshot(&format!("-v{STEPS:012}.json")).await;
     server.kill();
 
     // The disk was lost, and a backup has what never changes.
@@ -194,13 +210,7 @@ async fn a_server_does_not_start_with_the_wrong_place() {
         &server,
         &["run", "create", toml.to_str().unwrap(), "--start"],
     );
-    while !cloud
-        .objects("digits")
-        .iter()
-        .any(|name| name.contains(".json"))
-    {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    cloud.snapshot(".json").await;
     server.kill();
     let without = cloud.refusal(site, "");
     assert!(without.contains(&format!("--snapshots {URL}")), "{without}");

@@ -430,7 +430,7 @@ async fn another_programs_file_is_refused_and_left_alone() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("ledger.db") && error.contains("move it away"),
+        error.contains("ledger.db") && error.contains("Move it away"),
         "{error}"
     );
     let mut connection = connect(&site).await;

@@ -147,6 +147,7 @@ async fn a_newer_schema_is_refused_with_a_remedy() {
             ..
         }
     ));
+    assert!(error.is_foreign_file());
     let message = error.to_string();
     assert!(message.contains("run the newer program"), "{message}");
     assert!(
@@ -165,14 +166,14 @@ async fn another_programs_database_is_left_alone() {
         .unwrap();
     connection.close().await.unwrap();
     let error = bed.try_open().await.unwrap_err();
-    assert!(matches!(error, LedgerError::Migrate { .. }), "{error}");
-    let tables = "SELECT name FROM sqlite_schema WHERE name = 'events'";
+    assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
+    assert!(error.is_foreign_file());
     let mut connection = connect(&bed.path(), false, None).await.unwrap();
-    let events = sqlx::query(tables)
-        .fetch_optional(&mut connection)
+    let names: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_schema")
+        .fetch_all(&mut connection)
         .await
         .unwrap();
-    assert!(events.is_none());
+    assert_eq!(names, [("runs".to_owned(),)]);
 }
 
 #[tokio::test]
