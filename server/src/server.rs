@@ -112,10 +112,8 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     let ledger = Arc::new(LedgerLink::new(store.ledger_path()));
     let (view, metrics) = (Arc::new(ViewCell::default()), Arc::new(Metrics::default()));
     let assets = Assets::load().map_err(ServeError::Thread)?;
-    let [e0, e1, e2, e3, ..] = random_bytes()?;
-    let epoch = u32::from_le_bytes([e0, e1, e2, e3]);
     let spawned = actor::spawn(
-        epoch,
+        random_epoch()?,
         Clock::start(),
         Arc::clone(&view),
         Arc::clone(&metrics),
@@ -175,6 +173,11 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
         store,
         ledger,
     })
+}
+
+fn random_epoch() -> Result<u32, ServeError> {
+    let [e0, e1, e2, e3, ..] = random_bytes()?;
+    Ok(u32::from_le_bytes([e0, e1, e2, e3]))
 }
 
 async fn host_all(actor: &ActorHandle, runs: Vec<PreparedRun>) -> Result<(), ServeError> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tabswarm_model::digest::Digest;
 use tabswarm_store::{Disk, Objects, RunStore, StoreError, UNFINISHED};
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -271,13 +272,9 @@ impl Bucket<'_> {
         if self.owner()?.is_some() {
             return Err(self.others());
         }
-        let bytes: [u8; 32] = random_bytes()?;
         let recorded = Recorded {
             snapshots: self.url.clone(),
-            owner: bytes[..16]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            owner: Digest::of(&random_bytes()?).to_string(),
         };
         // The record first: a crash between leaves a data directory without runs, whose next start goes on.
         write_record(self.root, &recorded)?;

@@ -190,7 +190,7 @@ fn verify_all(opened: &Opened) -> anyhow::Result<()> {
 }
 
 fn verified(name: &str, report: &VerifyReport) -> String {
-    let mut text = format!(
+    let mut lines = vec![format!(
         "{name}: {} snapshots, {} log records in {} bytes, {} steps replayed: {}",
         report.snapshots,
         grouped(report.records),
@@ -201,17 +201,17 @@ fn verified(name: &str, report: &VerifyReport) -> String {
         } else {
             "damaged"
         }
-    );
+    )];
     if report.torn_bytes > 0 {
         let bytes = grouped(report.torn_bytes);
-        text += &format!(
-            "\n  {bytes} bytes at the end are half written; nobody was told of them, the next start drops them"
-        );
+        lines.push(format!(
+            "  {bytes} bytes at the end are half written; nobody was told of them, the next start drops them"
+        ));
     }
     for problem in &report.problems {
-        text += &format!("\n  {problem}");
+        lines.push(format!("  {problem}"));
     }
-    text
+    lines.join("\n")
 }
 
 fn repair_one(opened: &Opened, dir: &Path) -> anyhow::Result<()> {
@@ -226,27 +226,30 @@ fn repaired(name: &str, report: &RepairReport) -> String {
     if n_lost == 0 && report.moved.is_empty() {
         return format!("{name}: nothing to repair, at version {version}");
     }
-    let mut text = format!("{name}: repaired, at version {version}");
+    let mut lines = vec![format!("{name}: repaired, at version {version}")];
     for path in &report.moved {
-        text += &format!("\n  a copy of what was damaged is in {}", path.display());
+        lines.push(format!(
+            "  a copy of what was damaged is in {}",
+            path.display()
+        ));
     }
     if n_lost > 0 {
-        text += &format!(
-            "\n  lost: {} changes that were stored, of which {} are known to be these steps",
+        lines.push(format!(
+            "  lost: {} changes that were stored, of which {} are known to be these steps",
             grouped(n_lost),
             report.lost_steps.len()
-        );
+        ));
     }
     for lost in &report.lost_steps {
         let samples: u64 = lost.credits.iter().map(|(_, samples)| samples).sum();
-        text += &format!(
-            "\n    the step to version {}, with {} credited samples of {} workers",
+        lines.push(format!(
+            "    the step to version {}, with {} credited samples of {} workers",
             grouped(lost.version.0),
             grouped(samples),
             lost.credits.len()
-        );
+        ));
     }
-    text
+    lines.join("\n")
 }
 
 fn compact_one(opened: &Opened, dir: &Path) -> anyhow::Result<()> {

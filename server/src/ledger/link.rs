@@ -154,7 +154,7 @@ impl LedgerLink {
             // A failure was logged by the task.
             Ok(_) => {}
             Err(_elapsed) => {
-                warn!("the ledger was not written in time; the next start makes up for it")
+                warn!("the ledger was not written in time; the next start makes up for it");
             }
         }
     }
