@@ -9,6 +9,7 @@ use super::script::output;
 use crate::limits::MAX_UNDURABLE_STEPS;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a script and what it prints")]
 fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
     check(
         "slow-disk; create r1; start r1; logged r1 1; wait 600; c1 join r1; wait 1
