@@ -146,7 +146,8 @@ impl Ledger {
                 self.durable
             ));
         }
-        let mut sums = BTreeMap::from_iter(self.states[&after].credits.iter().copied());
+        let before = self.states[&after].credits.iter().copied();
+        let mut sums: BTreeMap<Digest, u64> = before.collect();
         for (identity, samples) in credits {
             *sums.entry(*identity).or_default() += samples;
         }

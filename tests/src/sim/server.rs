@@ -165,15 +165,14 @@ impl Server {
                     outcome,
                 });
             }
-            Effect::Evaluate { .. } => {}
+            // The second is checked by the ledger before it comes here.
+            Effect::Evaluate { .. } | Effect::Credited { .. } => {}
             Effect::Append { entry, .. } => self.append(entry, outputs),
             Effect::TakeSnapshot { state, .. } => {
                 let snapshot = Snapshot::of(state, &self.master);
                 self.storage.want_snapshot(snapshot);
                 self.submit_snapshot(outputs);
             }
-            // The ledger heard of it.
-            Effect::Credited { .. } => {}
             Effect::Event(event) => outputs.push(Output::Event(event)),
         }
         None
