@@ -1,5 +1,6 @@
 //! What survives: restarts, power cuts, damaged files.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use crate::support::child::{ChildServer, tabswarm, told};
 use crate::support::worker::{Worker, hello};
 use crate::support::{Server, Site, run_toml};
 
-const STEPS: u64 = 120;
+pub(crate) const STEPS: u64 = 120;
 
 /// The digest at the end of a run that nothing disturbed.
-async fn undisturbed() -> String {
+pub(crate) async fn undisturbed() -> String {
     let site = Site::new("undisturbed");
     let server = Server::start(site.config()).await;
     server
@@ -26,7 +27,7 @@ async fn undisturbed() -> String {
 }
 
 /// Trains to the end with one worker; returns the digest.
-async fn finish(server: &Server) -> String {
+pub(crate) async fn finish(server: &Server) -> String {
     let (mut worker, _) = Worker::join(server.public(), None).await;
     let finished = |message: &ServerMessage| matches!(message, ServerMessage::Idle { reason } if *reason == IdleReason::RunFinished);
     worker.work(finished).await.expect("the run finishes");
@@ -169,7 +170,10 @@ async fn what_was_acknowledged_survives_kill_9() {
         child = ChildServer::start(&site);
         // Of this worker and of those before it.
         for (token, samples) in acknowledged.into_iter().chain([(token, samples)]) {
-            assert!(credited(&child, token).await >= samples, "credit was lost");
+            assert!(
+                credited(child.public, token).await >= samples,
+                "credit was lost"
+            );
         }
         acknowledged = Some((token, samples));
     }
@@ -180,8 +184,8 @@ async fn what_was_acknowledged_survives_kill_9() {
 }
 
 /// What a server credits the worker that a token names.
-async fn credited(child: &ChildServer, token: Token) -> u64 {
-    let mut worker = Worker::connect(child.public).await;
+pub(crate) async fn credited(public: SocketAddr, token: Token) -> u64 {
+    let mut worker = Worker::connect(public).await;
     let mut hello = hello(None);
     hello.resume = Some(token);
     worker.say(&ClientMessage::Hello(hello)).await;
