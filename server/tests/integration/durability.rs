@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tabswarm_coordinator::limits::MAX_UNDURABLE_STEPS;
 use tabswarm_protocol::server::IdleReason;
 use tabswarm_protocol::{ClientMessage, ServerMessage, Token};
 use tabswarm_store::faults::{Fault, FaultPlan, FaultyDisk};
@@ -222,7 +223,10 @@ async fn a_full_disk_stops_answers_and_nothing_else() {
     let status = server
         .run_until("digits", |run| run["degraded"] == true)
         .await;
-    assert!(status["version"].as_u64() >= Some(64), "{status}");
+    assert!(
+        status["version"].as_u64() >= Some(MAX_UNDURABLE_STEPS as u64),
+        "{status}"
+    );
     let health = server.admin("GET", "/admin/health", "").await.json();
     assert_eq!(health["status"], "degraded");
     assert_eq!(health["reasons"][0]["run"], "digits");
@@ -243,7 +247,7 @@ async fn a_full_disk_stops_answers_and_nothing_else() {
     };
     assert!(welcome.resumed && welcome.credited_samples >= before);
     assert!(
-        welcome.credited_samples < 8 * 30,
+        welcome.credited_samples < 8 * 60,
         "credited what is not stored"
     );
 
@@ -251,7 +255,7 @@ async fn a_full_disk_stops_answers_and_nothing_else() {
     let restored = server
         .run_until("digits", |run| run["degraded"] == false)
         .await;
-    assert!(restored["version"].as_u64() >= Some(64));
+    assert!(restored["version"].as_u64() >= Some(MAX_UNDURABLE_STEPS as u64));
     assert_eq!(server.get("/healthz").await.text(), "ok");
     assert_eq!(finish(&server).await, expected);
     server.stop().await;

@@ -172,26 +172,26 @@ fn a_run_waits_when_too_much_would_be_lost() {
     let last = format!("committed r1 v{MAX_UNDURABLE_STEPS},");
     let tail = &output[output.find(&last).expect("as many steps as may wait")..];
     expect![[r#"
-        committed r1 v64, loss 1
+        committed r1 v16, loss 1
         wait 1
-        c1 update l66 0+4
-          # rejected l66 w1 UnknownLease
-          c1 <- receipt l66 Rejected(UnknownLease)
+        c1 update l18 0+4
+          # rejected l18 w1 UnknownLease
+          c1 <- receipt l18 Rejected(UnknownLease)
         wait 1500
           at 1.250
           c1 <- idle ServerStorage
         status r1
-          v64 of 120 steps, running, 428 samples, 269/s, loss Some(1.0), 1 workers, 1 lanes
+          v16 of 120 steps, running, 108 samples, 66/s, loss Some(1.0), 1 workers, 1 lanes
         logged r1 2
           c1 <- receipt l1 Accepted { samples: 2 }
           c1 <- receipt l2 Accepted { samples: 6 }
           credit r1 1..2: [8]
           c1 <- credited 8
-          c1 <- params r1 v64
-          c1 <- lease l66 v64 0+4 e[100, 100] 2004 ms
-          # granted l66 w1
+          c1 <- params r1 v16
+          c1 <- lease l18 v16 0+4 e[100, 100] 2004 ms
+          # granted l18 w1
         status r1
-          v64 of 120 steps, running, 428 samples, 269/s, loss Some(1.0), 1 workers, 1 lanes
+          v16 of 120 steps, running, 108 samples, 66/s, loss Some(1.0), 1 workers, 1 lanes
     "#]]
     .assert_eq(tail);
 }
