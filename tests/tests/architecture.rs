@@ -33,7 +33,6 @@ const ALLOWED: [(&str, &[&str]); 11] = [
         "tabswarm-server",
         &[
             "tabswarm-coordinator",
-            "tabswarm-store",
             "tabswarm-compute",
             "tabswarm-model",
             "tabswarm-protocol",
