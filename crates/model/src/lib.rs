@@ -22,6 +22,7 @@ pub mod noise;
 pub mod optim;
 mod random;
 mod rounding;
+pub mod rounds;
 pub mod run_file;
 pub mod samples;
 pub mod schedule;

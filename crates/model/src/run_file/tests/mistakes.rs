@@ -115,7 +115,19 @@ const SCHEDULE: &[Edit] = &[
 const OPERATIONS: &[Edit] = &[
     ("lease_target_ms = 500", "lease_target_ms = 9"),
     ("lease_target_ms = 500", "lease_target_ms = 600001"),
+    (r#"mode = "sync""#, r#"mode = "sometimes""#),
     (r#"mode = "sync""#, r#"mode = "async""#),
+    (r#"mode = "sync""#, "mode = \"sync\"\nstaleness_max = 4"),
+    (r#"mode = "sync""#, "mode = \"async\"\ninner_steps = 4"),
+    (r#"mode = "sync""#, "mode = \"local\"\ninner_steps = 0"),
+    (r#"mode = "sync""#, "mode = \"local\"\nshards = 1025"),
+    (r#"mode = "sync""#, "mode = \"local\"\nshards = 4\nquorum = 5"),
+    (r#"mode = "sync""#, "mode = \"local\"\nshards = 4\nquorum = 3"),
+    (r#"mode = "sync""#, "mode = \"local\"\nround_timeout_ms = 1"),
+    (
+        r#"mode = "sync""#,
+        "mode = \"local\"\nouter = { kind = \"nesterov\", learning_rate = -0.7 }",
+    ),
     (r#"class = "portable""#, r#"class = "fused""#),
     (r#"codec = "exact""#, r#"codec = "f32""#),
     (r#"codec = "exact""#, r#"codec = "f16""#),
@@ -378,7 +390,7 @@ fn json_mistakes_have_a_place_too() {
     };
     expect!["invalid value: integer `-8`, expected u64 at line 1 column 73"]
         .assert_eq(&of("\"seed\":8", "\"seed\":-8"));
-    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot` at line 1 column 79"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
+    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability` at line 1 column 79"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
     expect!["train.epochs: 0 is out of range; write a whole number from 1 to 1000000"]
         .assert_eq(&of("\"epochs\":10", "\"epochs\":0"));
     assert!(Run::from_json("").is_err());

@@ -3,10 +3,11 @@
 use std::fmt;
 
 mod memory;
+mod mode;
 mod model;
 
 use super::raw::{
-    RawClass, RawCodec, RawData, RawDecay, RawLog, RawMode, RawNormalize, RawOptimizer, RawRun,
+    RawClass, RawCodec, RawData, RawDecay, RawLog, RawNormalize, RawOptimizer, RawRun,
     RawSchedule, RawTrain, RawVocabulary,
 };
 use super::{
@@ -23,8 +24,9 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let data = check.data(&raw.data);
     let model = check.model(&raw.model, &data);
     check.train(&raw.train);
-    let optimizer = check.optimizer(&raw.optimizer);
+    let optimizer = check.optimizer("optimizer", &raw.optimizer);
     let schedule = check.schedule(&raw.schedule);
+    let mode = check.mode(&raw);
     check.operations(&raw);
     if check.mistakes.is_empty() {
         check.memory(&model, raw.train.micro_batch);
@@ -34,7 +36,6 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
             mistakes: check.mistakes,
         });
     }
-    let RawMode::Sync = raw.sync.mode;
     let title = if raw.title.is_empty() {
         &raw.name
     } else {
@@ -62,6 +63,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
             RawCodec::Exact => Codec::Exact,
             RawCodec::F32 => Codec::F32,
         },
+        mode,
         lease_target_ms: raw.sync.lease_target_ms,
         evaluate_every_steps: raw.evaluation.every_steps,
         snapshot_every_steps: raw.snapshot.every_steps,
@@ -226,7 +228,7 @@ impl Check {
         }
     }
 
-    fn optimizer(&mut self, raw: &RawOptimizer) -> OptimizerSpec {
+    fn optimizer(&mut self, place: &str, raw: &RawOptimizer) -> OptimizerSpec {
         let spec = match *raw {
             RawOptimizer::Sgd {
                 learning_rate,
@@ -273,7 +275,7 @@ impl Check {
                     "write a number from 0 to below 1",
                 ),
             };
-            self.real(&format!("optimizer.{key}"), value, allowed, remedy);
+            self.real(&format!("{place}.{key}"), value, allowed, remedy);
         }
         spec
     }
