@@ -87,11 +87,22 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
             get(admin::runs::list).post(admin::runs::create),
         )
         .route("/admin/runs/{name}", get(admin::runs::show))
+        .route(
+            "/admin/runs/{name}/rollback",
+            post(admin::versions::roll_back),
+        )
+        .route("/admin/runs/{name}/fork", post(admin::versions::fork))
+        .route(
+            "/admin/runs/{name}/versions",
+            get(admin::versions::versions),
+        )
+        .route("/admin/runs/{name}/digest", get(admin::versions::digest))
         .route("/admin/runs/{name}/{verb}", post(admin::runs::command))
         .route("/admin/runs/{name}/run.json", get(api::runs::run_json))
         .route("/admin/runs/{name}/snapshots", get(api::runs::snapshots))
         .route("/admin/params/{digest}", get(api::blobs::params))
         .route("/admin/datasets/{digest}", get(api::blobs::dataset))
+        .route("/admin/health", get(admin::health))
         .route("/admin/workers", get(admin::workers::list))
         .route("/metrics", get(admin::metrics))
         .fallback(unknown)
@@ -107,8 +118,11 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn healthz() -> &'static str {
-    "ok"
+/// For everybody: whether all is well. It answers, so it serves: reads go on while the disk refuses writes.
+async fn healthz(State(app): State<Arc<App>>) -> &'static str {
+    let view = app.view.get();
+    let degraded = view.runs.iter().any(|run| run.status.degraded.is_some());
+    if degraded { "degraded" } else { "ok" }
 }
 
 async fn unknown(uri: Uri) -> Problem {

@@ -2,7 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tabswarm_store::{Disk, RealDisk};
 
 use crate::auth::AdminToken;
 
@@ -25,6 +28,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Everything that the server keeps.
     pub data_dir: PathBuf,
+    /// The file system that runs are stored in: the real one, except in tests.
+    pub disk: Arc<dyn Disk>,
     /// The operator's data sets, one folder each.
     pub datasets_dir: PathBuf,
     /// Origins besides the server's own whose pages may connect.
@@ -50,6 +55,7 @@ impl Config {
             listen,
             admin_listen: listen,
             data_dir,
+            disk: Arc::new(RealDisk),
             datasets_dir,
             allowed_origins: Vec::new(),
             admin_token: None,

@@ -121,6 +121,14 @@ impl History {
         }
     }
 
+    /// Adds a step that was committed before a restart, unless the curve has it.
+    pub(crate) fn catch_up(&mut self, version: u64, train_loss: f64) {
+        let newest = self.steps.last().map_or(0, |point| point.version) + self.open_steps;
+        if version > newest {
+            self.push_step(version, train_loss);
+        }
+    }
+
     /// Forgets what is later than a version, after a restart from a snapshot.
     pub(crate) fn rewind(&mut self, version: u64) {
         let newest = self.steps.last().map_or(0, |point| point.version) + self.open_steps;

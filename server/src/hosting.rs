@@ -2,19 +2,23 @@
 //!
 //! Blocking: files are read, hashed and written here.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, bail};
-use tabswarm_coordinator::{NewRun, RunPhase, RunState};
+use tabswarm_coordinator::{NewRun, RunPhase, mean_loss};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
-use tabswarm_model::master::Master;
 use tabswarm_model::run_file::RunFileError;
-use tabswarm_protocol::RunId;
+use tabswarm_protocol::{ParamVersion, RunId};
+use tabswarm_store::{
+    Disk, Hosting, LogOptions, Recovered, RecoveryReport, RunStore, SnapshotInfo, StoreError,
+    UNFINISHED,
+};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
@@ -23,8 +27,6 @@ use crate::dataset::{IngestError, Ingested, TestSet, ingest};
 use crate::history::History;
 use crate::store::Store;
 use crate::store::chunks::StoredSetError;
-use crate::store::run_dir::{Hosting, RunDir, RunDirError};
-use crate::store::snapshot::{Snapshot, SnapshotInfo};
 use crate::view::RunFacts;
 
 /// Why a run can't be created.
@@ -47,23 +49,32 @@ pub(crate) enum CreateError {
     Stored(#[from] StoredSetError),
     /// The run's folder can't be written.
     #[error(transparent)]
-    RunDir(#[from] RunDirError),
+    RunStore(#[from] StoreError),
 }
 
 /// Makes runs ready.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     store: Arc<Store>,
+    disk: Arc<dyn Disk>,
     datasets_dir: PathBuf,
+    log_options: LogOptions,
     next_run_id: AtomicU32,
 }
 
 impl Hosts {
     /// Runs of a data directory.
-    pub(crate) fn new(store: Arc<Store>, datasets_dir: PathBuf) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        disk: Arc<dyn Disk>,
+        datasets_dir: PathBuf,
+        log_options: LogOptions,
+    ) -> Self {
         Self {
             store,
+            disk,
             datasets_dir,
+            log_options,
             next_run_id: AtomicU32::new(1),
         }
     }
@@ -72,7 +83,7 @@ impl Hosts {
     pub(crate) fn create(&self, run_toml: &str) -> Result<PreparedRun, CreateError> {
         let run = Run::from_toml(run_toml)?;
         let dir = self.store.run_dir(&run.name);
-        if dir.exists() {
+        if self.is_taken(&dir) {
             return Err(CreateError::Exists { name: run.name });
         }
         let Ingested {
@@ -87,36 +98,32 @@ impl Hosts {
             test_set,
         };
         let test_set = TestSet::load(&self.store, test_set)?;
-        dir.create(run_toml, hosting)?;
-        let master = Master::new(&run);
-        let state = RunState::fresh(&run);
+        let run_store = RunStore::create(Arc::clone(&self.disk), &dir, run_toml, hosting)?;
+        let recovered = run_store.recover(&run, self.log_options)?;
         info!(run = run.name, %run_id, samples = manifest.samples, "run created");
         let parts = Parts {
             run,
-            hosting,
             manifest,
             test_set,
-            state,
-            master,
+            recovered,
         };
-        Ok(parts.prepare(dir, History::default(), Vec::new()))
+        Ok(parts.prepare(run_store, History::default(), Vec::new()))
+    }
+
+    /// Whether there is a run in a folder. Where that can't be told, making one fails and says why.
+    fn is_taken(&self, dir: &Path) -> bool {
+        self.disk.exists(dir).unwrap_or(false)
     }
 
     /// All stored runs. One that can't be restored is logged and left alone; its name stays taken.
     pub(crate) fn restore_all(&self) -> anyhow::Result<Vec<PreparedRun>> {
         let names = self
-            .store
             .run_names()
             .context("the folder of runs can't be read")?;
         let mut prepared = Vec::new();
         for name in names {
             let dir = self.store.run_dir(&name);
-            if let Ok(hosting) = dir.hosting() {
-                // Also of runs that can't be restored now: ids are never used twice.
-                self.next_run_id
-                    .fetch_max(hosting.run_id.0 + 1, Ordering::Relaxed);
-            }
-            match self.restore(&name, dir) {
+            match self.restore(&name, &dir) {
                 Ok(run) => prepared.push(run),
                 Err(error) => {
                     error!(
@@ -130,51 +137,104 @@ impl Hosts {
         Ok(prepared)
     }
 
-    fn restore(&self, name: &str, dir: RunDir) -> anyhow::Result<PreparedRun> {
-        let run = Run::from_toml(&dir.run_toml()?).context("its run file is not valid any more")?;
+    /// The names of all stored runs, sorted; what a crash left half made is removed.
+    fn run_names(&self) -> io::Result<Vec<String>> {
+        let runs = self.store.runs_path();
+        self.disk.create_dir_all(&runs)?;
+        let (unfinished, names): (Vec<_>, Vec<_>) = self
+            .disk
+            .list(&runs)?
+            .into_iter()
+            .partition(|name| name.starts_with(UNFINISHED));
+        for name in unfinished {
+            self.disk.remove_dir_all(&runs.join(name))?;
+        }
+        Ok(names)
+    }
+
+    fn restore(&self, name: &str, dir: &Path) -> anyhow::Result<PreparedRun> {
+        let run_store = RunStore::open(Arc::clone(&self.disk), dir)?;
+        let hosting = run_store.hosting();
+        // Also of runs that can't be restored now: ids are never used twice.
+        self.next_run_id
+            .fetch_max(hosting.run_id.0 + 1, Ordering::Relaxed);
+        let run =
+            Run::from_toml(run_store.run_file()).context("its run file is not valid any more")?;
         if run.name != name {
             bail!(
                 "its folder is named {name:?}, but its run file says {:?}",
                 run.name
             );
         }
-        let hosting = dir.hosting()?;
         let (manifest, test_set) = self.restore_data(&run, hosting)?;
-        let snapshots = dir.snapshots();
-        let (mut state, master) = match snapshots.load_newest(&run)? {
-            Some(Snapshot {
-                state,
-                params,
-                optimizer,
-                ..
-            }) => (state, Master::restore(&run, params.to_vec(), optimizer)),
-            None => (RunState::fresh(&run), Master::new(&run)),
-        };
+        let mut recovered = run_store.recover(&run, self.log_options)?;
         let steps_total = BatchPlan::new(&run, manifest.samples).steps_total();
-        match dir.phase() {
-            // It finished, but the snapshot of the end was not durable: the last steps are done again.
-            Ok(RunPhase::Finished) if state.version.0 < steps_total => {
-                state.phase = RunPhase::Running;
-            }
-            Ok(phase) => state.phase = phase,
-            Err(error) => warn!(run = name, %error, "phase unreadable, taking the snapshot's"),
+        if recovered.state.phase == RunPhase::Finished && recovered.state.version.0 < steps_total {
+            // It was finished, and went back: by a rollback, or because its log has no updates.
+            recovered.state.phase = RunPhase::Running;
         }
-        let mut history = dir.history().unwrap_or_else(|error| {
-            warn!(run = name, %error, "loss curve unreadable, beginning a new one");
-            History::default()
-        });
-        history.rewind(state.version.0);
-        info!(run = name, version = %state.version, phase = %state.phase, "run restored");
-        let list = snapshots.list()?;
+        tell_recovery(&run, &recovered);
+        let history = restore_history(&run, &run_store, &recovered);
+        let snapshots = run_store.snapshots().list()?;
         let parts = Parts {
             run,
-            hosting,
             manifest,
             test_set,
-            state,
-            master,
+            recovered,
         };
-        Ok(parts.prepare(dir, history, list))
+        Ok(parts.prepare(run_store, history, snapshots))
+    }
+
+    /// Takes a resting run back to an earlier version, on the disk. Nobody else works on its files.
+    pub(crate) fn roll_back(&self, run: &RunFacts, to: ParamVersion) -> Result<(), StoreError> {
+        let dir = run.store.dir();
+        let state = tabswarm_store::rollback(&self.disk, dir, &run.run, to, self.log_options)?;
+        info!(run = run.run.name, version = %state.version, "run rolled back");
+        Ok(())
+    }
+
+    /// Reads a run's files again after work on them.
+    pub(crate) fn reopen(&self, run: &RunFacts) -> Result<Reopened, StoreError> {
+        let recovered = run.store.recover(&run.run, self.log_options)?;
+        let history = restore_history(&run.run, &run.store, &recovered);
+        let snapshots = run.store.snapshots().list()?;
+        Ok(Reopened {
+            recovered,
+            history,
+            snapshots,
+        })
+    }
+
+    /// Begins another run at a version of this one.
+    pub(crate) fn fork(
+        &self,
+        of: &RunFacts,
+        at: ParamVersion,
+        name: &str,
+    ) -> Result<PreparedRun, CreateError> {
+        let run_toml = renamed(of.store.run_file(), name);
+        let run = Run::from_toml(&run_toml)?;
+        let dir = self.store.run_dir(&run.name);
+        if self.is_taken(&dir) {
+            return Err(CreateError::Exists { name: run.name });
+        }
+        let hosting = Hosting {
+            run_id: RunId(self.next_run_id.fetch_add(1, Ordering::Relaxed)),
+            ..of.store.hosting()
+        };
+        let manifest = self.store.training.verify(hosting.dataset)?;
+        let test_set = TestSet::load(&self.store, hosting.test_set)?;
+        let run_store = tabswarm_store::fork(&of.store, &of.run, at, &dir, (&run_toml, hosting))?;
+        let recovered = run_store.recover(&run, self.log_options)?;
+        let snapshots = run_store.snapshots().list()?;
+        info!(run = run.name, of = of.run.name, version = %at, "run forked");
+        let parts = Parts {
+            run,
+            manifest,
+            test_set,
+            recovered,
+        };
+        Ok(parts.prepare(run_store, History::default(), snapshots))
     }
 
     /// The run's data, made again from the operator's files where the data directory's are damaged.
@@ -198,26 +258,104 @@ impl Hosts {
     }
 }
 
+/// Says what was found on the disk, and what was wrong with it.
+fn tell_recovery(run: &Run, recovered: &Recovered) {
+    let Recovered { state, report, .. } = recovered;
+    let RecoveryReport {
+        snapshot,
+        entries,
+        replayed,
+        torn_bytes,
+        torn_records,
+        ..
+    } = report;
+    let from_version = snapshot.map_or(0, |id| id.version);
+    let (steps, elapsed_ms) = (replayed.len(), report.elapsed.as_millis());
+    info!(run = run.name, version = %state.version, phase = %state.phase, from_version, entries, steps, elapsed_ms, "run recovered");
+    if *torn_bytes > 0 {
+        warn!(
+            run = run.name,
+            torn_bytes,
+            torn_records,
+            "the end of the log was half written: nobody had been told of it"
+        );
+    }
+    if let Some((had, rollback)) = &report.rolled_back {
+        warn!(run = run.name, %had, version = %rollback.version, "the log has no updates: the steps since the snapshot are computed again");
+    }
+    for alarm in &report.alarms {
+        error!(run = run.name, %alarm, "stored data was damaged, recovery found a way around: check the disk");
+    }
+}
+
+/// The loss curve up to the recovered version; the log fills in what came after it was stored.
+fn restore_history(run: &Run, run_store: &RunStore, recovered: &Recovered) -> History {
+    let stored = run_store.read_history().unwrap_or_else(|error| {
+        warn!(run = run.name, %error, "loss curve unreadable, beginning a new one");
+        None
+    });
+    let mut history: History = stored.unwrap_or_default();
+    history.rewind(recovered.state.version.0);
+    for step in &recovered.report.replayed {
+        history.catch_up(step.version.0, mean_loss(step.loss_q20, step.samples));
+    }
+    history
+}
+
+/// A run's files, read again.
+#[derive(Debug)]
+pub(crate) struct Reopened {
+    /// State, master and log.
+    pub(crate) recovered: Recovered,
+    /// Loss curve up to the state's version.
+    pub(crate) history: History,
+    /// Snapshots, newest first.
+    pub(crate) snapshots: Vec<SnapshotInfo>,
+}
+
+/// A run file with another name in it, otherwise as it was written.
+fn renamed(run_toml: &str, name: &str) -> String {
+    let is_name = |line: &str| {
+        let key = line.split_once('=').map(|(key, _)| key.trim());
+        matches!(key, Some("name" | "\"name\""))
+    };
+    let mut lines: Vec<String> = run_toml.lines().map(str::to_owned).collect();
+    // Keys of the run itself come before the first table.
+    let top = lines
+        .iter_mut()
+        .take_while(|line| !line.trim_start().starts_with('['));
+    if let Some(line) = top.into_iter().find(|line| is_name(line)) {
+        *line = format!("name = {name:?}");
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
 /// A checked run before it is split between its owners.
 struct Parts {
     run: Run,
-    hosting: Hosting,
     manifest: Manifest,
     test_set: TestSet,
-    state: RunState,
-    master: Master,
+    recovered: Recovered,
 }
 
 impl Parts {
-    fn prepare(self, dir: RunDir, history: History, snapshots: Vec<SnapshotInfo>) -> PreparedRun {
+    fn prepare(
+        self,
+        run_store: RunStore,
+        history: History,
+        snapshots: Vec<SnapshotInfo>,
+    ) -> PreparedRun {
         let Self {
             run,
-            hosting,
             manifest,
             test_set,
-            state,
-            master,
+            recovered,
         } = self;
+        let Recovered {
+            state, master, log, ..
+        } = recovered;
+        let hosting = run_store.hosting();
         let graph = run.graph();
         let facts = RunFacts {
             run_id: hosting.run_id,
@@ -226,7 +364,7 @@ impl Parts {
             parameters: graph.layout.len(),
             classes: graph.classes,
             steps_per_epoch: BatchPlan::new(&run, manifest.samples).steps_per_epoch(),
-            snapshots: dir.snapshots(),
+            store: Arc::new(run_store),
             run: Arc::new(run),
         };
         let new_run = NewRun {
@@ -241,7 +379,7 @@ impl Parts {
             new_run,
             master,
             facts: Arc::new(facts),
-            dir,
+            log,
             test_set,
             history,
             snapshots,

@@ -23,6 +23,7 @@ mod hosting;
 mod http;
 mod limits;
 mod listener;
+mod log_writer;
 mod metrics;
 mod params;
 mod problem;

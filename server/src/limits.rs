@@ -11,12 +11,21 @@ pub(crate) const MAX_HEAD_BYTES: usize = 16 << 10;
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// A refusal is worth so long a wait, no more.
 pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Messages waiting for one worker: a lease takes about three, so a full queue means that it reads nothing.
-pub(crate) const OUTBOX_MESSAGES: usize = 64;
+/// Messages waiting for one worker. A lease takes about three, and the answers of all steps that waited for the
+/// disk come at once; a full queue means that it reads nothing.
+pub(crate) const OUTBOX_MESSAGES: usize = 512;
 /// Messages waiting for the coordinator: beyond it sockets wait, and with them their workers.
 pub(crate) const ACTOR_QUEUE_MESSAGES: usize = 1_024;
 /// Jobs waiting for the snapshot writer: a snapshot, a phase and a history for every run.
 pub(crate) const WRITER_QUEUE_JOBS: usize = 256;
+/// Log entries that are made durable together at most.
+pub(crate) const LOG_GROUP_ENTRIES: usize = 256;
+/// A log that can't be written is tried again so often.
+pub(crate) const LOG_RETRY: Duration = Duration::from_secs(1);
+/// A log without news for so long gets a record that says what of it is durable.
+pub(crate) const LOG_SEAL_AFTER: Duration = Duration::from_millis(500);
+/// Vectors of the models' sizes that are kept for the next steps.
+pub(crate) const SPARE_SUMS: usize = 8;
 /// Largest WebSocket message. Tensors come in frames of 1 MiB, one or a few in a message.
 pub(crate) const MAX_WS_MESSAGE_BYTES: usize = 4 << 20;
 /// Bytes read from a socket at once.

@@ -48,6 +48,12 @@ pub(crate) struct Metrics {
     pub(crate) snapshot_failures: Counter,
     /// Time spent applying steps.
     pub(crate) commit_us: Counter,
+    /// Groups of log entries on stable storage.
+    pub(crate) log_syncs: Counter,
+    /// Groups that could not be written.
+    pub(crate) log_failures: Counter,
+    /// Time spent writing and syncing logs.
+    pub(crate) log_us: Counter,
 }
 
 const REJECT_REASONS: [(RejectReason, &str); 7] = [
@@ -155,6 +161,16 @@ impl Metrics {
                 "Snapshots not written",
                 &self.snapshot_failures,
             ),
+            (
+                "log_syncs_total",
+                "Groups of log entries on stable storage",
+                &self.log_syncs,
+            ),
+            (
+                "log_failures_total",
+                "Groups of log entries that could not be written",
+                &self.log_failures,
+            ),
         ];
         let counters = counters.map(|(name, help, n)| (name, help, n.get() as f64));
         let seconds = (
@@ -162,7 +178,12 @@ impl Metrics {
             "Time spent applying steps",
             commit_s,
         );
-        for (name, help, value) in counters.into_iter().chain([seconds]) {
+        let log_seconds = (
+            "log_seconds_total",
+            "Time spent writing and syncing logs",
+            self.log_us.get() as f64 / 1e6,
+        );
+        for (name, help, value) in counters.into_iter().chain([seconds, log_seconds]) {
             page.family(name, "counter", help, [(String::new(), value)]);
         }
     }
@@ -199,13 +220,23 @@ impl Page {
 
     /// Gauges of each run; names of runs need no escaping.
     fn runs(&mut self, view: &View) {
-        let families: [(&str, &str, Gauge); 5] = [
+        let families: [(&str, &str, Gauge); 7] = [
             ("workers_connected", "Workers of a run", |run| {
                 Some(run.status.workers as f64)
             }),
             ("run_version", "Steps committed of a run", |run| {
                 Some(run.status.version.0 as f64)
             }),
+            (
+                "run_degraded",
+                "1 while the log of a run can't be written",
+                |run| Some(f64::from(u8::from(run.status.degraded.is_some()))),
+            ),
+            (
+                "undurable_steps",
+                "Committed steps that are not on stable storage yet",
+                |run| Some(run.status.undurable_steps as f64),
+            ),
             (
                 "run_samples_per_second",
                 "Samples committed per second",

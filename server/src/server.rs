@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::{fmt, io};
 
+use tabswarm_store::LogOptions;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
@@ -183,7 +184,14 @@ fn open_blocking(config: Config) -> Result<(Arc<Store>, Arc<Hosts>, AdminToken),
         Some(token) => token,
         None => AdminToken::read_or_create(&store.admin_token_path())?,
     };
-    let hosts = Arc::new(Hosts::new(Arc::clone(&store), config.datasets_dir));
+    let [s0, s1, s2, s3, s4, s5, s6, s7, ..] = random_bytes()?;
+    let log_options = LogOptions::new(u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]));
+    let hosts = Arc::new(Hosts::new(
+        Arc::clone(&store),
+        config.disk,
+        config.datasets_dir,
+        log_options,
+    ));
     Ok((store, hosts, token))
 }
 

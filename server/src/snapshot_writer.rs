@@ -5,38 +5,26 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use tabswarm_coordinator::RunPhase;
 use tabswarm_model::Layout;
-use tabswarm_protocol::{ParamVersion, RunId};
-use tokio::sync::oneshot;
+use tabswarm_protocol::RunId;
+use tabswarm_store::{RunStore, Snapshot, SnapshotInfo};
 use tracing::error;
 
 use crate::history::History;
 use crate::limits::WRITER_QUEUE_JOBS;
-use crate::store::run_dir::RunDir;
-use crate::store::snapshot::{Snapshot, SnapshotInfo};
 
 /// Something to write.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// A snapshot and the history that belongs to it; answered with a [`Written`].
     Snapshot(Box<SnapshotJob>),
-    /// A changed phase.
-    Phase {
-        /// Where.
-        dir: RunDir,
-        /// The phase.
-        phase: RunPhase,
-    },
     /// A history that a late evaluation has completed.
     History {
         /// Where.
-        dir: RunDir,
+        store: Arc<RunStore>,
         /// The history.
         history: Arc<History>,
     },
-    /// Tell that everything queued before is on stable storage.
-    Acknowledge(oneshot::Sender<()>),
 }
 
 /// A snapshot to write.
@@ -44,8 +32,8 @@ pub(crate) enum Job {
 pub(crate) struct SnapshotJob {
     /// Of which run.
     pub(crate) run_id: RunId,
-    /// Where.
-    pub(crate) dir: RunDir,
+    /// Where it goes.
+    pub(crate) store: Arc<RunStore>,
     /// Names and shapes of the tensors.
     pub(crate) layout: Layout,
     /// So many snapshots are kept.
@@ -61,10 +49,19 @@ pub(crate) struct SnapshotJob {
 pub(crate) struct Written {
     /// Of which run.
     pub(crate) run_id: RunId,
-    /// Its version.
-    pub(crate) version: ParamVersion,
-    /// All snapshots of the run now, or why it could not be written.
-    pub(crate) outcome: Result<Vec<SnapshotInfo>, String>,
+    /// The last log entry in it.
+    pub(crate) sequence: u64,
+    /// What the run has now, or why it could not be written.
+    pub(crate) outcome: Result<Kept, String>,
+}
+
+/// The snapshots of a run.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// All of them, newest first.
+    pub(crate) snapshots: Vec<SnapshotInfo>,
+    /// The log is not needed up to this entry.
+    pub(crate) log_behind: u64,
 }
 
 /// The thread and its queue.
@@ -110,17 +107,8 @@ fn work(jobs: &Receiver<Job>, report: &impl Fn(Written)) {
     for job in jobs {
         match job {
             Job::Snapshot(job) => report(write_snapshot(&job)),
-            // Whoever waited may have gone away.
-            Job::Acknowledge(durable) => {
-                durable.send(()).ok();
-            }
-            Job::Phase { dir, phase } => {
-                if let Err(error) = dir.write_phase(phase) {
-                    error!(%error, %phase, "the phase could not be stored and will be lost by a restart");
-                }
-            }
-            Job::History { dir, history } => {
-                if let Err(error) = dir.write_history(&history) {
+            Job::History { store, history } => {
+                if let Err(error) = store.write_history(&*history) {
                     error!(%error, "the loss curve could not be stored and will be lost by a restart");
                 }
             }
@@ -129,20 +117,27 @@ fn work(jobs: &Receiver<Job>, report: &impl Fn(Written)) {
 }
 
 fn write_snapshot(job: &SnapshotJob) -> Written {
-    let snapshots = job.dir.snapshots();
-    let written = snapshots
-        .write(&job.snapshot, &job.layout, job.keep)
-        .and_then(|()| snapshots.list())
-        .map_err(|error| error.to_string())
-        .and_then(|list| {
-            job.dir
-                .write_history(&job.history)
-                .map_err(|error| error.to_string())?;
-            Ok(list)
-        });
+    let write = || {
+        let log_behind = job
+            .store
+            .snapshots()
+            .put(&job.snapshot, &job.layout, job.keep);
+        let log_behind = log_behind.map_err(|error| error.to_string())?;
+        let snapshots = job
+            .store
+            .snapshots()
+            .list()
+            .map_err(|error| error.to_string())?;
+        let history = job.store.write_history(&*job.history);
+        history.map_err(|error| error.to_string())?;
+        Ok(Kept {
+            snapshots,
+            log_behind,
+        })
+    };
     Written {
         run_id: job.run_id,
-        version: job.snapshot.state.version,
-        outcome: written,
+        sequence: job.snapshot.state.sequence,
+        outcome: write(),
     }
 }

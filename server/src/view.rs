@@ -8,9 +8,9 @@ use tabswarm_coordinator::RunStatus;
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::RunId;
+use tabswarm_store::{RunStore, SnapshotInfo};
 
 use crate::history::History;
-use crate::store::snapshot::{SnapshotDir, SnapshotInfo};
 
 /// What of a run never changes.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub(crate) struct RunFacts {
     pub(crate) classes: usize,
     /// Steps of an epoch.
     pub(crate) steps_per_epoch: u32,
-    /// Where its snapshots are.
-    pub(crate) snapshots: SnapshotDir,
+    /// Its files.
+    pub(crate) store: Arc<RunStore>,
 }
 
 /// Parameters that were current a moment ago.

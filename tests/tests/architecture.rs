@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each package with the packages of ours that it may depend on, in whatever way.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("tabswarm-protocol", &[]),
     ("tabswarm-model", &[]),
     ("tabswarm-compute", &["tabswarm-model"]),
@@ -20,6 +20,14 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     (
         "tabswarm-client-core",
         &["tabswarm-model", "tabswarm-protocol"],
+    ),
+    (
+        "tabswarm-store",
+        &[
+            "tabswarm-coordinator",
+            "tabswarm-model",
+            "tabswarm-protocol",
+        ],
     ),
     (
         "tabswarm-server",

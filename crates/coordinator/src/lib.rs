@@ -39,5 +39,6 @@ pub use input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate, StepOutcom
 pub use invariants::InvariantId;
 pub use log_entry::{Change, LogEntry, ReplayError, Rollback, StepChange};
 pub use phase::{RunCommand, RunPhase};
+pub use run::mean_loss;
 pub use run_state::RunState;
 pub use status::{RunStatus, WorkerStatus};

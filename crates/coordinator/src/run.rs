@@ -25,8 +25,10 @@ use crate::run_state::RunState;
 use crate::step::Step;
 use crate::undurable::{Consequences, Owed, Undurable};
 
-/// Loss sums are counted in units of 2^-20 nats.
-const LOSS_UNIT: f64 = 1_048_576.0;
+/// Mean loss in nats of a sum in units of 2^-20 nats.
+pub fn mean_loss(loss_q20: i64, samples: u64) -> f64 {
+    loss_q20 as f64 / 1_048_576.0 / samples.max(1) as f64
+}
 
 /// A hosted run.
 #[derive(Debug)]
@@ -266,7 +268,7 @@ impl HostedRun {
         };
         let sequence = self.record(Change::Step(change), effects);
         self.undurable.push_step(sequence, consequences);
-        self.train_loss = Some(loss_q20 as f64 / LOSS_UNIT / samples.max(1) as f64);
+        self.train_loss = Some(mean_loss(loss_q20, samples));
         self.recent_commits.push_back((now, samples));
         while self.recent_commits.len() > SPEED_WINDOW_STEPS {
             self.recent_commits.pop_front();

@@ -114,6 +114,12 @@ impl Master {
         &self.layout
     }
 
+    /// Takes the accumulated update of the newest step that was applied; `other`, of any content, takes its
+    /// place.
+    pub fn take_applied_sums(&mut self, other: AppliedSums) -> AppliedSums {
+        std::mem::replace(&mut self.applied, other)
+    }
+
     /// The accumulated update of the newest step that was applied.
     pub fn applied_sums(&self) -> &AppliedSums {
         &self.applied

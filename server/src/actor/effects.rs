@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tabswarm_coordinator::{
-    ConnectionId, Effect, Event, Input, InvariantId, Payload, RunPhase, RunState, SnapshotCause,
+    Change, ConnectionId, Effect, Event, Input, InvariantId, LogEntry, Payload, RunPhase, RunState,
+    SnapshotCause,
 };
 use tabswarm_model::master::StepInput;
 use tabswarm_protocol::{ParamVersion, RunId, ServerMessage};
@@ -13,7 +14,8 @@ use tracing::{debug, error, info, warn};
 use super::outbox::{Delivery, Outbound};
 use super::{Actor, events};
 use crate::evaluation::{self, Evaluated};
-use crate::snapshot_writer::{self, Written};
+use crate::log_writer::{self, Logged};
+use crate::snapshot_writer::{self, SnapshotJob, Written};
 use crate::view::{RunView, View};
 
 impl Actor {
@@ -58,6 +60,7 @@ impl Actor {
                 };
                 self.apply(run_id, version, &input);
             }
+            Effect::Append { run_id, entry } => self.append(run_id, entry),
             Effect::Evaluate { run_id, version } => self.evaluate(run_id, version),
             Effect::TakeSnapshot {
                 run_id,
@@ -134,45 +137,105 @@ impl Actor {
     }
 
     fn take_snapshot(&mut self, run_id: RunId, cause: SnapshotCause, state: RunState) {
-        let Some(run) = self.runs.get(&run_id) else {
+        let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
         let version = state.version;
-        let job = run.snapshot_job(state);
         debug!(%run_id, %version, ?cause, "snapshot begun");
-        if self
-            .writer
-            .submit(snapshot_writer::Job::Snapshot(Box::new(job)))
-        {
-            self.snapshots_pending += 1;
-        } else {
-            self.metrics.snapshot_failures.add(1);
-            warn!(%run_id, %version, "snapshot skipped: the disk does not keep up");
-            self.follow_ups
-                .push_back(Input::SnapshotFailed { run_id, version });
+        run.waiting_snapshot = Some(Box::new(run.snapshot_job(state)));
+        self.snapshots_pending += 1;
+        // Everything before it may be durable already.
+        let durable = run.durable;
+        self.submit_snapshot(run_id, durable);
+    }
+
+    /// Gives a snapshot to the writer once the log holds everything that is in it: a snapshot counts as proof
+    /// of that.
+    fn submit_snapshot(&mut self, run_id: RunId, durable: u64) {
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        let ready = |job: &mut Box<SnapshotJob>| job.snapshot.state.sequence <= durable;
+        let Some(job) = run.waiting_snapshot.take_if(ready) else {
+            return;
+        };
+        let sequence = job.snapshot.state.sequence;
+        if !self.writer.submit(snapshot_writer::Job::Snapshot(job)) {
+            warn!(%run_id, "snapshot skipped: the disk does not keep up");
+            self.snapshot_failed(run_id, sequence);
+        }
+    }
+
+    fn snapshot_failed(&mut self, run_id: RunId, sequence: u64) {
+        self.snapshots_pending = self.snapshots_pending.saturating_sub(1);
+        self.metrics.snapshot_failures.add(1);
+        self.follow_ups
+            .push_back(Input::SnapshotFailed { run_id, sequence });
+    }
+
+    fn append(&mut self, run_id: RunId, entry: Box<LogEntry>) {
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        let sums = match entry.change {
+            Change::Step(_) => run.sums_for_log(&self.log.spare),
+            Change::Phase { .. } | Change::RolledBack(_) => None,
+        };
+        self.log.submit(log_writer::Job::Append {
+            run_id,
+            entry,
+            sums,
+        });
+    }
+
+    pub(super) fn logged(&mut self, logged: Logged) {
+        let Logged { run_id, outcome } = logged;
+        match outcome {
+            Ok(sequence) => {
+                if let Some(run) = self.runs.get_mut(&run_id) {
+                    run.durable = sequence;
+                }
+                self.submit_snapshot(run_id, sequence);
+                self.handle(Input::LogDurable { run_id, sequence });
+            }
+            Err(reason) => {
+                let waiting = self
+                    .runs
+                    .get_mut(&run_id)
+                    .and_then(|run| run.waiting_snapshot.take());
+                if let Some(job) = waiting {
+                    self.snapshot_failed(run_id, job.snapshot.state.sequence);
+                }
+                self.handle(Input::LogFailed { run_id, reason });
+            }
         }
     }
 
     pub(super) fn written(&mut self, written: Written) {
-        self.snapshots_pending = self.snapshots_pending.saturating_sub(1);
         let Written {
             run_id,
-            version,
+            sequence,
             outcome,
         } = written;
         match outcome {
-            Ok(snapshots) => {
+            Ok(kept) => {
+                self.snapshots_pending = self.snapshots_pending.saturating_sub(1);
                 self.metrics.snapshots.add(1);
-                debug!(%run_id, %version, "snapshot durable");
+                debug!(%run_id, sequence, "snapshot durable");
                 if let Some(run) = self.runs.get_mut(&run_id) {
-                    run.snapshots = snapshots.into();
+                    run.snapshots = kept.snapshots.into();
                 }
-                self.handle(Input::SnapshotDurable { run_id, version });
+                let sequence_kept = kept.log_behind;
+                self.log.submit(log_writer::Job::RemoveBehind {
+                    run_id,
+                    sequence: sequence_kept,
+                });
+                self.handle(Input::SnapshotDurable { run_id, sequence });
             }
             Err(problem) => {
-                self.metrics.snapshot_failures.add(1);
-                error!(%run_id, %version, problem, "snapshot could not be written; free disk space or fix the data directory");
-                self.handle(Input::SnapshotFailed { run_id, version });
+                error!(%run_id, sequence, problem, "snapshot could not be written; free disk space or fix the data directory");
+                self.snapshot_failed(run_id, sequence);
+                self.handle_follow_ups();
             }
         }
     }
@@ -195,11 +258,11 @@ impl Actor {
             run = run.facts.run.name,
             version, loss, accuracy, "evaluated"
         );
-        let (dir, history) = (run.dir.clone(), Arc::clone(&run.history));
+        let (store, history) = (Arc::clone(&run.facts.store), Arc::clone(&run.history));
         let status = self.coordinator.run_status(self.clock.now(), run_id);
         if status.is_some_and(|status| status.phase != RunPhase::Running) {
             // No later snapshot may come that would store it.
-            self.store(snapshot_writer::Job::History { dir, history });
+            self.store(snapshot_writer::Job::History { store, history });
         }
         self.is_dirty = true;
     }
@@ -223,11 +286,7 @@ impl Actor {
                     run.committed(*version, *train_loss);
                 }
             }
-            Event::PhaseChanged { run_id, phase, .. } => {
-                if let Some(run) = self.runs.get(run_id) {
-                    let dir = run.dir.clone();
-                    self.store(snapshot_writer::Job::Phase { dir, phase: *phase });
-                }
+            Event::PhaseChanged { .. } => {
                 self.publish();
             }
             _ => {}

@@ -69,6 +69,11 @@ pub(super) fn record(event: &Event, metrics: &Metrics) {
             let reason = reason.as_deref().unwrap_or_default();
             info!(%run_id, %phase, reason, "phase changed");
         }
+        Event::LogFailed { run_id, reason } => {
+            error!(%run_id, reason, "run degraded: nothing is acknowledged until its log can be written");
+        }
+        Event::LogRecovered { run_id } => info!(%run_id, "run no longer degraded"),
+        Event::RolledBack { run_id, version } => info!(%run_id, %version, "run went back"),
         Event::InvariantViolated { id, detail } => {
             metrics.violated(*id);
             error!(%id, detail, "invariant violated: please report this");

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tabswarm_coordinator::{NewRun, Payload, RunState, StepOutcome};
 use tabswarm_model::digest::Digest;
-use tabswarm_model::master::{Master, StepInput};
-use tabswarm_model::run_file::Codec;
+use tabswarm_model::master::{AppliedSums, Master, StepInput};
+use tabswarm_model::run_file::{Codec, StepLog};
 use tabswarm_protocol::server::ParamsHeader;
 use tabswarm_protocol::{ParamVersion, ServerMessage, encode_frames};
+use tabswarm_store::{Log, Snapshot, SnapshotInfo};
 
 use super::outbox::EdgeRun;
 use crate::dataset::TestSet;
 use crate::history::{EvalPoint, History};
 use crate::limits::{RECENT_PARAMS, RECENT_PARAMS_BYTES};
+use crate::log_writer::SpareSums;
 use crate::params::bytes_of;
 use crate::snapshot_writer::SnapshotJob;
-use crate::store::run_dir::RunDir;
-use crate::store::snapshot::{Snapshot, SnapshotInfo};
 use crate::view::{RecentParams, RunFacts};
 
 /// A run that is ready to be hosted.
@@ -30,8 +30,8 @@ pub(crate) struct PreparedRun {
     pub(crate) master: Master,
     /// What never changes.
     pub(crate) facts: Arc<RunFacts>,
-    /// Its folder.
-    pub(crate) dir: RunDir,
+    /// Its log, open behind the state.
+    pub(crate) log: Log,
     /// For evaluations.
     pub(crate) test_set: TestSet,
     /// Loss curve up to the state's version.
@@ -44,9 +44,14 @@ pub(crate) struct PreparedRun {
 #[derive(Debug)]
 pub(crate) struct HostedRun {
     pub(crate) facts: Arc<RunFacts>,
-    pub(crate) dir: RunDir,
     pub(crate) history: Arc<History>,
     pub(crate) snapshots: Arc<[SnapshotInfo]>,
+    /// A snapshot whose last entry is not durable in the log yet.
+    pub(crate) waiting_snapshot: Option<Box<SnapshotJob>>,
+    /// Somebody else works on its files.
+    pub(crate) is_detached: bool,
+    /// The last log entry that is durable.
+    pub(crate) durable: u64,
     master: Master,
     digest: Digest,
     /// `f32` updates of the step in progress by their first micro-batch: the order in which they are added.
@@ -60,23 +65,44 @@ impl HostedRun {
     /// The run without what the coordinator and the evaluation take.
     pub(crate) fn new(
         facts: Arc<RunFacts>,
-        dir: RunDir,
         master: Master,
         digest: Digest,
         history: History,
         snapshots: Vec<SnapshotInfo>,
+        durable: u64,
     ) -> Self {
         Self {
             facts,
-            dir,
             history: Arc::new(history),
             snapshots: snapshots.into(),
+            waiting_snapshot: None,
+            is_detached: false,
+            durable,
             master,
             digest,
             f32_updates: BTreeMap::new(),
             frames: None,
             recent: VecDeque::new(),
         }
+    }
+
+    /// Takes over what the run's files say after work on them.
+    pub(crate) fn replace(
+        &mut self,
+        master: Master,
+        digest: Digest,
+        history: History,
+        snapshots: Vec<SnapshotInfo>,
+        durable: u64,
+    ) {
+        self.master = master;
+        self.digest = digest;
+        self.history = Arc::new(history);
+        self.snapshots = snapshots.into();
+        self.durable = durable;
+        self.f32_updates.clear();
+        self.frames = None;
+        self.is_detached = false;
     }
 
     /// How sockets decode updates of this run.
@@ -130,6 +156,15 @@ impl HostedRun {
         outcome
     }
 
+    /// The sums of the step that was just applied, if the run wants them logged.
+    pub(crate) fn sums_for_log(&mut self, spare: &SpareSums) -> Option<AppliedSums> {
+        let is_logged = self.facts.run.step_log == StepLog::Updates;
+        is_logged.then(|| {
+            let other = spare.take(self.master.applied_sums());
+            self.master.take_applied_sums(other)
+        })
+    }
+
     /// The current parameters as frames, encoded at the first call for a version.
     pub(crate) fn frames(&mut self, version: ParamVersion) -> Arc<[Bytes]> {
         if let Some((of, frames)) = &self.frames
@@ -163,7 +198,7 @@ impl HostedRun {
     pub(crate) fn snapshot_job(&self, state: RunState) -> SnapshotJob {
         SnapshotJob {
             run_id: self.facts.run_id,
-            dir: self.dir.clone(),
+            store: Arc::clone(&self.facts.store),
             layout: self.master.layout().clone(),
             keep: self.facts.run.snapshots_kept as usize,
             snapshot: Snapshot {

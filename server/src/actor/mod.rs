@@ -20,18 +20,22 @@ use std::time::{Duration, Instant};
 use tabswarm_coordinator::{
     ConnectionId, Coordinator, Effect, Input, ReceivedUpdate, RunCommand, RunPhase, WorkerStatus,
 };
+use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::Hello;
 use tabswarm_protocol::{ClientMessage, RunId, Timestamp, Token};
+use tabswarm_store::Recovered;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::evaluation::{Evaluated, Evaluator};
+use crate::hosting::Reopened;
 use crate::limits::{
     ACTOR_QUEUE_MESSAGES, PUBLISH_INTERVAL_MS, RECONNECT_IN_MS, REFRESH_INTERVAL_MS,
     SNAPSHOT_DEADLINE,
 };
+use crate::log_writer::{self, LogWriter, Logged};
 use crate::metrics::Metrics;
 use crate::snapshot_writer::{self, SnapshotWriter, Written};
 use crate::view::ViewCell;
@@ -87,6 +91,22 @@ pub(crate) enum Message {
         /// Answered when its effects are in the published view.
         done: oneshot::Sender<Result<Durable, Forbidden>>,
     },
+    /// Let go of a resting run's files: somebody will work on them.
+    Detach {
+        /// Which run.
+        run_id: RunId,
+        /// Answered with what is told when its log is closed; or the phase in which it does not rest.
+        done: oneshot::Sender<Result<Durable, Forbidden>>,
+    },
+    /// Work on a run's files is done.
+    Attach {
+        /// Which run.
+        run_id: RunId,
+        /// What they say now.
+        reopened: Box<Reopened>,
+        /// Answered when it is in the published view.
+        done: oneshot::Sender<()>,
+    },
     /// Who is there?
     Workers {
         /// The answer.
@@ -94,6 +114,8 @@ pub(crate) enum Message {
     },
     /// An evaluation is done.
     Evaluated(Evaluated),
+    /// Log entries are durable, or could not be made so.
+    Logged(Logged),
     /// A snapshot is written, or could not be.
     Written(Written),
     /// Take snapshots, tell workers, end.
@@ -113,7 +135,7 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// Told when a command's effects will survive a restart; dropped if the disk does not keep up.
+/// Told when a command's effects will survive a restart; dropped if the log can't be written.
 pub(crate) type Durable = oneshot::Receiver<()>;
 
 /// A command that makes no sense in the run's phase.
@@ -190,6 +212,10 @@ pub(crate) fn spawn(
     let writer = SnapshotWriter::spawn(move |written| {
         drop(results.blocking_send(Message::Written(written)));
     })?;
+    let results = sender.clone();
+    let log = LogWriter::spawn(Arc::clone(&metrics), move |logged| {
+        drop(results.blocking_send(Message::Logged(logged)));
+    })?;
     let timer = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -200,6 +226,7 @@ pub(crate) fn spawn(
         outboxes: Outboxes::default(),
         evaluator,
         writer,
+        log,
         view,
         metrics,
         effects: Vec::new(),
@@ -225,6 +252,7 @@ struct Actor {
     outboxes: Outboxes,
     evaluator: Evaluator,
     writer: SnapshotWriter,
+    log: LogWriter,
     view: Arc<ViewCell>,
     metrics: Arc<Metrics>,
     effects: Vec<Effect>,
@@ -326,10 +354,27 @@ impl Actor {
             } => {
                 let outcome = self.command(run_id, command);
                 self.publish();
-                done.send(outcome.map(|()| self.durable())).ok();
+                done.send(outcome.map(|()| self.durable(run_id))).ok();
+            }
+            Message::Detach { run_id, done } => {
+                // Whoever asked may have gone away: then nothing is detached.
+                let detached = self.detach(run_id);
+                if done.send(detached).is_err() {
+                    error!(%run_id, "nobody works on the run's files; restart the server to use it again");
+                }
+            }
+            Message::Attach {
+                run_id,
+                reopened,
+                done,
+            } => {
+                self.attach(run_id, *reopened);
+                self.publish();
+                done.send(()).ok();
             }
             Message::Workers { reply } => drop(reply.send(self.coordinator.workers())),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
+            Message::Logged(logged) => self.logged(logged),
             Message::Written(written) => self.written(written),
             Message::Shutdown => {}
         }
@@ -340,7 +385,7 @@ impl Actor {
             new_run,
             master,
             facts,
-            dir,
+            log,
             test_set,
             history,
             snapshots,
@@ -350,8 +395,10 @@ impl Actor {
         self.evaluator
             .add_run(run_id, Arc::clone(&facts.run), test_set);
         let digest = new_run.params_digest;
-        let hosted = HostedRun::new(facts, dir, master, digest, history, snapshots);
+        let hosted = HostedRun::new(facts, master, digest, history, snapshots, log.durable());
         self.runs.insert(run_id, hosted);
+        let log = Box::new(log);
+        self.log.submit(log_writer::Job::Open { run_id, log });
         self.handle(Input::CreateRun(Box::new(new_run)));
         let status = self.coordinator.run_status(self.clock.now(), run_id);
         if status.is_some_and(|status| status.phase == RunPhase::Finished) && !is_evaluated {
@@ -362,23 +409,72 @@ impl Actor {
     fn command(&mut self, run_id: RunId, command: Command) -> Result<(), Forbidden> {
         // The run was found in the published view, and runs are never removed.
         if let Some(status) = self.coordinator.run_status(self.clock.now(), run_id) {
+            if self.runs.get(&run_id).is_some_and(|run| run.is_detached) {
+                let phase = status.phase;
+                return Err(Forbidden { phase });
+            }
             let command = command.check(status.phase)?;
             self.handle(Input::Command { run_id, command });
         }
         Ok(())
     }
 
-    /// Told when all that was queued for writing so far is on stable storage.
-    fn durable(&self) -> Durable {
-        let (sender, durable) = oneshot::channel();
-        self.store(snapshot_writer::Job::Acknowledge(sender));
-        durable
+    fn detach(&mut self, run_id: RunId) -> Result<Durable, Forbidden> {
+        let status = self.coordinator.run_status(self.clock.now(), run_id);
+        let phase = status.map_or(RunPhase::Stopped, |status| status.phase);
+        let forbidden = Err(Forbidden { phase });
+        if !self.coordinator.may_replace(run_id) {
+            return forbidden;
+        }
+        let Some(run) = self.runs.get_mut(&run_id).filter(|run| !run.is_detached) else {
+            return forbidden;
+        };
+        run.is_detached = true;
+        let (closed, receiver) = oneshot::channel();
+        self.log.submit(log_writer::Job::Close { run_id, closed });
+        Ok(receiver)
+    }
+
+    fn attach(&mut self, run_id: RunId, reopened: Reopened) {
+        let Reopened {
+            recovered,
+            history,
+            snapshots,
+        } = reopened;
+        let Recovered {
+            state, master, log, ..
+        } = recovered;
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        let params_digest = Digest::of_params(master.params());
+        run.replace(master, params_digest, history, snapshots, log.durable());
+        let log = Box::new(log);
+        self.log.submit(log_writer::Job::Open { run_id, log });
+        self.handle(Input::Replace {
+            run_id,
+            state: Box::new(state),
+            params_digest,
+        });
+    }
+
+    /// Told when all changes of a run so far are on stable storage.
+    fn durable(&self, run_id: RunId) -> Durable {
+        let (sender, receiver) = oneshot::channel();
+        let durable = sender;
+        self.log
+            .submit(log_writer::Job::Acknowledge { run_id, durable });
+        receiver
     }
 
     /// Gives an input to the coordinator and carries out all that follows.
     fn handle(&mut self, input: Input) {
-        self.is_dirty = true;
         self.follow_ups.push_back(input);
+        self.handle_follow_ups();
+    }
+
+    fn handle_follow_ups(&mut self) {
+        self.is_dirty = true;
         while let Some(input) = self.follow_ups.pop_front() {
             let mut effects = std::mem::take(&mut self.effects);
             self.coordinator
@@ -400,6 +496,7 @@ impl Actor {
             let received = timer
                 .block_on(async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await });
             match received {
+                Ok(Some(Message::Logged(logged))) => self.logged(logged),
                 Ok(Some(Message::Written(written))) => self.written(written),
                 // A worker that leaves now needs no answer, one that comes now is told by its socket's end.
                 Ok(Some(_)) => {}
@@ -415,13 +512,14 @@ impl Actor {
         self.outboxes.close_all();
         for run in self.runs.values() {
             self.writer.submit(snapshot_writer::Job::History {
-                dir: run.dir.clone(),
+                store: Arc::clone(&run.facts.store),
                 history: Arc::clone(&run.history),
             });
         }
-        // The writer may be reporting into the queue: it must not wait for room there while we wait for it.
+        // The writers may be reporting into the queue: they must not wait for room there while we wait for them.
         drop(inbox);
         drop(self.writer);
+        drop(self.log);
         info!("snapshots are durable");
     }
 

@@ -1,17 +1,22 @@
 //! What only the operator may do. Every address but `/healthz` asks for the token.
 
 pub(crate) mod runs;
+pub(crate) mod versions;
 pub(crate) mod workers;
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use serde::Serialize;
+
 use crate::app::App;
+use crate::http::json;
 use crate::problem::Problem;
+use crate::view::RunView;
 
 /// Lets requests with the token pass.
 pub(crate) async fn require_token(
@@ -35,6 +40,36 @@ pub(crate) async fn require_token(
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
+}
+
+#[derive(Serialize)]
+struct HealthJson<'a> {
+    status: &'static str,
+    reasons: Vec<ReasonJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReasonJson<'a> {
+    run: &'a str,
+    reason: &'a str,
+    /// Committed steps that a crash would take back.
+    undurable_steps: usize,
+}
+
+/// What is wrong, if anything.
+pub(crate) async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let view = app.view.get();
+    let reasons: Vec<_> = view.runs.iter().filter_map(reason_of).collect();
+    let status = if reasons.is_empty() { "ok" } else { "degraded" };
+    json(&headers, &HealthJson { status, reasons })
+}
+
+fn reason_of(run: &RunView) -> Option<ReasonJson<'_>> {
+    Some(ReasonJson {
+        run: &run.facts.run.name,
+        reason: run.status.degraded.as_deref()?,
+        undurable_steps: run.status.undurable_steps,
+    })
 }
 
 /// Counters for Prometheus.

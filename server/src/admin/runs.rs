@@ -12,6 +12,7 @@ use tabswarm_coordinator::RunPhase;
 use tabswarm_coordinator::limits::MAX_RUNS;
 use tabswarm_model::run_file::MAX_RUN_FILE_BYTES;
 use tabswarm_protocol::RunId;
+use tabswarm_store::StoreError;
 use tracing::error;
 
 use crate::actor::{Command, Forbidden, Message};
@@ -30,6 +31,10 @@ struct AdminRunJson {
     run_id: u32,
     /// Why it is in its phase, where that was not a command.
     reason: Option<String>,
+    /// Why the log can't be written, while it can't.
+    storage_problem: Option<String>,
+    /// Committed steps that are not on stable storage yet.
+    undurable_steps: usize,
     #[serde(flatten)]
     status: RunStatusJson,
 }
@@ -39,6 +44,8 @@ impl AdminRunJson {
         Self {
             run_id: view.facts.run_id.0,
             reason: view.status.reason.clone(),
+            storage_problem: view.status.degraded.clone(),
+            undurable_steps: view.status.undurable_steps,
             status: RunStatusJson::new(view),
         }
     }
@@ -60,7 +67,8 @@ pub(crate) async fn show(
     answer(&app, &headers, &name)
 }
 
-fn answer(app: &App, headers: &HeaderMap, name: &str) -> Result<Response, Problem> {
+/// A run as JSON.
+pub(super) fn answer(app: &App, headers: &HeaderMap, name: &str) -> Result<Response, Problem> {
     let view = app.view.get();
     let run = view.run(name).ok_or_else(|| no_run(name))?;
     Ok(json(headers, &AdminRunJson::new(run)))
@@ -100,15 +108,7 @@ pub(crate) async fn create(
 /// Makes a run ready, hands it to the coordinator's thread and returns its name.
 async fn host(app: Arc<App>, run_toml: String, start: bool) -> Result<String, Problem> {
     let _one_at_a_time = app.creating.lock().await;
-    if app.view.get().runs.len() >= MAX_RUNS {
-        let detail = format!("The server has {MAX_RUNS} runs, as many as it takes.");
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "too_many_runs",
-            "Too many runs",
-            detail,
-        ));
-    }
+    check_room(&app)?;
     let hosts = Arc::clone(&app.hosts);
     let created = tokio::task::spawn_blocking(move || hosts.create(&run_toml)).await;
     let created = created.map_err(|panic| {
@@ -126,6 +126,20 @@ async fn host(app: Arc<App>, run_toml: String, start: bool) -> Result<String, Pr
         order(&app, run_id, &name, Command::Start).await?;
     }
     Ok(name)
+}
+
+/// Whether one more run can be hosted.
+pub(super) fn check_room(app: &App) -> Result<(), Problem> {
+    if app.view.get().runs.len() < MAX_RUNS {
+        return Ok(());
+    }
+    let detail = format!("The server has {MAX_RUNS} runs, as many as it takes.");
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "too_many_runs",
+        "Too many runs",
+        detail,
+    ))
 }
 
 /// Starts, pauses, resumes or stops a run.
@@ -170,7 +184,20 @@ async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result
         )
     })?;
     // Whoever gave an order may rely on it after a power cut.
-    durable.await.map_err(|_dropped| Problem::internal())
+    durable.await.map_err(|_dropped| not_stored(name))
+}
+
+/// The order holds, but a power cut would undo it.
+fn not_stored(name: &str) -> Problem {
+    let detail = format!(
+        "The order holds, but it could not be stored: see the storage_problem of the run {name:?}. It will be as soon as the disk takes it."
+    );
+    Problem::new(
+        StatusCode::INSUFFICIENT_STORAGE,
+        "not_stored",
+        "Not stored yet",
+        detail,
+    )
 }
 
 fn possible(phase: RunPhase) -> &'static str {
@@ -191,7 +218,8 @@ fn bad_run_file(detail: String) -> Problem {
     )
 }
 
-fn refused(error: CreateError) -> Problem {
+/// Why a run can't be created.
+pub(super) fn refused(error: CreateError) -> Problem {
     match error {
         CreateError::RunFile(error) => bad_run_file(error.to_string()),
         CreateError::Exists { .. } => Problem::new(
@@ -202,10 +230,22 @@ fn refused(error: CreateError) -> Problem {
         ),
         CreateError::Ingest(IngestError::Store(_))
         | CreateError::Stored(_)
-        | CreateError::RunDir(_) => {
+        | CreateError::RunStore(_)
+            if !matches!(
+                error,
+                CreateError::RunStore(StoreError::NoSuchVersion { .. })
+            ) =>
+        {
             error!(%error, "run could not be stored");
             Problem::internal()
         }
+        CreateError::RunStore(error) => Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_version",
+            "No such version",
+            error.to_string(),
+        ),
+        CreateError::Stored(_) => Problem::internal(),
         CreateError::Ingest(error) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Problem::new(

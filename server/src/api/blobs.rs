@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use tabswarm_model::digest::Digest;
+use tabswarm_protocol::ParamVersion;
 use tracing::error;
 
 use crate::app::App;
@@ -51,7 +52,7 @@ async fn snapshot_params(app: &Arc<App>, view: &View, digest: Digest) -> Result<
             .snapshots
             .iter()
             .find(|info| info.params_digest == digest)?;
-        Some((Arc::clone(&run.facts), info.version))
+        Some((Arc::clone(&run.facts), ParamVersion(info.id.version)))
     });
     let Some((facts, version)) = found else {
         let detail =
@@ -59,8 +60,11 @@ async fn snapshot_params(app: &Arc<App>, view: &View, digest: Digest) -> Result<
         return Err(Problem::not_found(detail));
     };
     let read = tokio::task::spawn_blocking(move || {
-        let params = facts.snapshots.params(version, &facts.run.graph().layout)?;
-        Ok::<_, crate::store::snapshot::SnapshotError>(to_bytes(&params))
+        let params = facts
+            .store
+            .snapshots()
+            .params(version, &facts.run.graph().layout)?;
+        Ok::<_, tabswarm_store::StoreError>(to_bytes(&params))
     });
     match read.await {
         Ok(Ok(bytes)) => {

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 use tabswarm_model::digest::Digest;
+use tabswarm_store::SnapshotInfo;
 
 use crate::history::{EvalPoint, StepPoint};
-use crate::store::snapshot::SnapshotInfo;
 use crate::view::RunView;
 
 /// A run.
@@ -34,6 +34,8 @@ pub(crate) struct RunStatusJson {
     micro_batch: u32,
     global_batch: u32,
     reproducible: bool,
+    /// The server can't store what is done: nothing is acknowledged until it can.
+    degraded: bool,
 }
 
 impl RunStatusJson {
@@ -68,6 +70,7 @@ impl RunStatusJson {
             micro_batch: run.micro_batch,
             global_batch: run.global_batch,
             reproducible: run.reproducible,
+            degraded: status.degraded.is_some(),
         }
     }
 }
@@ -114,12 +117,12 @@ impl SnapshotJson {
     /// The form of a snapshot of a run.
     pub(crate) fn new(info: &SnapshotInfo, view: &RunView) -> Self {
         Self {
-            version: info.version.0,
+            version: info.id.version,
             params_digest: info.params_digest,
             bytes: info.bytes,
             eval_accuracy: view
                 .history
-                .eval_of(info.version.0)
+                .eval_of(info.id.version)
                 .map(|eval| eval.accuracy),
         }
     }

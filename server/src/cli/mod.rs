@@ -6,6 +6,7 @@ mod client;
 mod run;
 mod sample;
 mod serve;
+mod store;
 mod table;
 mod worker;
 
@@ -36,6 +37,12 @@ enum Command {
     /// Create, list and command runs of a running server.
     #[command(subcommand)]
     Run(run::RunCommand),
+    /// Print the digest of a run's parameters.
+    #[command(after_help = "Example:\n  tabswarm digest mnist-mlp --version 938")]
+    Digest(run::DigestArgs),
+    /// Check, repair and shrink what a server that is not running has stored.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Look at the workers of a running server.
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
@@ -46,6 +53,8 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => args.run(),
         Command::Run(command) => command.run(),
+        Command::Digest(args) => args.run(),
+        Command::Store(command) => command.run(),
         Command::Worker(command) => command.run(),
     };
     match outcome {

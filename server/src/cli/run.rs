@@ -53,6 +53,28 @@ pub(super) enum RunCommand {
     Resume(Named),
     /// End a run for good; a snapshot is taken.
     Stop(Named),
+    /// List the versions that a run can go back to, with their digests.
+    Versions(Named),
+    /// Take a run that is not running back to an earlier version; samples stay credited.
+    #[command(after_help = "Example:\n  tabswarm run rollback mnist-mlp --to 938")]
+    Rollback {
+        #[command(flatten)]
+        named: Named,
+        /// The version.
+        #[arg(long, value_name = "VERSION")]
+        to: u64,
+    },
+    /// Begin another run at a version of this one: its parameters and optimizer, without credits.
+    #[command(after_help = "Example:\n  tabswarm run fork mnist-mlp mnist-mlp-2 --at 938")]
+    Fork {
+        #[command(flatten)]
+        named: Named,
+        /// The new run's name.
+        new_name: String,
+        /// The version; the newest if left out.
+        #[arg(long, value_name = "VERSION")]
+        at: Option<u64>,
+    },
     /// Let the newest snapshot of a run on a text write.
     #[command(
         after_help = "Example:\n  tabswarm run sample char-gpt --prompt \"Call me \" --chars 300"
@@ -76,6 +98,7 @@ struct RunRow {
     title: String,
     phase: String,
     reason: Option<String>,
+    storage_problem: Option<String>,
     version: u64,
     steps_total: u64,
     epoch: u64,
@@ -89,6 +112,38 @@ struct RunRow {
     parameters: u64,
     params_digest: String,
     eta_s: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct VersionRow {
+    version: u64,
+    params_digest: String,
+}
+
+/// Which digest.
+#[derive(Debug, Args)]
+pub(super) struct DigestArgs {
+    #[command(flatten)]
+    named: Named,
+    /// A version that can be restored; the newest if left out.
+    #[arg(long, value_name = "VERSION")]
+    version: Option<u64>,
+}
+
+impl DigestArgs {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let version = self
+            .version
+            .map(|version| format!("?version={version}"))
+            .unwrap_or_default();
+        let path = self.named.path(&format!("/digest{version}"))?;
+        let answer = self.named.client.client()?.get(&path)?;
+        if self.named.client.json {
+            return print(&answer);
+        }
+        let row: VersionRow = parse(&answer)?;
+        print(&format!("{}  version {}", row.params_digest, row.version))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +172,26 @@ impl RunCommand {
             Self::Pause(named) => named.order("pause"),
             Self::Resume(named) => named.order("resume"),
             Self::Stop(named) => named.order("stop"),
+            Self::Versions(named) => named.versions(),
+            Self::Rollback { named, to } => named.order(&format!("rollback?to={to}")),
+            Self::Fork {
+                named,
+                new_name,
+                at,
+            } => {
+                // It becomes part of an address.
+                let new = Named {
+                    name: new_name,
+                    client: named.client,
+                };
+                new.path("")?;
+                let at = at.map(|at| format!("&at={at}")).unwrap_or_default();
+                let of = Named {
+                    name: named.name,
+                    client: new.client,
+                };
+                of.order(&format!("fork?name={}{at}", new.name))
+            }
             Self::Sample(args) => args.run(),
         }
     }
@@ -134,6 +209,20 @@ impl Named {
             bail!("{name:?} is no run's name: names are letters, digits and dashes");
         }
         Ok(format!("/admin/runs/{name}{suffix}"))
+    }
+
+    fn versions(&self) -> anyhow::Result<()> {
+        let answer = self.client.client()?.get(&self.path("/versions")?)?;
+        if self.client.json {
+            return print(&answer);
+        }
+        let versions: Vec<VersionRow> = parse(&answer)?;
+        let columns = [("VERSION", Align::Right), ("DIGEST", Align::Left)];
+        let rows: Vec<_> = versions
+            .into_iter()
+            .map(|row| vec![grouped(row.version), row.params_digest])
+            .collect();
+        print(&table(&columns, &rows))
     }
 
     fn order(&self, verb: &str) -> anyhow::Result<()> {
@@ -231,6 +320,10 @@ fn show(args: &ClientArgs, answer: &str) -> anyhow::Result<()> {
         .reason
         .map(|reason| format!(" ({reason})"))
         .unwrap_or_default();
+    let storage = match run.storage_problem {
+        Some(problem) => format!("degraded, nothing is acknowledged: {problem}"),
+        None => "ok".to_owned(),
+    };
     let eval = run.eval.as_ref();
     let evaluated =
         eval.map(|e| format!("{}, loss {:.4} (step {})", e.percent(), e.loss, e.version));
@@ -258,6 +351,7 @@ fn show(args: &ClientArgs, answer: &str) -> anyhow::Result<()> {
             "workers",
             format!("{} with {} lanes", run.workers, run.lanes),
         ),
+        ("storage", storage),
         ("parameters", grouped(run.parameters)),
         ("digest", run.params_digest),
     ];

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use tabswarm_store::RealDisk;
 use tokio::signal;
 use tracing::{error, warn};
 
@@ -124,6 +126,7 @@ impl ServeArgs {
             listen: self.listen,
             admin_listen: self.admin_listen,
             data_dir: self.data_dir,
+            disk: Arc::new(RealDisk),
             datasets_dir: self.datasets_dir,
             allowed_origins: self.allow_origin,
             admin_token,

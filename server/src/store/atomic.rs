@@ -35,12 +35,6 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Writes a file and makes its name durable.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_file(path, bytes)?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
-}
-
 /// Writes a file in place and waits until it is on stable storage.
 pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
@@ -76,8 +70,8 @@ mod tests {
     fn a_write_replaces_the_whole_file_and_leaves_nothing_else() {
         let scratch = Scratch::new("atomic");
         let path = scratch.path().join("state.json");
-        write(&path, b"a longer text").unwrap();
-        write(&path, b"short").unwrap();
+        write_file(&path, b"a longer text").unwrap();
+        write_file(&path, b"short").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"short");
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
@@ -88,7 +82,7 @@ mod tests {
         let folder = scratch.path().join("folder");
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("kept"), b"x").unwrap();
-        assert!(write(&folder, b"a file can't replace a folder").is_err());
+        assert!(write_file(&folder, b"a file can't replace a folder").is_err());
         assert!(folder.join("kept").exists());
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
     }

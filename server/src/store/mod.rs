@@ -6,16 +6,13 @@
 //! chunks/DIGEST[.br]          training data, served as it lies here
 //! datasets/DIGEST.json        manifests of training sets
 //! test-sets/…                 the same two for test sets, which are never served
-//! runs/NAME/                  one folder a run, see `run_dir`
+//! runs/NAME/                  one folder a run, see the crate `tabswarm_store`
 //! ```
 //! Every file is written under another name, made durable and renamed, so that a crash leaves the old one or
 //! the new one.
 
 pub(crate) mod atomic;
 pub(crate) mod chunks;
-pub(crate) mod run_dir;
-pub(crate) mod snapshot;
-mod stored_state;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -24,7 +21,6 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use chunks::ChunkStore;
-use run_dir::RunDir;
 
 /// Why a data directory can't be used.
 #[derive(Debug, Error)]
@@ -59,7 +55,35 @@ pub(crate) struct Store {
     pub(crate) training: ChunkStore,
     /// Test data.
     pub(crate) test: ChunkStore,
-    _lock: File,
+    _lock: DirLock,
+}
+
+/// A data directory that nobody else uses as long as this lives.
+#[derive(Debug)]
+pub(crate) struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    /// Takes the lock of a directory.
+    pub(crate) fn take(root: &Path) -> Result<Self, StoreError> {
+        Ok(Self { _file: lock(root)? })
+    }
+}
+
+/// The folders of a data directory's runs, sorted.
+pub(crate) fn run_folders(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let runs = root.join("runs");
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(&runs)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type()?.is_dir() && !name.to_str().is_none_or(atomic::is_unfinished) {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 impl Store {
@@ -68,16 +92,10 @@ impl Store {
         let test_sets = root.join("test-sets");
         let training = ChunkStore::new(root.join("datasets"), root.join("chunks"));
         let test = ChunkStore::new(test_sets.join("manifests"), test_sets.join("chunks"));
-        let runs = root.join("runs");
-        for folder in training
-            .folders()
-            .into_iter()
-            .chain(test.folders())
-            .chain([runs.as_path()])
-        {
+        for folder in training.folders().into_iter().chain(test.folders()) {
             std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
         }
-        let lock = lock(root)?;
+        let lock = DirLock::take(root)?;
         let store = Self {
             root: root.to_owned(),
             training,
@@ -95,46 +113,18 @@ impl Store {
         self.root.join(ADMIN_TOKEN_FILE)
     }
 
-    fn runs_path(&self) -> PathBuf {
+    /// The folder of all runs' folders.
+    pub(crate) fn runs_path(&self) -> PathBuf {
         self.root.join("runs")
     }
 
     /// A run's folder; the name is a validated run name.
-    pub(crate) fn run_dir(&self, name: &str) -> RunDir {
-        RunDir::new(self.runs_path().join(name))
-    }
-
-    /// The names of all stored runs, sorted.
-    pub(crate) fn run_names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(self.runs_path())? {
-            let entry = entry?;
-            if let Ok(name) = entry.file_name().into_string()
-                && entry.file_type()?.is_dir()
-                && !atomic::is_unfinished(&name)
-            {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+    pub(crate) fn run_dir(&self, name: &str) -> PathBuf {
+        self.runs_path().join(name)
     }
 
     /// Removes what a crash left half written.
     fn remove_leftovers(&self) -> io::Result<()> {
-        for entry in std::fs::read_dir(self.runs_path())? {
-            let path = entry?.path();
-            if path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(atomic::is_unfinished)
-            {
-                std::fs::remove_dir_all(&path)?;
-            }
-        }
-        for name in self.run_names()? {
-            self.run_dir(&name).remove_leftovers()?;
-        }
         for folder in self
             .training
             .folders()
@@ -209,9 +199,7 @@ mod tests {
         drop(Store::open(scratch.path()).unwrap());
         let leftover = scratch.path().join("chunks/.tmp-1-2-abc");
         std::fs::write(&leftover, b"half").unwrap();
-        std::fs::create_dir(scratch.path().join("runs/.tmp-1-3-digits")).unwrap();
-        let store = Store::open(scratch.path()).unwrap();
+        Store::open(scratch.path()).unwrap();
         assert!(!leftover.exists());
-        assert_eq!(store.run_names().unwrap(), [""; 0]);
     }
 }

@@ -198,11 +198,13 @@ async fn bad_updates_are_rejected_with_a_reason_and_counted_never() {
         };
         let (mut header, mut tensor) = worker.update(&lease);
         change(&mut header, &mut tensor);
+        let sent = header.lease_id;
         worker
             .say_with(&ClientMessage::Update(header), &tensor)
             .await;
+        // Answers to earlier ones come when they are stored.
         let heard = worker
-            .work(|message| matches!(message, ServerMessage::Receipt { .. }))
+            .work(|message| matches!(message, ServerMessage::Receipt { lease_id, .. } if *lease_id == sent))
             .await;
         let Some((ServerMessage::Receipt { verdict, .. }, _)) = heard else {
             panic!("no receipt for {expected:?}");

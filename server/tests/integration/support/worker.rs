@@ -142,15 +142,18 @@ impl Worker {
         }
     }
 
-    /// Works until `count` updates were accepted.
-    pub(crate) async fn work_for(&mut self, count: u32) {
-        let mut accepted = 0;
+    /// Works until `count` updates were accepted; returns their samples.
+    pub(crate) async fn work_for(&mut self, count: u32) -> u64 {
+        let (mut accepted, mut samples) = (0, 0);
         let heard = self
             .work(|message| {
-                let verdict = Verdict::Accepted { samples: 0 };
-                if let ServerMessage::Receipt { verdict: got, .. } = message {
-                    accepted +=
-                        u32::from(std::mem::discriminant(got) == std::mem::discriminant(&verdict));
+                if let ServerMessage::Receipt {
+                    verdict: Verdict::Accepted { samples: of },
+                    ..
+                } = message
+                {
+                    accepted += 1;
+                    samples += u64::from(*of);
                 }
                 accepted >= count
             })
@@ -159,6 +162,7 @@ impl Worker {
             heard.is_some(),
             "the server closed after {accepted} accepted updates"
         );
+        samples
     }
 
     async fn answer(&mut self, lease: &Lease) {

@@ -1,0 +1,12 @@
+//! What operators do with stored runs whose server is not running.
+
+mod repair;
+mod verify;
+mod versions;
+
+#[cfg(test)]
+mod tests;
+
+pub use repair::{LostEntry, RepairReport, repair};
+pub use verify::{VerifyReport, verify};
+pub use versions::{compact, fork, rollback};

@@ -1,0 +1,207 @@
+//! Going to another version of a run, or beginning another run at one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tabswarm_coordinator::{Change, LogEntry, Rollback, RunPhase, RunState};
+use tabswarm_model::Run;
+use tabswarm_model::digest::Digest;
+use tabswarm_model::master::Master;
+use tabswarm_protocol::ParamVersion;
+
+use crate::disk::{self, Disk};
+use crate::error::StoreError;
+use crate::hosting::{self, Hosting};
+use crate::log::LogOptions;
+use crate::log::reader;
+use crate::objects::DiskObjects;
+use crate::recover::{Base, Survey, plan_of};
+use crate::run_store::{LOG_DIR, RUN_FILE, RunStore, SNAPSHOT_DIR, fill_and_place};
+use crate::snapshot::{Snapshot, Snapshots};
+
+impl RunStore {
+    /// The versions that can be restored, with their digests: those of snapshots, and those of logged steps
+    /// behind one.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] and others that say why the log can't be read; damaged snapshots just do not count.
+    pub fn versions(&self, run: &Run) -> Result<BTreeMap<ParamVersion, Digest>, StoreError> {
+        let mut all = BTreeMap::new();
+        self.for_each_base(run, |survey| {
+            let reached = std::iter::once(&survey.plan.base)
+                .chain(survey.plan.replayable().iter().map(|step| &step.at));
+            all.extend(reached.map(|at| (at.version, at.digest)));
+            Ok(None::<()>)
+        })?;
+        Ok(all)
+    }
+
+    /// A version's parameters and optimizer, and what else holds there. The log must be synced.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchVersion`]; others that say why files can't be read.
+    pub fn restore_version(
+        &self,
+        run: &Run,
+        version: ParamVersion,
+    ) -> Result<(Rollback, Master), StoreError> {
+        let restored = self.for_each_base(run, |survey| {
+            let Some(steps) = survey.plan.steps_to(version) else {
+                return Ok(None);
+            };
+            let master = survey.replay(self.places(), run, steps, |_| ())?;
+            Ok(Some((survey.plan.after(steps).clone(), master)))
+        })?;
+        restored.ok_or_else(|| StoreError::NoSuchVersion {
+            version: version.0,
+            dir: self.dir().to_owned(),
+        })
+    }
+
+    /// Looks at the run from each usable snapshot, newest first, and from the beginning if that is in the log,
+    /// until `look` finds something.
+    fn for_each_base<T>(
+        &self,
+        run: &Run,
+        mut look: impl FnMut(&Survey) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let log_dir = self.dir().join(LOG_DIR);
+        let scan = reader::scan(&**self.disk(), &log_dir, self.hosting().run_id)?;
+        let mut bases: Vec<Option<_>> = self.snapshots().ids()?.into_iter().map(Some).collect();
+        if bases.is_empty() || scan.entry(1).is_some() {
+            bases.push(None);
+        }
+        for id in bases {
+            let snapshot = match id.map(|id| self.snapshots().load(id, run)).transpose() {
+                Ok(snapshot) => snapshot,
+                Err(StoreError::Damaged { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let (state, digest) = match &snapshot {
+                Some(snapshot) => (snapshot.state.clone(), snapshot.params_digest),
+                None => {
+                    let digest = Digest::of_params(Master::new(run).params());
+                    (RunState::fresh(run), digest)
+                }
+            };
+            let base = Base {
+                state: &state,
+                digest,
+            };
+            // A snapshot of a discarded version has no plan.
+            let Ok(plan) = plan_of(&scan, &base) else {
+                continue;
+            };
+            let survey = Survey::of(scan.clone(), snapshot, plan);
+            if let Some(found) = look(&survey)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Stores a snapshot of a recovered run and lets go of the log that no kept snapshot needs.
+    fn settle(
+        &self,
+        run: &Run,
+        recovered: &mut crate::run_store::Recovered,
+    ) -> Result<u64, StoreError> {
+        recovered.log.seal()?;
+        let snapshot = Snapshot::of(recovered.state.clone(), &recovered.master);
+        let keep = usize::try_from(run.snapshots_kept).unwrap_or(usize::MAX);
+        self.snapshots()
+            .put(&snapshot, recovered.master.layout(), keep)
+    }
+}
+
+/// Goes back to an earlier version. Samples stay credited. A finished run is paused after that.
+///
+/// # Errors
+/// [`StoreError::NoSuchVersion`]; others of [`RunStore::recover`].
+pub fn rollback(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    run: &Run,
+    to: ParamVersion,
+    options: LogOptions,
+) -> Result<RunState, StoreError> {
+    let store = RunStore::open(disk.clone(), dir)?;
+    let mut recovered = store.recover(run, options)?;
+    let (at, master) = store.restore_version(run, to)?;
+    let mut changes = vec![Change::RolledBack(at)];
+    if recovered.state.phase == RunPhase::Finished {
+        changes.push(Change::Phase {
+            phase: RunPhase::Paused,
+            reason: Some(format!("rolled back to version {}", to.0)),
+        });
+    }
+    for change in changes {
+        let sequence = recovered.state.sequence + 1;
+        let entry = LogEntry { sequence, change };
+        recovered.log.append(&entry, None)?;
+        let applied = recovered.state.apply(&entry);
+        applied.expect("any version can follow by a rollback");
+    }
+    recovered.log.sync()?;
+    recovered.master = master;
+    store.snapshots().discard_behind(to)?;
+    let oldest = store.settle(run, &mut recovered)?;
+    recovered.log.remove_behind(oldest)?;
+    Ok(recovered.state)
+}
+
+/// Replaces the log by a snapshot at its end.
+///
+/// # Errors
+/// Those of [`RunStore::recover`].
+pub fn compact(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    run: &Run,
+    options: LogOptions,
+) -> Result<RunState, StoreError> {
+    let store = RunStore::open(disk.clone(), dir)?;
+    let mut recovered = store.recover(run, options)?;
+    store.settle(run, &mut recovered)?;
+    recovered.log.begin_segment()?;
+    recovered.log.remove_behind(recovered.state.sequence)?;
+    Ok(recovered.state)
+}
+
+/// Begins another run at a version of this one: its parameters, optimizer and place in the schedule, without
+/// credits. `new_run_file` must describe the same model and optimizer.
+///
+/// # Errors
+/// [`StoreError::NoSuchVersion`]; [`StoreError::Io`].
+pub fn fork(
+    store: &RunStore,
+    run: &Run,
+    at: ParamVersion,
+    new_dir: &Path,
+    (new_run_file, new_hosting): (&str, Hosting),
+) -> Result<RunStore, StoreError> {
+    let (at, master) = store.restore_version(run, at)?;
+    let state = RunState {
+        // As if the fork had been its first change: a run without entries begins at version 0.
+        sequence: 1,
+        version: at.version,
+        phase: RunPhase::Created,
+        samples_committed: at.samples_committed,
+        samples_verified: 0,
+        exponents: at.exponents,
+        exponent_rises: at.exponent_rises,
+        credits: Vec::new(),
+    };
+    let disk = store.disk();
+    fill_and_place(&**disk, new_dir, |unfinished| {
+        let path = unfinished.join(RUN_FILE);
+        disk::replace(&**disk, &path, new_run_file.as_bytes()).map_err(StoreError::io(&path))?;
+        let objects = DiskObjects::new(disk.clone(), unfinished.join(SNAPSHOT_DIR));
+        let run_id = new_hosting.run_id;
+        let snapshots = Snapshots::new(Arc::new(objects), run_id, new_dir.to_owned());
+        snapshots.put(&Snapshot::of(state, &master), master.layout(), 1)?;
+        hosting::write(&**disk, unfinished, new_hosting, new_run_file)
+    })?;
+    RunStore::open(disk.clone(), new_dir)
+}

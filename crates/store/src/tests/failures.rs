@@ -1,0 +1,66 @@
+//! Full disks and failing ones: nothing is acknowledged that is not stored, and life goes on after that.
+
+use super::life::{Counts, Life};
+use crate::faults::{Fault, FaultPlan};
+
+const STEPS: u64 = 40;
+
+fn fail_at(seed: u64, first: u64, count: u64, fault: Fault) -> Counts {
+    let mut life = Life::new(seed);
+    life.disk.plan(Some(FaultPlan {
+        first,
+        count,
+        fault,
+    }));
+    life.go_on(STEPS).unwrap();
+    assert_eq!(
+        life.disk.misuses(),
+        0,
+        "a file was used after a failed sync"
+    );
+    // The power goes while the disk still fails, or when all has been well for a while.
+    if first % 2 == 0 {
+        life.disk.plan(None);
+        life.end().unwrap();
+    }
+    life.disk.power_cut();
+    life.boot().unwrap();
+    life.go_on(4).unwrap();
+    life.end().unwrap();
+    life.disk.power_cut();
+    life.boot().unwrap();
+    assert_eq!(
+        life.disk.misuses(),
+        0,
+        "a file was used after a failed sync"
+    );
+    life.counts
+}
+
+#[test]
+fn a_disk_that_fails_at_any_operation_costs_nothing_acknowledged() {
+    for (fault, name) in [
+        (Fault::NoSpace, "no space"),
+        (Fault::SyncError, "failed sync"),
+        (Fault::IoError, "input/output error"),
+    ] {
+        let (mut points, mut reopened) = (0_u64, 0);
+        for seed in 0..3 {
+            let operations = {
+                let mut life = Life::new(seed);
+                life.go_on(STEPS).unwrap();
+                life.disk.operations()
+            };
+            for first in 0..operations {
+                for count in [1, 5, 60] {
+                    reopened += fail_at(seed, first, count, fault).reopened;
+                    points += 1;
+                }
+            }
+        }
+        println!(
+            "{name}: {points} points, 0 acknowledged entries lost, log reopened {reopened} times"
+        );
+        assert!(points >= 500 && reopened > 100);
+    }
+}

@@ -1,0 +1,12 @@
+//! Whole lives of runs on a disk that fails, and what an old server left.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "the figures of an enumeration are what it is for"
+)]
+
+mod crashes;
+mod failures;
+mod flips;
+mod life;
+mod migration;

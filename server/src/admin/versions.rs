@@ -1,0 +1,252 @@
+//! Versions of a run: digests, going back, and going on as another run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use tabswarm_model::digest::Digest;
+use tabswarm_protocol::ParamVersion;
+use tabswarm_store::StoreError;
+use tracing::error;
+
+use super::runs::{answer, refused};
+use crate::actor::{Forbidden, Message};
+use crate::api::runs::no_run;
+use crate::app::App;
+use crate::hosting::Hosts;
+use crate::http::json;
+use crate::problem::Problem;
+use crate::view::RunFacts;
+
+/// A version that can be restored.
+#[derive(Debug, Serialize)]
+struct VersionJson {
+    version: u64,
+    params_digest: Digest,
+}
+
+/// Which version.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VersionQuery {
+    version: Option<u64>,
+}
+
+/// Where to go back to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackQuery {
+    to: u64,
+}
+
+/// The new run.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForkQuery {
+    name: String,
+    at: Option<u64>,
+}
+
+/// All versions that can be restored, oldest first.
+pub(crate) async fn versions(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let facts = facts(&app, &name)?;
+    let all: Vec<VersionJson> = read_versions(&name, facts)
+        .await?
+        .into_iter()
+        .map(|(version, params_digest)| VersionJson {
+            version: version.0,
+            params_digest,
+        })
+        .collect();
+    Ok(json(&headers, &all))
+}
+
+/// The digest of the newest version, or of one that can be restored.
+pub(crate) async fn digest(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    query: Result<Query<VersionQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(VersionQuery { version }) = query.map_err(|error| bad_query(&error))?;
+    let view = app.view.get();
+    let status = &view.run(&name).ok_or_else(|| no_run(&name))?.status;
+    let version = version.unwrap_or(status.version.0);
+    let params_digest = if version == status.version.0 {
+        status.params_digest
+    } else {
+        let all = read_versions(&name, facts(&app, &name)?).await?;
+        let found = all.get(&ParamVersion(version)).copied();
+        found.ok_or_else(|| no_version(&name, version))?
+    };
+    Ok(json(
+        &headers,
+        &VersionJson {
+            version,
+            params_digest,
+        },
+    ))
+}
+
+async fn read_versions(
+    name: &str,
+    facts: Arc<RunFacts>,
+) -> Result<BTreeMap<ParamVersion, Digest>, Problem> {
+    blocking(name, move || facts.store.versions(&facts.run)).await
+}
+
+/// Takes a resting run back to an earlier version.
+pub(crate) async fn roll_back(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    query: Result<Query<RollbackQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(RollbackQuery { to }) = query.map_err(|error| bad_query(&error))?;
+    let facts = facts(&app, &name)?;
+    // On a task of its own: a client that goes away must not leave the run without its log.
+    let task = tokio::spawn(take_back(Arc::clone(&app), facts, ParamVersion(to)));
+    task.await.map_err(|panic| {
+        error!(%panic, "rolling back panicked; restart the server");
+        Problem::internal()
+    })??;
+    answer(&app, &headers, &name)
+}
+
+async fn take_back(app: Arc<App>, facts: Arc<RunFacts>, to: ParamVersion) -> Result<(), Problem> {
+    let (run_id, name) = (facts.run_id, facts.run.name.clone());
+    let detached = app
+        .actor
+        .ask(|done| Message::Detach { run_id, done })
+        .await
+        .map_err(|_gone| Problem::going_down())?;
+    let closed = detached.map_err(|Forbidden { phase }| busy(&name, phase))?;
+    // Dropped where the log can't be written: then its files can't be worked on either.
+    let outcome = if closed.await.is_ok() {
+        let (hosts, run) = (Arc::clone(&app.hosts), Arc::clone(&facts));
+        blocking(&name, move || hosts.roll_back(&run, to)).await
+    } else {
+        Err(Problem::internal())
+    };
+    let hosts = Arc::clone(&app.hosts);
+    let reopened = blocking(&name, move || Hosts::reopen(&hosts, &facts)).await?;
+    let reopened = Box::new(reopened);
+    app.actor
+        .ask(|done| Message::Attach {
+            run_id,
+            reopened,
+            done,
+        })
+        .await
+        .map_err(|_gone| Problem::going_down())?;
+    outcome
+}
+
+/// Begins another run at a version of this one.
+pub(crate) async fn fork(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    query: Result<Query<ForkQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(ForkQuery { name: new_name, at }) = query.map_err(|error| bad_query(&error))?;
+    let newest = app.view.get();
+    let newest = newest.run(&name).ok_or_else(|| no_run(&name))?;
+    let at = ParamVersion(at.unwrap_or(newest.status.version.0));
+    let facts = Arc::clone(&newest.facts);
+    // On a task of its own: a client that goes away must not leave a run that is stored but not hosted.
+    let task = tokio::spawn(branch(Arc::clone(&app), facts, at, new_name));
+    let new_name = task.await.map_err(|panic| {
+        error!(%panic, "forking panicked");
+        Problem::internal()
+    })??;
+    Ok((StatusCode::CREATED, answer(&app, &headers, &new_name)?).into_response())
+}
+
+async fn branch(
+    app: Arc<App>,
+    facts: Arc<RunFacts>,
+    at: ParamVersion,
+    new_name: String,
+) -> Result<String, Problem> {
+    let _one_at_a_time = app.creating.lock().await;
+    super::runs::check_room(&app)?;
+    let hosts = Arc::clone(&app.hosts);
+    let forked = tokio::task::spawn_blocking(move || hosts.fork(&facts, at, &new_name)).await;
+    let forked = forked.map_err(|panic| {
+        error!(%panic, "forking panicked");
+        Problem::internal()
+    })?;
+    let prepared = Box::new(forked.map_err(refused)?);
+    let name = prepared.facts.run.name.clone();
+    let hosted = app.actor.ask(|done| Message::Create { prepared, done });
+    hosted.await.map_err(|_gone| Problem::going_down())?;
+    Ok(name)
+}
+
+fn facts(app: &App, name: &str) -> Result<Arc<RunFacts>, Problem> {
+    let view = app.view.get();
+    let run = view.run(name).ok_or_else(|| no_run(name))?;
+    Ok(Arc::clone(&run.facts))
+}
+
+/// Works on a run's files away from the network's threads.
+async fn blocking<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(StoreError::NoSuchVersion { version, .. })) => Err(no_version(name, version)),
+        Ok(Err(error)) => {
+            error!(run = name, %error, "the run's files can't be used");
+            Err(Problem::internal())
+        }
+        Err(panic) => {
+            error!(run = name, %panic, "work on the run's files panicked");
+            Err(Problem::internal())
+        }
+    }
+}
+
+/// There is no way back to this version.
+pub(super) fn no_version(name: &str, version: u64) -> Problem {
+    let detail = format!(
+        "Version {version} of the run {name:?} can't be restored; `tabswarm run versions {name}` lists those that can."
+    );
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_such_version",
+        "No such version",
+        detail,
+    )
+}
+
+fn busy(name: &str, phase: tabswarm_coordinator::RunPhase) -> Problem {
+    let detail = format!(
+        "The run {name:?} is {phase}; pause it first, and try again when all that it did is stored."
+    );
+    Problem::new(
+        StatusCode::CONFLICT,
+        "wrong_phase",
+        "Not possible now",
+        detail,
+    )
+}
+
+fn bad_query(error: &QueryRejection) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "bad_query",
+        "Bad query",
+        error.to_string(),
+    )
+}
