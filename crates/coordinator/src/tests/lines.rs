@@ -38,10 +38,10 @@ pub(super) fn line(effect: &Effect) -> String {
             run_id,
             version,
             exponents,
-            samples,
+            divisor,
             rate_factor,
         } => {
-            format!("apply {run_id} {version}: {samples} samples, e{exponents:?}, x{rate_factor}")
+            format!("apply {run_id} {version}: {divisor} samples, e{exponents:?}, x{rate_factor}")
         }
         Effect::Append { run_id, entry } => {
             format!(

@@ -397,6 +397,7 @@ fn from_inside(words: &Words<'_>) -> Input {
                 samples_verified: 1_000,
                 exponents: vec![7; 2],
                 exponent_rises: vec![0; 2],
+                missing_batches: Vec::new(),
                 credits: vec![(Digest::of(&[1; 32]), 1_000)],
             }),
             params_digest: Digest([3; 32]),
