@@ -3,8 +3,10 @@
 mod credits;
 mod durability;
 mod joining;
+mod hedges;
 mod leases;
 mod lines;
+mod modes;
 mod overflows;
 mod runs;
 mod script;
