@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until};
 
+use crate::backend::Backend;
 use crate::chunks::ChunkPlan;
 use crate::config::WorkerConfig;
 use crate::fetch::HttpClient;
@@ -83,7 +84,9 @@ pub(crate) struct Driver {
     /// The frames of updates that are not answered yet, until the session says that they can go.
     kept: Vec<(LeaseId, Vec<Bytes>)>,
 
-    lanes: Vec<Lane>,
+    /// None for one that is retired.
+    lanes: Vec<Option<Lane>>,
+    backend: Arc<dyn Backend>,
     lane_reports: mpsc::Receiver<LaneReport>,
     /// Lanes that are started again get it.
     report_sender: mpsc::Sender<LaneReport>,
@@ -133,12 +136,15 @@ impl Driver {
         config: WorkerConfig,
         stops: mpsc::Receiver<Stop>,
         report: Box<dyn Report>,
+        backend: Arc<dyn Backend>,
     ) -> Result<Self, WorkerError> {
         let classes = tested_classes()?;
         let lane_count = config.lanes.max(1);
         let (report_sender, lane_reports) = mpsc::channel(usize::from(lane_count));
         let lanes = (0..lane_count)
-            .map(|lane_idx| Lane::spawn(lane_idx, report_sender.clone()))
+            .map(|lane_idx| {
+                Lane::spawn(lane_idx, Arc::clone(&backend), report_sender.clone()).map(Some)
+            })
             .collect::<Result<_, _>>()
             .map_err(WorkerError::Lane)?;
         let session = Session::new(Config {
@@ -173,6 +179,7 @@ impl Driver {
             lease: None,
             kept: Vec::new(),
             lanes,
+            backend,
             lane_reports,
             report_sender,
             jobs: JoinSet::new(),
@@ -185,10 +192,10 @@ impl Driver {
     }
 
     /// Works until the session stops for good.
-    pub(crate) async fn run(mut self) -> Result<Summary, WorkerError> {
+    pub(crate) async fn run(mut self) -> Summary {
         self.inputs.push_back(Input::Start);
         loop {
-            self.settle()?;
+            self.settle();
             if self.is_aborted || self.session.next_deadline().is_none() {
                 break;
             }
@@ -196,17 +203,13 @@ impl Driver {
                 self.show();
             }
             let event = self.wait().await;
-            self.take(event)?;
+            self.take(event);
         }
         self.show();
         self.report.close();
         let status = self.session.status(self.now());
         self.link.close_politely().await;
-        Ok(Summary::new(
-            self.outcome(&status),
-            &status.stats,
-            self.progress,
-        ))
+        Summary::new(self.outcome(&status), &status.stats, self.progress)
     }
 
     fn outcome(&self, status: &Status) -> Outcome {
@@ -221,16 +224,15 @@ impl Driver {
     }
 
     /// Lets the session handle all inputs and carries out what follows.
-    fn settle(&mut self) -> Result<(), WorkerError> {
+    fn settle(&mut self) {
         let mut effects = std::mem::take(&mut self.effects);
         while let Some(input) = self.inputs.pop_front() {
             self.session.handle(self.now(), input, &mut effects);
             for effect in effects.drain(..) {
-                self.perform(effect)?;
+                self.perform(effect);
             }
         }
         self.effects = effects;
-        Ok(())
     }
 
     /// Leaves a finished run when everything is credited, or is not going to be.

@@ -4,19 +4,19 @@ use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Instant;
 
 use tabswarm_client_core::{Task, TaskFault, TaskResult};
-use tabswarm_compute::{AccumulateError, Batch, BatchStats, Engine};
+use tabswarm_compute::{Batch, BatchStats, Sums, TaskTotals};
 use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::ParamVersion;
 use tokio::sync::mpsc;
 
+use crate::backend::{Backend, GradientEngine};
 use crate::load::LoadedRun;
-use crate::sums::Sums;
 
 /// Parameters of one version.
 #[derive(Debug, Clone)]
@@ -52,26 +52,40 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Starts the thread.
-    pub(crate) fn spawn(lane_idx: u16, reports: mpsc::Sender<LaneReport>) -> io::Result<Self> {
+    pub(crate) fn spawn(
+        lane_idx: u16,
+        backend: Arc<dyn Backend>,
+        reports: mpsc::Sender<LaneReport>,
+    ) -> io::Result<Self> {
         // The session gives a lane one task at a time.
         let (tasks, inbox) = sync_channel(1);
         let name = format!("lane-{lane_idx}");
         thread::Builder::new()
             .name(name)
-            .spawn(move || work(lane_idx, &inbox, &reports))?;
+            .spawn(move || work(lane_idx, backend, &inbox, &reports))?;
         Ok(Self { tasks })
     }
 
-    /// Hands over a task; the lane answers with a report.
-    pub(crate) fn compute(&self, task: LaneTask) {
-        self.tasks
-            .try_send(task)
-            .expect("a lane has one task at a time and lives as long as its handle");
+    /// Hands over a task; the lane answers with a report. A lane that can't take it gives it back.
+    pub(crate) fn compute(&self, task: LaneTask) -> Result<(), Box<LaneTask>> {
+        let sent = self.tasks.try_send(task);
+        sent.map_err(|error| match error {
+            TrySendError::Full(task) | TrySendError::Disconnected(task) => Box::new(task),
+        })
     }
 }
 
-fn work(lane_idx: u16, inbox: &Receiver<LaneTask>, reports: &mpsc::Sender<LaneReport>) {
-    let mut bench = Workbench::default();
+fn work(
+    lane_idx: u16,
+    backend: Arc<dyn Backend>,
+    inbox: &Receiver<LaneTask>,
+    reports: &mpsc::Sender<LaneReport>,
+) {
+    let mut bench = Workbench {
+        backend,
+        batch: MicroBatch::default(),
+        machine: None,
+    };
     while let Ok(task) = inbox.recv() {
         let report = bench.report(lane_idx, task);
         if reports.blocking_send(report).is_err() {
@@ -81,8 +95,9 @@ fn work(lane_idx: u16, inbox: &Receiver<LaneTask>, reports: &mpsc::Sender<LaneRe
 }
 
 /// What a lane keeps from task to task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Workbench {
+    backend: Arc<dyn Backend>,
     batch: MicroBatch,
     machine: Option<Machine>,
 }
@@ -90,7 +105,7 @@ struct Workbench {
 /// An engine and what it is set up for.
 #[derive(Debug)]
 struct Machine {
-    engine: Engine,
+    engine: Box<dyn GradientEngine>,
     load: Arc<LoadedRun>,
     params: Option<Params>,
 }
@@ -110,8 +125,9 @@ impl Workbench {
         let (sums, computed) = match caught {
             Ok(computed) => (Some(sums), computed),
             Err(panic) => {
-                // The engine may be in any state.
-                self.machine = None;
+                // The engine may be in any state; to be rid of it must not end the thread without a report.
+                let machine = self.machine.take();
+                catch_unwind(AssertUnwindSafe(|| drop(machine))).ok();
                 (None, Err(engine_fault(panic_message(panic.as_ref()))))
             }
         };
@@ -139,11 +155,14 @@ impl Workbench {
         params: &Params,
         sums: &mut Sums,
     ) -> Result<BatchStats, TaskFault> {
-        let Self { batch, machine } = self;
-        let engine = prepared(machine, load, params)?;
+        let Self {
+            backend,
+            batch,
+            machine,
+        } = self;
+        let engine = prepared(&**backend, machine, load, params)?;
         let step = load.plan.step(task.version.0);
-        let mut total = BatchStats::default();
-        let mut fits: Option<Vec<i8>> = None;
+        let mut totals = TaskTotals::default();
         for micro_batch_idx in task.range.first..task.range.first + task.range.count {
             if !load.store().gather(step, micro_batch_idx, batch) {
                 return Err(engine_fault(format!(
@@ -157,44 +176,36 @@ impl Workbench {
             };
             let samples = Batch {
                 noise: Some(noise),
-                ..Batch::labeled(&batch.inputs, &batch.labels)
+                ..Batch::of(batch)
             };
             let stats = engine
                 .gradient(samples)
                 .map_err(|error| engine_fault(error.to_string()))?;
-            total.samples += stats.samples;
-            total.loss_q20 += stats.loss_q20;
-            total.correct += stats.correct;
-            match sums.add(engine.gradient_buffer(), &task.exponents) {
-                Ok(()) => {}
-                // The other micro-batches are looked at too: the fewer times the step starts again, the better.
-                Err(AccumulateError::Overflow { fits: more }) => lower(&mut fits, more),
-                Err(error) => return Err(engine_fault(error.to_string())),
-            }
+            let gradient = (stats, engine.gradient_buffer());
+            totals
+                .add(sums, gradient, &task.exponents)
+                .map_err(|error| engine_fault(error.to_string()))?;
         }
-        match fits {
-            None => Ok(total),
-            Some(fits) => Err(TaskFault::Overflow { fits }),
-        }
+        totals.finish().map_err(|fits| TaskFault::Overflow { fits })
     }
 }
 
 /// The engine for a run with the parameters of a version.
 fn prepared<'a>(
+    backend: &dyn Backend,
     machine: &'a mut Option<Machine>,
     load: &Arc<LoadedRun>,
     params: &Params,
-) -> Result<&'a mut Engine, TaskFault> {
+) -> Result<&'a mut dyn GradientEngine, TaskFault> {
     let fault = |error: tabswarm_compute::ComputeError| engine_fault(error.to_string());
     if machine
         .as_ref()
         .is_none_or(|machine| !Arc::ptr_eq(&machine.load, load))
     {
         let max_samples = load.run.micro_batch as usize;
-        let engine =
-            Engine::new(Arc::clone(&load.graph), load.run.class, max_samples).map_err(fault)?;
+        let engine = backend.engine(Arc::clone(&load.graph), load.run.class, max_samples);
         *machine = Some(Machine {
-            engine,
+            engine: engine.map_err(fault)?,
             load: Arc::clone(load),
             params: None,
         });
@@ -210,17 +221,7 @@ fn prepared<'a>(
         machine.engine.set_params(&params.values).map_err(fault)?;
         machine.params = Some(params.clone());
     }
-    Ok(&mut machine.engine)
-}
-
-fn lower(fits: &mut Option<Vec<i8>>, more: Vec<i8>) {
-    match fits {
-        None => *fits = Some(more),
-        Some(fits) => fits
-            .iter_mut()
-            .zip(more)
-            .for_each(|(fit, other)| *fit = other.min(*fit)),
-    }
+    Ok(&mut *machine.engine)
 }
 
 fn engine_fault(message: String) -> TaskFault {

@@ -7,6 +7,7 @@
 //! Nothing is stored on disk: chunks of training data live in memory as long as the worker does.
 
 mod address;
+mod backend;
 pub mod bench;
 mod chunks;
 pub mod cli;
@@ -25,10 +26,12 @@ mod sums;
 pub mod telemetry;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 pub use address::{AddressError, ServerAddress};
+pub use backend::{Backend, Cpu, GradientEngine};
 pub use config::WorkerConfig;
 pub use driver::{Stop, WorkerError};
 pub use progress::{Report, Silent, View};
@@ -69,5 +72,19 @@ pub async fn run_with(
     stops: mpsc::Receiver<Stop>,
     report: Box<dyn Report>,
 ) -> Result<Summary, WorkerError> {
-    driver::Driver::new(config, stops, report)?.run().await
+    run_on(config, stops, report, Arc::new(Cpu)).await
+}
+
+/// As [`run_with`], on a backend of the caller's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    config: WorkerConfig,
+    stops: mpsc::Receiver<Stop>,
+    report: Box<dyn Report>,
+    backend: Arc<dyn Backend>,
+) -> Result<Summary, WorkerError> {
+    let driver = driver::Driver::new(config, stops, report, backend)?;
+    Ok(driver.run().await)
 }

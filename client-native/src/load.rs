@@ -55,32 +55,19 @@ impl RunOutline {
         let path = format!("/api/datasets/{expected}");
         let manifest = http
             .get(&path, MAX_MANIFEST_BYTES, |bytes| {
-                parse_manifest(bytes, expected)
+                Manifest::from_bytes(bytes, expected).map_err(|error| error.to_string())
             })
             .map_err(|error| format!("The training data's manifest is not available: {error}"))?;
         self.with_manifest(manifest)
     }
 
     fn with_manifest(self, manifest: Manifest) -> Result<LoadedRun, String> {
-        if !manifest.fits(&self.graph) {
-            let kind = |is_text| if is_text { "tokens" } else { "values" };
-            return Err(format!(
-                "The run's model takes {} {} and tells {} classes apart, \
-                 its training data has {} {} and {} classes.",
-                self.graph.input_features(),
-                kind(self.graph.vocabulary.is_some()),
-                self.graph.classes,
-                manifest.features(),
-                kind(manifest.vocabulary.is_some()),
-                manifest.classes,
-            ));
-        }
-        let plan = BatchPlan::new(&self.run, manifest.samples);
-        let store = SampleStore::new(manifest, plan, self.run.data.normalization);
+        let store = SampleStore::of_run(&self.run, &self.graph, manifest);
+        let store = store.map_err(|error| format!("The run can't be trained: {error}."))?;
         Ok(LoadedRun {
             run: self.run,
             graph: self.graph,
-            plan,
+            plan: *store.plan(),
             store: Mutex::new(store),
             run_json: self.run_json,
             dataset: self.dataset,
@@ -99,13 +86,4 @@ impl LoadedRun {
         // A lane that panicked while gathering left nothing half-done behind that is not overwritten.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn parse_manifest(bytes: &[u8], expected: Digest) -> Result<Manifest, String> {
-    let got = Digest::of(bytes);
-    if got != expected {
-        return Err(format!("its digest is {got}"));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    Manifest::from_json(text).map_err(|error| error.to_string())
 }

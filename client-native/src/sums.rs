@@ -5,56 +5,11 @@
 
 use std::sync::Arc;
 
-use tabswarm_compute::{AccumulateError, LeaseAccumulator};
+use tabswarm_compute::Sums;
+use tabswarm_compute::sums::{add_exact, add_f32};
 use tabswarm_model::Graph;
 use tabswarm_model::run_file::Codec;
 use tabswarm_protocol::codec;
-
-/// Sums of some micro-batches, in the form that the run's codec takes.
-#[derive(Debug)]
-pub(crate) enum Sums {
-    /// Integers: every grouping gives the same bits.
-    Exact(LeaseAccumulator),
-    /// Floats: the last bits depend on how a lease is divided into tasks.
-    F32(Vec<f32>),
-}
-
-impl Sums {
-    fn new(codec: Codec, graph: &Graph) -> Self {
-        match codec {
-            Codec::Exact => Self::Exact(LeaseAccumulator::new(&graph.layout)),
-            Codec::F32 => Self::F32(vec![0.0; graph.layout.len()]),
-        }
-    }
-
-    fn reset(&mut self) {
-        match self {
-            Self::Exact(accumulator) => accumulator.reset(),
-            Self::F32(sums) => sums.fill(0.0),
-        }
-    }
-
-    /// Adds a micro-batch's gradient.
-    pub(crate) fn add(
-        &mut self,
-        gradient: &[f32],
-        exponents: &[i8],
-    ) -> Result<(), AccumulateError> {
-        match self {
-            Self::Exact(accumulator) => accumulator.add(gradient, exponents),
-            Self::F32(sums) => {
-                add_f32(sums, gradient);
-                Ok(())
-            }
-        }
-    }
-}
-
-fn add_f32(sums: &mut [f32], more: &[f32]) {
-    for (sum, value) in sums.iter_mut().zip(more) {
-        *sum += value;
-    }
-}
 
 /// Sums that are not in use: they are large, and a lease takes milliseconds.
 ///
@@ -85,7 +40,7 @@ impl SumsPool {
         self.tidy();
         self.zero
             .pop()
-            .unwrap_or_else(|| Sums::new(self.codec, &self.graph))
+            .unwrap_or_else(|| Sums::new(self.codec, &self.graph.layout))
     }
 
     pub(crate) fn give_back(&mut self, sums: Sums) {
@@ -135,10 +90,7 @@ impl LeaseSums {
                 self.add(sums, pool);
             }
             (Self::Exact(mut totals), Sums::Exact(accumulator)) => {
-                // A lease's bound on micro-batches keeps the totals below 2^30, in whatever grouping.
-                for (total, sum) in totals.iter_mut().zip(accumulator.sums()) {
-                    *total += sum;
-                }
+                add_exact(&mut totals, accumulator.sums());
                 *self = Self::Exact(totals);
                 pool.give_back(Sums::Exact(accumulator));
             }

@@ -1,6 +1,6 @@
 //! A tiny run on tiny data for the tests of this crate.
 
-use tabswarm_model::dataset::{Chunk, Manifest};
+use tabswarm_model::dataset::{Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 
 /// Parameters of the run's model.
@@ -53,5 +53,6 @@ pub(crate) fn manifest() -> Manifest {
         chunk_samples: CHUNK_SAMPLES,
         chunks: chunks().iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: None,
+        targets: TargetKind::Labels,
     }
 }

@@ -7,6 +7,7 @@
 //! `driver` and `lane` decide and compute without a browser and are tested natively; `browser` is glue.
 
 mod bench;
+mod bits;
 mod browser;
 mod driver;
 mod driver_export;
@@ -18,6 +19,7 @@ mod panic;
 mod predictor;
 
 pub use bench::{bench, peak};
+pub use bits::{random_graph_digest, run_digest};
 pub use driver_export::Driver;
 pub use known_answer::known_answer;
 pub use lane::Lane;

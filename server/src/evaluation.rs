@@ -211,7 +211,7 @@ impl Lane {
                 .min(test_set.samples());
             test_set.read(next..end, &self.reader, &mut self.batch);
             next = end;
-            let batch = Batch::labeled(&self.batch.inputs, &self.batch.labels);
+            let batch = Batch::of(&self.batch);
             let stats = self
                 .engine
                 .evaluate(batch)

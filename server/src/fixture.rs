@@ -61,6 +61,38 @@ pub(crate) fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// An IDX file of floats.
+pub(crate) fn idx_floats(dims: &[u32], data: &[f32]) -> Vec<u8> {
+    let data: Vec<u8> = data.iter().flat_map(|value| value.to_be_bytes()).collect();
+    let mut bytes = idx(dims, &data);
+    bytes[2] = 0x0d;
+    bytes
+}
+
+/// The run of [`RUN_TOML`] on soft targets.
+pub(crate) fn soft_run() -> Run {
+    let loss = r#"loss = { kind = "softmax_cross_entropy", targets = "soft", temperature = 2.0 }"#;
+    let text = RUN_TOML.replace(r#"loss = "softmax_cross_entropy""#, loss);
+    Run::from_toml(&text).unwrap()
+}
+
+/// Writes soft targets beside the images of [`write_dataset`]: an even sample is probably of class 0.
+pub(crate) fn write_soft_targets(folder: &Path, train: u32, test: u32) {
+    for (prefix, samples) in [("train", train), ("t10k", test)] {
+        let rows: Vec<f32> = (0..samples)
+            .flat_map(|n| {
+                if n % 2 == 0 {
+                    [0.75, 0.25]
+                } else {
+                    [0.125, 0.875]
+                }
+            })
+            .collect();
+        let path = folder.join(format!("{prefix}-targets-idx2-float"));
+        std::fs::write(path, idx_floats(&[samples, 2], &rows)).unwrap();
+    }
+}
+
 /// Writes the four files of a data set of 2×3 images with labels 0 and 1.
 pub(crate) fn write_dataset(folder: &Path, train: u32, test: u32) {
     std::fs::create_dir_all(folder).unwrap();

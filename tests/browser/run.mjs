@@ -7,6 +7,8 @@ import { RESULTS } from './lib/environment.mjs';
 rmSync(RESULTS, { recursive: true, force: true });
 mkdirSync(RESULTS, { recursive: true });
 
+await import('./scenarios/bits.mjs');
 await import('./scenarios/page.mjs');
 await import('./scenarios/training.mjs');
 await import('./scenarios/elastic.mjs');
+await import('./scenarios/lanes.mjs');

@@ -73,7 +73,7 @@ fn accumulate_step(
         engine
             .gradient(Batch {
                 noise: Some(noise),
-                ..Batch::labeled(&batch.inputs, &batch.labels)
+                ..Batch::of(&batch)
             })
             .expect("finite gradients");
         match sums.add(engine.gradient_buffer(), exponents.current()) {

@@ -1,26 +1,25 @@
 //! The real server on a free port with real native workers in the same process: whoever takes part, the
 //! parameters are those of straight-line training.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+#[path = "swarm/panics.rs"]
+mod panics;
+#[path = "swarm/site.rs"]
+mod site;
+#[path = "swarm/soft.rs"]
+mod soft;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
-use tabswarm_client_native::{ServerAddress, Summary, WorkerConfig};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, Vocabulary};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind, Vocabulary};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::SampleStore;
-use tabswarm_server::{Config, Handle};
 use tabswarm_tests::idx::{CLASSES, EDGE, Images};
 use tabswarm_tests::reference;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+
+use site::Site;
 
 const SAMPLES: usize = 3_000;
-/// Far beyond what a run takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 const RUN_FILE: &str = r#"
 name = "bars"
@@ -100,139 +99,22 @@ learning_rate = 0.01
 every_steps = 10
 "#;
 
-/// A server with its directories and one run.
-struct Site {
-    folder: tempfile::TempDir,
-    server: Handle,
-    run_name: &'static str,
-    steps_total: u64,
+/// A server with the bars.
+async fn start() -> Result<Site> {
+    let folder = tempfile::tempdir()?;
+    let bars = folder.path().join("datasets/bars");
+    Images::generate(SAMPLES, 1).write(&bars, "train")?;
+    Images::generate(500, 2).write(&bars, "t10k")?;
+    Site::host(folder, RUN_FILE, "bars", steps_total()?).await
 }
 
-impl Site {
-    async fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let bars = folder.path().join("datasets/bars");
-        Images::generate(SAMPLES, 1).write(&bars, "train")?;
-        Images::generate(500, 2).write(&bars, "t10k")?;
-        Self::host(folder, RUN_FILE, "bars", steps_total()?).await
-    }
-
-    async fn start_text() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let tale = folder.path().join("datasets/tale");
-        std::fs::create_dir_all(&tale)?;
-        std::fs::write(tale.join("data.txt"), text())?;
-        Self::host(folder, TEXT_RUN_FILE, "tale", text_plan()?.steps_total()).await
-    }
-
-    async fn host(
-        folder: tempfile::TempDir,
-        run_file: &'static str,
-        run_name: &'static str,
-        steps_total: u64,
-    ) -> Result<Self> {
-        let server = tabswarm_server::serve(config(folder.path())).await?;
-        let site = Self {
-            folder,
-            server,
-            run_name,
-            steps_total,
-        };
-        site.admin("POST", "/admin/runs?start=true", run_file)
-            .await?;
-        Ok(site)
-    }
-
-    /// An orderly restart; the ports change.
-    async fn restart(self) -> Result<Self> {
-        let Self { folder, server, .. } = self;
-        server.shutdown().await?;
-        let server = tabswarm_server::serve(config(folder.path())).await?;
-        Ok(Self {
-            folder,
-            server,
-            ..self
-        })
-    }
-
-    async fn status(&self) -> Result<Value> {
-        let path = format!("/admin/runs/{}", self.run_name);
-        self.admin("GET", &path, "").await
-    }
-
-    async fn admin(&self, method: &'static str, path: &str, body: &'static str) -> Result<Value> {
-        let url = format!("http://{}{path}", self.server.admin_addr);
-        let bearer = format!("Bearer {}", self.server.admin_token.reveal());
-        let text = tokio::task::spawn_blocking(move || -> Result<String> {
-            let agent = ureq::agent();
-            let mut response = match method {
-                "POST" => agent
-                    .post(&url)
-                    .header("authorization", &bearer)
-                    .send(body)?,
-                _ => agent.get(&url).header("authorization", &bearer).call()?,
-            };
-            Ok(response.body_mut().read_to_string()?)
-        });
-        let text = text.await??;
-        serde_json::from_str(&text).with_context(|| text.clone())
-    }
-
-    async fn version(&self) -> Result<u64> {
-        let status = self.status().await?;
-        status["version"]
-            .as_u64()
-            .with_context(|| status.to_string())
-    }
-
-    async fn wait_for_version(&self, version: u64) -> Result<()> {
-        let started = Instant::now();
-        while self.version().await? < version {
-            if started.elapsed() > PATIENCE {
-                bail!("version {version} was not reached in {PATIENCE:?}");
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
-    }
-
-    /// The digest at the end of the run.
-    async fn final_digest(&self) -> Result<Digest> {
-        self.wait_for_version(self.steps_total).await?;
-        let status = self.status().await?;
-        assert_eq!(status["phase"], "finished", "{status}");
-        let hex = status["params_digest"].as_str().context("a digest")?;
-        Digest::from_hex(hex).context("64 hexadecimal digits")
-    }
-
-    fn worker(&self, lanes: u16, exit_when_done: bool) -> Result<Worker> {
-        let server: ServerAddress = format!("http://{}", self.server.public_addr).parse()?;
-        let config = WorkerConfig {
-            lanes,
-            exit_when_done,
-            ..WorkerConfig::new(server)
-        };
-        let (finish, finished) = oneshot::channel::<()>();
-        let task = tokio::spawn(async move {
-            let shutdown = async {
-                if finished.await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            tabswarm_client_native::run(config, shutdown).await
-        });
-        Ok(Worker { task, finish })
-    }
-}
-
-struct Worker {
-    task: JoinHandle<Result<Summary, tabswarm_client_native::WorkerError>>,
-    finish: oneshot::Sender<()>,
-}
-
-fn config(folder: &Path) -> Config {
-    let below = |name: &str| -> PathBuf { folder.join(name) };
-    Config::local(below("data"), below("datasets"))
+/// A server with the tale.
+async fn start_text() -> Result<Site> {
+    let folder = tempfile::tempdir()?;
+    let tale = folder.path().join("datasets/tale");
+    std::fs::create_dir_all(&tale)?;
+    std::fs::write(tale.join("data.txt"), text())?;
+    Site::host(folder, TEXT_RUN_FILE, "tale", text_plan()?.steps_total()).await
 }
 
 fn run() -> Result<Run> {
@@ -265,6 +147,7 @@ fn expected_digest() -> Result<Digest> {
         chunk_samples: CHUNK_SAMPLES,
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: None,
+        targets: TargetKind::Labels,
     };
     let run = run()?;
     let plan = BatchPlan::new(&run, manifest.samples);
@@ -310,6 +193,7 @@ fn expected_text_digest() -> Result<Digest> {
         chunk_samples: CHUNK_SAMPLES,
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: Some(vocabulary),
+        targets: TargetKind::Labels,
     };
     let run = Run::from_toml(TEXT_RUN_FILE)?;
     let mut samples = SampleStore::new(manifest, text_plan()?, run.data.normalization);
@@ -323,24 +207,16 @@ fn expected_text_digest() -> Result<Digest> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_text_is_trained_on_like_everything_else() -> Result<()> {
-    let site = Site::start_text().await?;
+    let site = start_text().await?;
     let workers = [site.worker(2, true)?, site.worker(1, true)?];
     assert_eq!(site.final_digest().await?, expected_text_digest()?);
     for worker in workers {
         worker.task.await??;
     }
-    let started = Instant::now();
-    let evaluated = loop {
-        let status = site.status().await?;
-        if status["eval"]["version"] == site.steps_total {
-            break status;
-        }
-        assert!(started.elapsed() < PATIENCE, "{status}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let evaluated = site.final_evaluation().await?;
     // In nats per character: better than guessing among seven.
-    let loss = evaluated["eval"]["loss"].as_f64().context("a loss")?;
-    let accuracy = evaluated["eval"]["accuracy"].as_f64();
+    let loss = evaluated["loss"].as_f64().context("a loss")?;
+    let accuracy = evaluated["accuracy"].as_f64();
     assert!(loss < 7_f64.ln(), "{evaluated}");
     assert!(accuracy.is_some_and(|share| share > 1.0 / 7.0 && share <= 1.0));
     site.server.shutdown().await?;
@@ -349,7 +225,7 @@ async fn a_text_is_trained_on_like_everything_else() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_worker_equals_straight_line_training() -> Result<()> {
-    let site = Site::start().await?;
+    let site = start().await?;
     let worker = site.worker(1, true)?;
     assert_eq!(site.final_digest().await?, expected_digest()?);
     let summary = worker.task.await??;
@@ -367,7 +243,7 @@ async fn one_worker_equals_straight_line_training() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn four_workers_of_two_lanes_under_churn_equal_one() -> Result<()> {
-    let site = Site::start().await?;
+    let site = start().await?;
     let workers = [(); 4].map(|()| site.worker(2, true));
     let [a, b, c, d] = workers;
     let (killed, leaving) = (a?, b?);
@@ -389,7 +265,7 @@ async fn four_workers_of_two_lanes_under_churn_equal_one() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_restarted_server_goes_on_to_the_same_digest() -> Result<()> {
-    let site = Site::start().await?;
+    let site = start().await?;
     let before = site.worker(2, false)?;
     site.wait_for_version(33).await?;
     before.task.abort();

@@ -68,6 +68,7 @@ function mainRun(): RunStatus {
     lanes: finished ? 0 : 19,
     parameters: 101_770,
     params_digest: 'aa'.repeat(32),
+    dataset: 'bb'.repeat(32),
     classes: 10,
     input_shape: [784],
     eta_s: finished ? null : (STEPS_TOTAL - version) / 10,

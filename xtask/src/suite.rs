@@ -152,6 +152,8 @@ fn browser_tests(workspace: &Workspace) -> Result<()> {
         "tabswarm-server",
         "--package",
         "tabswarm-client-native",
+        "--package",
+        "tabswarm-tests",
     ]))?;
     let binaries: PathBuf = workspace.target().join("debug");
     command::run(
@@ -161,6 +163,8 @@ fn browser_tests(workspace: &Workspace) -> Result<()> {
             .env("TABSWARM_CHROMIUM", chromium)
             .env("TABSWARM_SERVER_BIN", binaries.join("tabswarm"))
             .env("TABSWARM_WORKER_BIN", binaries.join("tabswarm-worker"))
+            .env("TABSWARM_DIGESTS_BIN", binaries.join("gradient-digests"))
+            .env("TABSWARM_WASM_DIR", workspace.www().join("src/wasm"))
             .env("TABSWARM_DATASETS_DIR", workspace.datasets())
             .env(
                 "TABSWARM_FIXTURES_DIR",

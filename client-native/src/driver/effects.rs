@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tabswarm_client_core::{Effect, Input, Task};
+use tabswarm_client_core::{Effect, Input, Task, TaskFault, TaskResult};
 use tabswarm_protocol::client::{MicroBatchRange, Update};
 use tabswarm_protocol::server::RunAssignment;
 use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, encode_frames};
+use tracing::{debug, warn};
 
-use super::{Driver, Job, LeaseWork, WorkerError};
+use super::{Driver, Job, LeaseWork};
 use crate::chunks::fetch_chunk;
 use crate::lane::{Lane, LaneTask, Params};
 use crate::load::RunOutline;
@@ -18,7 +19,7 @@ const RUN_EXPECTED: &str = "the session takes leases of loaded runs only";
 
 impl Driver {
     /// Does one thing.
-    pub(super) fn perform(&mut self, effect: Effect) -> Result<(), WorkerError> {
+    pub(super) fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Connect => {
                 self.has_news = true;
@@ -36,10 +37,11 @@ impl Driver {
                 range,
             } => self.begin_lease(lease_id, version, range),
             Effect::Compute { lane, task } => self.compute(lane, task),
-            Effect::RestartLane { lane } => {
-                let fresh =
-                    Lane::spawn(lane, self.report_sender.clone()).map_err(WorkerError::Lane)?;
-                self.lanes[usize::from(lane)] = fresh;
+            Effect::RestartLane { lane } => self.restart_lane(lane),
+            Effect::RetireLane { lane, message } => {
+                warn!(lane, message, "lane retired");
+                self.lanes[usize::from(lane)] = None;
+                self.has_news = true;
             }
             Effect::SendUpdate(update) => self.send_update(update),
             Effect::ResendUpdate { lease_id } => {
@@ -55,7 +57,6 @@ impl Driver {
                 self.end_lease(lease_id);
             }
         }
-        Ok(())
     }
 
     fn send(&mut self, message: &ClientMessage, tensor: &[u8]) -> Vec<Bytes> {
@@ -141,12 +142,42 @@ impl Driver {
             .as_ref()
             .expect("the session computes for the lease that it took last only");
         debug_assert_eq!(lease.lease_id, task.lease_id);
-        self.lanes[usize::from(lane)].compute(LaneTask {
+        let work = LaneTask {
             task,
             load: Arc::clone(active.chunks.load()),
             params: lease.params.clone(),
             sums: active.pool.take(),
-        });
+        };
+        let refused = match &self.lanes[usize::from(lane)] {
+            Some(lane) => lane.compute(work).err(),
+            None => Some(Box::new(work)),
+        };
+        if let Some(work) = refused {
+            active.pool.give_back(work.sums);
+            self.inputs.push_back(Input::TaskDone(TaskResult {
+                lane,
+                lease_id: work.task.lease_id,
+                range: work.task.range,
+                samples: 0,
+                loss_q20: 0,
+                correct: 0,
+                elapsed_us: 0,
+                outcome: Err(TaskFault::Engine {
+                    message: "the lane's thread is gone".to_owned(),
+                }),
+            }));
+        }
+    }
+
+    /// A fresh thread for a lane that failed. Where there is none the old one, which has thrown its engine away,
+    /// stays if it is still there.
+    fn restart_lane(&mut self, lane: u16) {
+        debug!(lane, "lane restarted");
+        let fresh = Lane::spawn(lane, Arc::clone(&self.backend), self.report_sender.clone());
+        match fresh {
+            Ok(fresh) => self.lanes[usize::from(lane)] = Some(fresh),
+            Err(error) => warn!(lane, %error, "no thread for a new lane"),
+        }
     }
 
     fn send_update(&mut self, mut update: Update) {

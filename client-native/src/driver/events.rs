@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, trace, warn};
 
 use super::link::{Link, LinkEvent, rethrow};
-use super::{ActiveRun, Driver, Job, Stop, WorkerError};
+use super::{ActiveRun, Driver, Job, Stop};
 use crate::chunks::{ChunkPlan, Progress};
 use crate::lane::{LaneReport, Params};
 use crate::limits::CREDIT_PATIENCE;
@@ -55,7 +55,7 @@ impl Driver {
     }
 
     /// Turns an event into inputs.
-    pub(super) fn take(&mut self, event: Event) -> Result<(), WorkerError> {
+    pub(super) fn take(&mut self, event: Event) {
         match event {
             Event::Stop(Stop::Finish) => self.inputs.push_back(Input::Finish),
             Event::Stop(Stop::Abort) => self.is_aborted = true,
@@ -65,7 +65,7 @@ impl Driver {
                 self.inputs.push_back(Input::SocketOpened);
                 self.has_news = true;
             }
-            Event::Link(LinkEvent::Socket(SocketEvent::Bytes(bytes))) => self.take_bytes(&bytes)?,
+            Event::Link(LinkEvent::Socket(SocketEvent::Bytes(bytes))) => self.take_bytes(&bytes),
             Event::Link(LinkEvent::Socket(SocketEvent::Closed(reason))) => self.lose_link(reason),
             Event::Lane(report) => self.take_lane_report(report),
             Event::Job(Some(Job::Load { assignment, result })) => {
@@ -90,7 +90,6 @@ impl Driver {
                 }
             }
         }
-        Ok(())
     }
 
     /// The connection is over, from the other side or because of what came from there.
@@ -110,20 +109,19 @@ impl Driver {
     }
 
     /// Hands over messages one by one: what the session wants of one is done before the next is looked at.
-    fn take_bytes(&mut self, bytes: &Bytes) -> Result<(), WorkerError> {
+    fn take_bytes(&mut self, bytes: &Bytes) {
         let mut messages = Vec::new();
         let pushed = self.decoder.push(bytes, &mut messages);
         for raw in messages {
             if let Err(fault) = self.take_message(&raw) {
                 self.take_fault(fault);
-                return Ok(());
+                return;
             }
-            self.settle()?;
+            self.settle();
         }
         if let Err(error) = pushed {
             self.take_fault(Fault::Frame(error));
         }
-        Ok(())
     }
 
     fn take_fault(&mut self, fault: Fault) {

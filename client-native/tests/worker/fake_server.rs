@@ -7,7 +7,7 @@ use tabswarm_client_native::{ServerAddress, WorkerConfig};
 use tabswarm_compute::{Batch, BatchStats, Engine, LeaseAccumulator};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
-use tabswarm_model::dataset::{Chunk, Manifest};
+use tabswarm_model::dataset::{Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_protocol::client::{Hello, MicroBatchRange};
@@ -86,6 +86,7 @@ impl Fixture {
             chunk_samples: CHUNK_SAMPLES,
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
             vocabulary: None,
+            targets: TargetKind::Labels,
         };
         let params = tabswarm_model::init::initial_params(&run.graph().layout, run.seed);
         Self {
@@ -140,7 +141,7 @@ impl Fixture {
         (range.first..range.first + range.count)
             .map(|idx| {
                 assert!(store.gather(plan.step(version), idx, &mut batch));
-                let samples = Batch::labeled(&batch.inputs, &batch.labels);
+                let samples = Batch::of(&batch);
                 let stats = engine.gradient(samples).unwrap();
                 (engine.gradient_buffer().to_vec(), stats)
             })

@@ -4,5 +4,6 @@
 #[cfg(unix)]
 mod command;
 mod fake_server;
+mod lanes;
 mod session;
 mod troubles;

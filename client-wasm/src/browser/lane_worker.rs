@@ -59,10 +59,20 @@ impl LaneWorker {
     }
 }
 
+thread_local! {
+    /// Takes note of nothing.
+    static SILENCE: Closure<dyn Fn(JsEvent)> = Closure::new(|event: JsEvent| event.prevent_default());
+}
+
 impl Drop for LaneWorker {
     fn drop(&mut self) {
         self.worker.set_onmessage(None);
-        self.worker.set_onerror(None);
+        // Errors that are under way still come: a lane that crashed fails on every message that it had. Without
+        // a handler they would count as the driver's own, and end it.
+        SILENCE.with(|silence| {
+            let silence = silence.as_ref().unchecked_ref();
+            self.worker.set_onerror(Some(silence));
+        });
         self.worker.terminate();
     }
 }

@@ -10,10 +10,11 @@ use js_sys::{
     Array, ArrayBuffer, BigInt, Float32Array, Int8Array, Int32Array, Uint8Array, Uint16Array,
     Uint32Array,
 };
+use tabswarm_compute::BatchStats;
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::driver::Work;
-use crate::lane::{Done, Report, Sums, Tally};
+use crate::lane::{Done, Report, Sums};
 
 /// Buffers kept for the next message: a lane's answers bring two.
 const MAX_SPARE_BUFFERS: usize = 4;
@@ -121,6 +122,11 @@ pub(crate) fn params(values: &[u8], buffers: &Buffers) -> Envelope {
 pub(crate) fn work(work: Work<'_>, buffers: &Buffers) -> Envelope {
     let n_inputs = work.batches.iter().map(|batch| batch.inputs.len()).sum();
     let n_labels = work.batches.iter().map(|batch| batch.labels.len()).sum();
+    let soft_targets = work
+        .batches
+        .iter()
+        .map(|batch| batch.soft_targets.as_slice());
+    let soft_targets = soft_targets.collect::<Vec<_>>().concat();
     let (inputs, buffer) = buffers.floats(n_inputs);
     let labels = Uint16Array::new_with_length(length(n_labels));
     let sizes = Uint32Array::new_with_length(length(work.batches.len()));
@@ -144,6 +150,7 @@ pub(crate) fn work(work: Work<'_>, buffers: &Buffers) -> Envelope {
         .with(Int8Array::from(work.exponents))
         .with(BigInt::from(work.version.0))
         .with(work.first)
+        .with(Float32Array::from(soft_targets.as_slice()))
 }
 
 /// What a lane is told.
@@ -167,6 +174,8 @@ pub(crate) enum ToLane {
         version: u64,
         /// Index of the first micro-batch.
         first: u32,
+        /// (samples, classes); empty where there are labels.
+        soft_targets: Float32Array,
     },
 }
 
@@ -183,6 +192,7 @@ pub(crate) fn read_to_lane(message: &JsValue) -> Option<ToLane> {
             exponents: parts.get(4).dyn_into().ok()?,
             version: u64::try_from(parts.get(5).dyn_into::<BigInt>().ok()?).ok()?,
             first: whole(&parts.get(6))?,
+            soft_targets: parts.get(7).dyn_into().ok()?,
         }),
         _ => None,
     }
@@ -196,7 +206,7 @@ pub(crate) fn ready() -> Envelope {
 /// The answer of a lane with fixed-point sums.
 pub(crate) fn done_exact(
     sums: &[i32],
-    tally: Tally,
+    tally: BatchStats,
     elapsed_us: f64,
     buffers: &Buffers,
 ) -> Envelope {
@@ -210,7 +220,7 @@ pub(crate) fn done_exact(
 /// The answer of a lane with floating-point sums.
 pub(crate) fn done_plain(
     sums: &[f32],
-    tally: Tally,
+    tally: BatchStats,
     elapsed_us: f64,
     buffers: &Buffers,
 ) -> Envelope {
@@ -221,7 +231,12 @@ pub(crate) fn done_plain(
 }
 
 /// Completes an answer and gives back a buffer: two came, with parameters and inputs, and the sums are in one.
-fn with_tally(envelope: Envelope, tally: Tally, elapsed_us: f64, buffers: &Buffers) -> Envelope {
+fn with_tally(
+    envelope: Envelope,
+    tally: BatchStats,
+    elapsed_us: f64,
+    buffers: &Buffers,
+) -> Envelope {
     let answer = envelope
         .with(tally.samples)
         .with(BigInt::from(tally.loss_q20))
@@ -272,7 +287,7 @@ fn report(parts: &Array, buffers: &Buffers) -> Option<Report> {
             let loss_q20 = parts.get(3).dyn_into::<BigInt>().ok()?;
             Some(Report::Done(Done {
                 sums,
-                tally: Tally {
+                tally: BatchStats {
                     samples: whole(&parts.get(2))?,
                     loss_q20: i64::try_from(loss_q20).ok()?,
                     correct: whole(&parts.get(4))?,

@@ -34,6 +34,10 @@ impl<H: Host> Driver<H> {
                 self.rhythm.hurry();
                 self.lanes.restart(lane, &mut self.host);
             }
+            Effect::RetireLane { lane, message } => {
+                self.rhythm.hurry();
+                self.lanes.retire(lane, message, &mut self.host);
+            }
             Effect::SendUpdate(update) => self.send_update(update),
             Effect::ResendUpdate { lease_id } => self.resend_update(lease_id),
             Effect::ForgetUpdate { lease_id } => self.outbox.forget(lease_id),
@@ -190,9 +194,8 @@ impl<H: Host> Driver<H> {
             return;
         };
         let manifest = store.manifest();
-        let chunk_bytes =
-            manifest.chunk_samples as usize * (manifest.features() + size_of::<u16>());
-        let room = (MAX_PREFETCHED_BYTES / chunk_bytes).saturating_sub(store.chunks_present());
+        let room = (MAX_PREFETCHED_BYTES / manifest.full_chunk_bytes())
+            .saturating_sub(store.chunks_present());
         if store.chunks_present() == manifest.chunks.len() || room == 0 || !self.fetches.is_idle() {
             return;
         }

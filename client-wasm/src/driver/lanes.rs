@@ -24,6 +24,8 @@ struct Slot {
     loads: u32,
     /// Why it can't be used.
     fault: Option<String>,
+    /// Whether it failed so often that it gets no more work.
+    retired: bool,
     params: Option<ParamsKey>,
     /// Tasks under way, oldest first: a lane answers in order.
     tasks: VecDeque<Task>,
@@ -57,6 +59,7 @@ impl Lanes {
             id,
             loads: 0,
             fault,
+            retired: false,
             params: None,
             tasks: VecDeque::new(),
         };
@@ -74,11 +77,25 @@ impl Lanes {
         }
     }
 
+    /// Ends a lane that failed too often; its place stays, and a restart fills it again.
+    pub(crate) fn retire(&mut self, idx: u16, message: String, host: &mut impl Host) {
+        if let Some(slot) = self.slots.get_mut(usize::from(idx)) {
+            host.stop_lane(idx);
+            slot.loads = 0;
+            slot.fault = Some(message);
+            slot.retired = true;
+            slot.tasks.clear();
+        }
+    }
+
     /// Makes all lanes ready for a run.
     pub(crate) fn load(&mut self, run_json: &str, host: &mut impl Host) {
         self.run_json = Some(run_json.to_owned());
         for idx in 0..self.slots.len() {
             let slot = &mut self.slots[idx];
+            if slot.retired {
+                continue;
+            }
             if slot.fault.is_some() {
                 let idx = slot.id.idx;
                 self.restart(idx, host);
@@ -88,14 +105,15 @@ impl Lanes {
         }
     }
 
-    /// Whether all lanes loaded the run.
+    /// Whether all lanes that are not retired loaded the run.
     ///
     /// # Errors
     /// Why one of them can't.
     pub(crate) fn are_ready(&self) -> Result<bool, String> {
-        match self.slots.iter().find_map(|slot| slot.fault.clone()) {
+        let mut slots = self.slots.iter().filter(|slot| !slot.retired);
+        match slots.clone().find_map(|slot| slot.fault.clone()) {
             Some(fault) => Err(fault),
-            None => Ok(self.slots.iter().all(|slot| slot.loads == 0)),
+            None => Ok(slots.all(|slot| slot.loads == 0)),
         }
     }
 
@@ -129,20 +147,15 @@ impl Lanes {
         Ok(())
     }
 
-    /// Takes note of an answer and returns the tasks that it is for.
+    /// Takes note of an answer and returns the tasks that it is for; none where the lane has been replaced.
     pub(crate) fn answered(
         &mut self,
         id: LaneId,
         report: &Report,
         host: &mut impl Host,
-    ) -> Vec<Task> {
-        let slot = self
-            .slots
-            .get_mut(usize::from(id.idx))
-            .filter(|slot| slot.id == id);
-        let Some(slot) = slot else {
-            return Vec::new();
-        };
+    ) -> Option<Vec<Task>> {
+        let slot = self.slots.get_mut(usize::from(id.idx));
+        let slot = slot.filter(|slot| slot.id == id && !slot.retired)?;
         let tasks = match report {
             Report::Ready => {
                 slot.loads = slot.loads.saturating_sub(1);
@@ -162,7 +175,7 @@ impl Lanes {
             }
         };
         self.trim(host);
-        tasks
+        Some(tasks)
     }
 
     /// Ends all lanes.

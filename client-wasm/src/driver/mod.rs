@@ -26,6 +26,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use tabswarm_client_core::{Config, Effect, Input, Session, State, Status, TaskFault, TaskResult};
+use tabswarm_compute::BatchStats;
 use tabswarm_model::ArithmeticClass;
 use tabswarm_model::batches::StepShape;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
@@ -38,7 +39,7 @@ pub(crate) use fetches::{Job, Target};
 pub(crate) use host::{Host, LaneId, Work};
 pub(crate) use limits::FETCH_TIMEOUT_MS;
 
-use crate::lane::{Report, Tally};
+use crate::lane::Report;
 use fetches::Fetches;
 use lanes::Lanes;
 use limits::CREDIT_WAIT_MS;
@@ -236,9 +237,12 @@ impl<H: Host> Driver<H> {
     }
 
     fn lane_answered(&mut self, lane: LaneId, report: Report) {
-        let tasks = self.lanes.answered(lane, &report, &mut self.host);
+        let Some(tasks) = self.lanes.answered(lane, &report, &mut self.host) else {
+            return;
+        };
+        let is_gone = matches!(report, Report::Crashed { .. });
         let (tally, elapsed_us, outcome) = match report {
-            Report::Ready => (Tally::default(), 0, Ok(())),
+            Report::Ready => (BatchStats::default(), 0, Ok(())),
             Report::Done(done) => {
                 let lease = self.lease.as_mut().zip(tasks.first());
                 if let Some((lease, task)) = lease.filter(|(lease, task)| lease.id == task.lease_id)
@@ -247,10 +251,16 @@ impl<H: Host> Driver<H> {
                 }
                 (done.tally, done.elapsed_us, Ok(()))
             }
-            Report::Overflow { fits } => (Tally::default(), 0, Err(TaskFault::Overflow { fits })),
+            Report::Overflow { fits } => {
+                (BatchStats::default(), 0, Err(TaskFault::Overflow { fits }))
+            }
             Report::Failed { message } | Report::Crashed { message } => {
                 self.rhythm.hurry();
-                (Tally::default(), 0, Err(TaskFault::Engine { message }))
+                if is_gone && tasks.is_empty() {
+                    let (lane, message) = (lane.idx, message.clone());
+                    self.feed(Input::LaneLost { lane, message });
+                }
+                (BatchStats::default(), 0, Err(TaskFault::Engine { message }))
             }
         };
         for task in tasks {

@@ -1,7 +1,7 @@
 //! The assigned run: what it is, and the samples that are here.
 
-use tabswarm_model::batches::{BatchPlan, StepShape};
-use tabswarm_model::dataset::{MAX_MANIFEST_BYTES, Manifest};
+use tabswarm_model::batches::StepShape;
+use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
 use tabswarm_model::run_file::Codec;
@@ -75,37 +75,10 @@ impl ActiveRun {
     /// # Errors
     /// A sentence where it is not the one named, or does not go with the model.
     pub(crate) fn take_manifest(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if bytes.len() > MAX_MANIFEST_BYTES {
-            let got = bytes.len();
-            return Err(format!(
-                "The data set manifest has {got} bytes, at most {MAX_MANIFEST_BYTES} are allowed."
-            ));
-        }
-        if Digest::of(bytes) != self.dataset {
-            return Err("The data set manifest was damaged on its way.".to_owned());
-        }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| format!("The data set manifest is no text: {error}."))?;
-        let manifest = Manifest::from_json(text)
-            .map_err(|error| format!("The data does not load: {error}."))?;
-        if !manifest.fits(&self.graph) {
-            let kind = |is_text| if is_text { "tokens" } else { "values" };
-            return Err(format!(
-                "The data does not fit the model: samples have {} {} and {} classes, the model takes {} {} and {}.",
-                manifest.features(),
-                kind(manifest.vocabulary.is_some()),
-                manifest.classes,
-                self.graph.input_features(),
-                kind(self.graph.vocabulary.is_some()),
-                self.graph.classes
-            ));
-        }
-        let plan = BatchPlan::new(&self.run, manifest.samples);
-        self.store = Some(SampleStore::new(
-            manifest,
-            plan,
-            self.run.data.normalization,
-        ));
+        let useless = |error| format!("The training data is of no use: {error}.");
+        let manifest = Manifest::from_bytes(bytes, self.dataset).map_err(useless)?;
+        let store = SampleStore::of_run(&self.run, &self.graph, manifest);
+        self.store = Some(store.map_err(useless)?);
         Ok(())
     }
 

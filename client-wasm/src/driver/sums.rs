@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tabswarm_compute::sums::{add_exact, add_f32};
 use tabswarm_protocol::client::MicroBatchRange;
 use tabswarm_protocol::codec;
 
@@ -27,9 +28,7 @@ struct PlainRun {
 impl PlainRun {
     fn append(&mut self, next: &Self) {
         self.count += next.count;
-        for (sum, value) in self.sums.iter_mut().zip(&next.sums) {
-            *sum += value;
-        }
+        add_f32(&mut self.sums, &next.sums);
     }
 }
 
@@ -60,10 +59,7 @@ impl LeaseSums {
             self.exact = values;
             return;
         }
-        // A lease's sums stay below 2^30: its micro-batches are counted before work on it begins.
-        for (sum, value) in self.exact.iter_mut().zip(values) {
-            *sum += value;
-        }
+        add_exact(&mut self.exact, &values);
     }
 
     /// Adds to the first run whatever follows it without a gap.

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
-use tabswarm_model::Run;
+use tabswarm_compute::{Batch, BatchStats, Engine, Sums, Targets, TaskTotals};
+use tabswarm_model::graph::Targets as Wanted;
 use tabswarm_model::noise::NoiseKey;
-use tabswarm_model::run_file::Codec;
-
-use super::Tally;
+use tabswarm_model::{Graph, Run};
 
 /// The samples of a task: micro-batches one behind the other.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +14,8 @@ pub(super) struct TaskSamples<'a> {
     pub(super) inputs: &'a [f32],
     /// (samples, labels of a sample).
     pub(super) labels: &'a [u16],
+    /// (samples, classes), for losses on soft targets.
+    pub(super) soft_targets: &'a [f32],
     /// Samples of each micro-batch.
     pub(super) sizes: &'a [u32],
     /// Version of the parameters.
@@ -33,29 +33,14 @@ pub(super) enum Fault {
     Failed(String),
 }
 
-/// The sums after a task.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum SumsView<'a> {
-    /// Fixed point.
-    Exact(&'a [i32]),
-    /// Floating point.
-    Plain(&'a [f32]),
-}
-
 /// An engine with a run.
 #[derive(Debug)]
 pub(super) struct Computer {
     engine: Engine,
     seed: u64,
-    sums: Accumulator,
+    sums: Sums,
     /// Why the parameters given last can't be used.
     params_fault: Option<String>,
-}
-
-#[derive(Debug)]
-enum Accumulator {
-    Exact(LeaseAccumulator),
-    Plain(Vec<f32>),
 }
 
 impl Computer {
@@ -67,10 +52,7 @@ impl Computer {
         let run =
             Run::from_json(run_json).map_err(|error| format!("The run can't be read: {error}"))?;
         let graph = Arc::new(run.graph());
-        let sums = match run.codec {
-            Codec::Exact => Accumulator::Exact(LeaseAccumulator::new(&graph.layout)),
-            Codec::F32 => Accumulator::Plain(vec![0.0; graph.layout.len()]),
-        };
+        let sums = Sums::new(run.codec, &graph.layout);
         let engine = Engine::new(graph, run.class, run.micro_batch as usize);
         Ok(Self {
             engine: engine.map_err(|error| format!("The engine could not start: {error}."))?,
@@ -96,24 +78,17 @@ impl Computer {
         &mut self,
         samples: TaskSamples<'_>,
         exponents: &[i8],
-    ) -> Result<Tally, Fault> {
+    ) -> Result<BatchStats, Fault> {
         if let Some(fault) = &self.params_fault {
             return Err(Fault::Failed(fault.clone()));
         }
         self.sums.reset();
-        let graph = self.engine.graph();
-        let (features, label_rows) = (graph.input_features(), graph.label_rows());
-        let mut tally = Tally::default();
-        let mut fits: Option<Vec<i8>> = None;
-        let (mut inputs, mut labels) = (samples.inputs, samples.labels);
+        let mut totals = TaskTotals::default();
+        let mut rest = samples;
         for (micro_batch, &size) in (samples.first..).zip(samples.sizes) {
-            let size = size as usize;
-            let ends = inputs
-                .split_at_checked(size * features)
-                .zip(labels.split_at_checked(size * label_rows));
-            let ((head_inputs, rest_inputs), (head_labels, rest_labels)) =
-                ends.ok_or_else(|| Fault::Failed("The task has too few samples.".to_owned()))?;
-            (inputs, labels) = (rest_inputs, rest_labels);
+            let batch = rest
+                .take(size as usize, self.engine.graph())
+                .ok_or_else(|| Fault::Failed("The task has too few samples.".to_owned()))?;
             let noise = NoiseKey {
                 seed: self.seed,
                 version: samples.version,
@@ -121,69 +96,43 @@ impl Computer {
             };
             let batch = Batch {
                 noise: Some(noise),
-                ..Batch::labeled(head_inputs, head_labels)
+                ..batch
             };
             let stats = self.engine.gradient(batch);
             let stats =
                 stats.map_err(|error| Fault::Failed(format!("The engine failed: {error}.")))?;
-            tally.samples += stats.samples;
-            tally.loss_q20 += stats.loss_q20;
-            tally.correct += stats.correct;
-            if let Err(fault) = self.sums.add(self.engine.gradient_buffer(), exponents) {
-                // The rest is computed all the same: one report that names everything saves further ones.
-                fits = Some(smallest(fits, overflow(fault)?));
-            }
+            let gradient = (stats, self.engine.gradient_buffer());
+            let added = totals.add(&mut self.sums, gradient, exponents);
+            added.map_err(|error| {
+                Fault::Failed(format!("The gradients could not be added: {error}."))
+            })?;
         }
-        match fits {
-            Some(fits) => Err(Fault::Overflow(fits)),
-            None => Ok(tally),
-        }
+        totals.finish().map_err(Fault::Overflow)
     }
 
     /// The sums of the last task.
-    pub(super) fn sums(&self) -> SumsView<'_> {
-        match &self.sums {
-            Accumulator::Exact(accumulator) => SumsView::Exact(accumulator.sums()),
-            Accumulator::Plain(sums) => SumsView::Plain(sums),
-        }
+    pub(super) fn sums(&self) -> &Sums {
+        &self.sums
     }
 }
 
-impl Accumulator {
-    fn reset(&mut self) {
-        match self {
-            Self::Exact(accumulator) => accumulator.reset(),
-            Self::Plain(sums) => sums.fill(0.0),
-        }
-    }
-
-    fn add(&mut self, gradient: &[f32], exponents: &[i8]) -> Result<(), AccumulateError> {
-        match self {
-            Self::Exact(accumulator) => accumulator.add(gradient, exponents),
-            Self::Plain(sums) => {
-                for (sum, value) in sums.iter_mut().zip(gradient) {
-                    *sum += value;
-                }
-                Ok(())
+impl<'a> TaskSamples<'a> {
+    /// Takes the next samples off; none where there are too few.
+    fn take(&mut self, samples: usize, graph: &Graph) -> Option<Batch<'a>> {
+        let (rows, classes) = (graph.label_rows(), graph.classes);
+        let inputs = self.inputs.split_off(..samples * graph.input_features())?;
+        let targets = match graph.loss.targets() {
+            Wanted::Classes => Targets::Classes(self.labels.split_off(..samples * rows)?),
+            Wanted::Values => {
+                Targets::Values(self.soft_targets.split_off(..samples * rows * classes)?)
             }
-        }
+        };
+        Some(Batch {
+            inputs,
+            targets,
+            noise: None,
+        })
     }
-}
-
-fn overflow(error: AccumulateError) -> Result<Vec<i8>, Fault> {
-    match error {
-        AccumulateError::Overflow { fits } => Ok(fits),
-        error => Err(Fault::Failed(format!(
-            "The gradients could not be added: {error}."
-        ))),
-    }
-}
-
-fn smallest(known: Option<Vec<i8>>, mut fits: Vec<i8>) -> Vec<i8> {
-    for (fit, known) in fits.iter_mut().zip(known.into_iter().flatten()) {
-        *fit = known.min(*fit);
-    }
-    fits
 }
 
 #[cfg(test)]
@@ -213,6 +162,7 @@ mod tests {
         TaskSamples {
             inputs,
             labels: &[0, 1, 2, 0, 1],
+            soft_targets: &[],
             sizes: &SAMPLES,
             version: 0,
             first: 0,
@@ -226,9 +176,10 @@ mod tests {
         let tally = exact.compute(task(&inputs), &[20, 20]).unwrap();
         assert_eq!(plain.compute(task(&inputs), &[]), Ok(tally));
         assert_eq!(tally.samples, 5);
-        let (SumsView::Exact(exact), SumsView::Plain(plain)) = (exact.sums(), plain.sums()) else {
+        let (Sums::Exact(exact), Sums::F32(plain)) = (exact.sums(), plain.sums()) else {
             panic!("each codec has its own sums");
         };
+        let exact = exact.sums();
         assert!(exact.iter().any(|&sum| sum != 0));
         for (&exact, &plain) in exact.iter().zip(plain) {
             let difference = f64::from(exact) / f64::from(1 << 20) - f64::from(plain);
@@ -255,6 +206,7 @@ mod tests {
             let samples = TaskSamples {
                 inputs: &inputs[from * 2..end * 2],
                 labels: &labels[from * 2..end * 2],
+                soft_targets: &[],
                 sizes,
                 version,
                 first,
@@ -262,8 +214,8 @@ mod tests {
             let tally = computer.compute(samples, &[16; 3]).unwrap();
             assert_eq!(tally.samples as usize, end - from);
             match computer.sums() {
-                SumsView::Exact(sums) => sums.to_vec(),
-                SumsView::Plain(_) => vec![],
+                Sums::Exact(sums) => sums.sums().to_vec(),
+                Sums::F32(_) => vec![],
             }
         };
         let whole = sums(0, &[2, 1], 4, 6);
@@ -279,8 +231,8 @@ mod tests {
         let inputs = inputs();
         let mut computer = computer("exact");
         let sums = |computer: &Computer| match computer.sums() {
-            SumsView::Exact(sums) => sums.to_vec(),
-            SumsView::Plain(_) => vec![],
+            Sums::Exact(sums) => sums.sums().to_vec(),
+            Sums::F32(_) => vec![],
         };
         computer.compute(task(&inputs), &[20, 20]).unwrap();
         let first = sums(&computer);

@@ -1,9 +1,10 @@
 //! The lane as JavaScript sees it.
 
+use tabswarm_compute::Sums;
 use wasm_bindgen::prelude::*;
 use web_sys::DedicatedWorkerGlobalScope;
 
-use super::compute::{Computer, Fault, SumsView, TaskSamples};
+use super::compute::{Computer, Fault, TaskSamples};
 use crate::browser::wire::{self, Buffers, Envelope, ToLane};
 use crate::browser::{Clock, worker_scope};
 
@@ -18,6 +19,7 @@ pub struct Lane {
     params: Vec<f32>,
     inputs: Vec<f32>,
     labels: Vec<u16>,
+    soft_targets: Vec<f32>,
     buffers: Buffers,
     /// Time spent on parameters since the last task: it counts as the next one's.
     params_us: f64,
@@ -40,6 +42,7 @@ impl Lane {
             params: Vec::new(),
             inputs: Vec::new(),
             labels: Vec::new(),
+            soft_targets: Vec::new(),
             buffers: Buffers::default(),
             params_us: 0.0,
         })
@@ -70,15 +73,20 @@ impl Lane {
                 exponents,
                 version,
                 first,
+                soft_targets,
             }) => {
                 self.inputs.resize(inputs.length() as usize, 0.0);
                 inputs.copy_to(&mut self.inputs);
                 self.buffers.keep(inputs.buffer());
                 self.labels.resize(labels.length() as usize, 0);
                 labels.copy_to(&mut self.labels);
+                self.soft_targets
+                    .resize(soft_targets.length() as usize, 0.0);
+                soft_targets.copy_to(&mut self.soft_targets);
                 let samples = TaskSamples {
                     inputs: &self.inputs,
                     labels: &self.labels,
+                    soft_targets: &self.soft_targets,
                     sizes: &sizes.to_vec(),
                     version,
                     first,
@@ -128,8 +136,8 @@ fn answer(
         Ok(tally) => {
             let elapsed_us = clock.now_us() - started_us;
             match computer.sums() {
-                SumsView::Exact(sums) => wire::done_exact(sums, tally, elapsed_us, buffers),
-                SumsView::Plain(sums) => wire::done_plain(sums, tally, elapsed_us, buffers),
+                Sums::Exact(sums) => wire::done_exact(sums.sums(), tally, elapsed_us, buffers),
+                Sums::F32(sums) => wire::done_plain(sums, tally, elapsed_us, buffers),
             }
         }
         Err(Fault::Overflow(fits)) => wire::overflow(&fits),

@@ -7,6 +7,8 @@ mod export;
 
 pub use export::Lane;
 
+use tabswarm_compute::BatchStats;
+
 /// Summed gradients of a task's micro-batches, in the order of the flat parameter vector.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Sums {
@@ -22,20 +24,9 @@ pub(crate) struct Done {
     /// The gradients' sums.
     pub(crate) sums: Sums,
     /// The sums over samples.
-    pub(crate) tally: Tally,
+    pub(crate) tally: BatchStats,
     /// Time spent on it, and on the parameters that came before it.
     pub(crate) elapsed_us: u64,
-}
-
-/// Sums over the samples of a task.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Samples.
-    pub(crate) samples: u32,
-    /// Losses, in units of 2^-20 nats.
-    pub(crate) loss_q20: i64,
-    /// Samples classified correctly.
-    pub(crate) correct: u32,
 }
 
 /// What a lane says.

@@ -58,6 +58,13 @@ pub enum Effect {
         /// Which.
         lane: u16,
     },
+    /// A lane failed too often: end it and tell the owner why.
+    RetireLane {
+        /// Which.
+        lane: u16,
+        /// A sentence for the owner.
+        message: String,
+    },
     /// Encode the lease's sums, fill in the digest, send, and keep the bytes until `ForgetUpdate`.
     SendUpdate(Update),
     /// Send the kept update again.

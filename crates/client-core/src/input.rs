@@ -100,6 +100,13 @@ pub enum Input {
     },
     /// A lane finished a task.
     TaskDone(TaskResult),
+    /// A lane died while it had no task.
+    LaneLost {
+        /// Which.
+        lane: u16,
+        /// A sentence for the owner.
+        message: String,
+    },
     /// Stop computing for a reason; replaces an earlier reason.
     Pause(PauseReason),
     /// Compute again.

@@ -16,7 +16,7 @@ pub const SILENT_HEARTBEATS: u64 = 3;
 pub const TASK_TARGET_MS: f64 = 40.0;
 /// Longest rest of a lane after one task, however low the duty cycle.
 pub const MAX_REST_MS: u64 = 60_000;
-/// A lane that fails so often in a row is not tried again.
+/// A lane that fails so often in a row is retired: it gets no more work.
 pub const MAX_LANE_FAILURES: u32 = 3;
 /// A finishing worker waits so long for its last receipt.
 pub const FINISH_TIMEOUT_MS: u64 = 10_000;

@@ -3,6 +3,7 @@
 //! Inputs change the state; [`Session::advance`] then looks at the whole state and does whatever is due. So no
 //! path can forget to hand out the next task or to announce a pause.
 
+mod lanes;
 mod link;
 mod messages;
 mod report;
@@ -14,11 +15,12 @@ use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, 
 use crate::backoff::Backoff;
 use crate::effect::Effect;
 use crate::input::{Config, Input, TaskFault, TaskResult};
-use crate::limits::{FINISH_TIMEOUT_MS, MAX_KEPT_UPDATES, MAX_LANE_FAILURES, MAX_UNANSWERED};
+use crate::limits::{FINISH_TIMEOUT_MS, MAX_KEPT_UPDATES, MAX_UNANSWERED};
 use crate::pace::Pace;
 use crate::stats::Stats;
 use crate::status::StopCode;
 use crate::work::Work;
+use lanes::Lane;
 use link::Link;
 
 /// A worker's session with one server.
@@ -65,13 +67,6 @@ struct Unanswered {
     samples: u32,
     /// The owner still has it and can send it again.
     kept: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Lane {
-    busy: bool,
-    rest_until: Timestamp,
-    failures: u32,
 }
 
 impl Session {
@@ -127,9 +122,8 @@ impl Session {
             Input::RetryNow => self.retry_now(now),
             Input::Online(online) => self.set_online(now, online),
             Input::SetDuty(duty_percent) => self.pace.set_duty(duty_percent),
-            Input::SetLanes(lanes) => self
-                .lanes
-                .resize(usize::from(lanes.max(1)), Lane::default()),
+            Input::SetLanes(lanes) => self.set_lanes(lanes, effects),
+            Input::LaneLost { lane, message } => self.lane_failed(lane, &message, effects),
             Input::Tick => {}
         }
         self.advance(now, effects);
@@ -148,7 +142,7 @@ impl Session {
         let rests = resting.into_iter().flat_map(|_| {
             self.lanes
                 .iter()
-                .filter(|lane| !lane.busy)
+                .filter(|lane| !lane.busy && !lane.is_retired())
                 .map(|lane| lane.rest_until)
         });
         let link = self
@@ -165,12 +159,7 @@ impl Session {
         self.started_at = now;
         self.finish_by = None;
         self.pause = None;
-        // A lane that had failed too often was left broken.
-        for (lane_idx, lane) in (0..).zip(&mut self.lanes) {
-            if std::mem::take(&mut lane.failures) >= MAX_LANE_FAILURES {
-                effects.push(Effect::RestartLane { lane: lane_idx });
-            }
-        }
+        self.revive_lanes(effects);
         self.link = Link::Backoff { until: now };
     }
 
@@ -186,13 +175,13 @@ impl Session {
     }
 
     fn advance_work(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let lanes = self.working_lanes();
         let Some(work) = &mut self.work else {
             return;
         };
         if self.pause.is_none() && work.data_ready {
-            let lanes = u16::try_from(self.lanes.len()).expect("lanes are counted in u16");
             for (lane_idx, lane) in (0..).zip(&mut self.lanes) {
-                if lane.busy || lane.rest_until > now {
+                if lane.busy || lane.is_retired() || lane.rest_until > now {
                     continue;
                 }
                 let size = self.pace.task_size(work.waiting(), lanes);
@@ -350,34 +339,37 @@ impl Session {
             lane.busy = false;
             lane.rest_until = rest_until;
         }
-        let Some(work) = self
+        let had_it = self
             .work
             .as_mut()
             .filter(|work| work.lease_id() == result.lease_id)
-        else {
-            return;
-        };
-        if !work.end_flight(result) {
-            return;
-        }
+            .is_some_and(|work| work.end_flight(result));
         match &result.outcome {
-            Ok(()) => {
-                work.finish(result);
-                self.last_computed = Some(now);
-                self.stats.computed(now, result.samples, result.elapsed_us);
-                if let Some(lane) = self.lanes.get_mut(usize::from(result.lane)) {
-                    lane.failures = 0;
+            Err(TaskFault::Engine { message }) => {
+                // Another lane takes the micro-batches, unless the lease is over.
+                if let Some(work) = self.work.as_mut().filter(|_| had_it) {
+                    work.give_back(result);
                 }
+                self.lane_failed(result.lane, message, effects);
             }
+            _ if !had_it => {}
+            Ok(()) => self.task_finished(now, result),
             Err(TaskFault::Overflow { fits }) => {
                 let (lease_id, fits) = (result.lease_id, fits.clone());
                 self.drop_work(effects);
                 effects.push(Effect::Send(ClientMessage::Overflow { lease_id, fits }));
             }
-            Err(TaskFault::Engine { message }) => {
-                work.give_back(result);
-                self.lane_failed(result.lane, message, effects);
-            }
+        }
+    }
+
+    fn task_finished(&mut self, now: Timestamp, result: &TaskResult) {
+        if let Some(work) = &mut self.work {
+            work.finish(result);
+        }
+        self.last_computed = Some(now);
+        self.stats.computed(now, result.samples, result.elapsed_us);
+        if let Some(lane) = self.lanes.get_mut(usize::from(result.lane)) {
+            lane.failures = 0;
         }
     }
 
@@ -388,19 +380,5 @@ impl Session {
                 .task_done(now, result.range.count, result.elapsed_us),
             Err(_) => now,
         }
-    }
-
-    fn lane_failed(&mut self, lane_idx: u16, message: &str, effects: &mut Vec<Effect>) {
-        let Some(lane) = self.lanes.get_mut(usize::from(lane_idx)) else {
-            return;
-        };
-        lane.failures += 1;
-        if lane.failures < MAX_LANE_FAILURES {
-            effects.push(Effect::RestartLane { lane: lane_idx });
-            return;
-        }
-        self.release(ReleaseReason::EngineFailed, effects);
-        let message = format!("The engine failed {MAX_LANE_FAILURES} times: {message}");
-        self.stop(StopCode::EngineFailed, message, effects);
     }
 }

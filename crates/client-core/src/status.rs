@@ -95,7 +95,7 @@ pub struct Status {
     pub version: u64,
     /// Micro-batches done and in all of the current lease.
     pub lease: Option<(u32, u32)>,
-    /// Lanes.
+    /// Lanes that are not retired.
     pub lanes: u16,
     /// Samples per second over the last seconds.
     pub samples_per_s: f64,

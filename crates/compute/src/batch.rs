@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tabswarm_model::graph::Loss;
 use tabswarm_model::noise::NoiseKey;
+use tabswarm_model::samples::MicroBatch;
 
 /// Samples and what their predictions are compared with, borrowed from the caller.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,20 @@ impl Targets<'_> {
 }
 
 impl<'a> Batch<'a> {
+    /// The samples of a data set, without noise.
+    pub fn of(samples: &'a MicroBatch) -> Self {
+        let targets = if samples.soft_targets.is_empty() {
+            Targets::Classes(&samples.labels)
+        } else {
+            Targets::Values(&samples.soft_targets)
+        };
+        Self {
+            inputs: &samples.inputs,
+            targets,
+            noise: None,
+        }
+    }
+
     /// Samples with class indices, without noise.
     pub fn labeled(inputs: &'a [f32], labels: &'a [u16]) -> Self {
         Self {

@@ -1,24 +1,21 @@
 //! Digests of fixed gradients: the same bits natively and in every browser, or something is wrong.
 //!
-//! Two small networks on made-up data go through the whole engine, once with odd sizes and once with the
-//! shape of the reference network, and through the fixed-point sums. One hash covers every bit of it.
+//! A few small networks on made-up data go through the whole engine and through the fixed-point sums: dense
+//! layers with odd sizes and with large ones, convolutions with pooling, and a transformer.
+//! One hash covers every bit of it. It is for the start of a worker, so it takes milliseconds;
+//! [`bits`](crate::bits) is for tests that may take longer.
 
-use std::sync::Arc;
+use tabswarm_model::ArithmeticClass;
+use tabswarm_model::graph::{Activation, Padding};
+use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
-use tabswarm_model::fixed_point::fitting_exponent;
-use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
-use tabswarm_model::{ArithmeticClass, Graph, graph};
-
-use crate::accumulator::LeaseAccumulator;
-use crate::batch::Batch;
+use crate::bits::Case;
 use crate::cpu::gemm::Path;
-use crate::cpu::magnitude::largest_magnitude;
-use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::probe;
 
-/// Inputs, hidden units, classes and samples of each network.
-const NETWORKS: [(usize, usize, u16, usize); 2] = [(17, 13, 5, 7), (784, 128, 10, 32)];
+/// The seed of all parameters and inputs.
+const SEED: u64 = 0;
 
 /// What [`digest`] must return for a class.
 pub fn expected(class: ArithmeticClass) -> [u8; 32] {
@@ -43,88 +40,103 @@ pub fn digest(class: ArithmeticClass) -> Result<[u8; 32], ComputeError> {
 /// [`ComputeError::ClassUnavailable`] where `path` does not run here.
 pub fn digest_of_path(path: Path) -> Result<[u8; 32], ComputeError> {
     let mut hasher = blake3::Hasher::new();
-    for (inputs, hidden, classes, samples) in NETWORKS {
-        let graph = Arc::new(network(inputs, hidden, usize::from(classes)));
-        let mut values = Sequence(0);
-        let params: Vec<f32> = (0..graph.layout.len())
-            .map(|_| values.next_f32() * 0.125)
-            .collect();
-        let batch_inputs: Vec<f32> = (0..samples * inputs).map(|_| values.next_f32()).collect();
-        let labels: Vec<u16> = (0..samples).map(|_| values.next_u16() % classes).collect();
-
-        let mut engine = Engine::with_path(Arc::clone(&graph), path, samples)?;
-        engine.set_params(&params)?;
-        let stats = engine.gradient(Batch::labeled(&batch_inputs, &labels))?;
-        let gradient = engine.gradient_buffer();
-        hasher.update(&stats.samples.to_le_bytes());
-        hasher.update(&stats.loss_q20.to_le_bytes());
-        hasher.update(&stats.correct.to_le_bytes());
-        for value in gradient {
-            hasher.update(&value.to_bits().to_le_bytes());
-        }
-        for sum in fixed_point_sums(&graph, gradient) {
-            hasher.update(&sum.to_le_bytes());
-        }
+    for (model, samples) in networks() {
+        hasher.update(&Case::new(&model, samples, SEED).digest(path)?);
     }
     Ok(*hasher.finalize().as_bytes())
 }
 
-/// The gradient added twice, with the largest exponents that fit.
-fn fixed_point_sums(graph: &Graph, gradient: &[f32]) -> Vec<i32> {
-    let exponents: Vec<i8> = graph
-        .layout
-        .tensors()
-        .iter()
-        .map(|tensor| largest_magnitude(&gradient[tensor.range()]))
-        .map(|largest| fitting_exponent(largest.expect("the engine gives finite gradients only")))
-        .collect();
-    let mut accumulator = LeaseAccumulator::new(&graph.layout);
-    for _ in 0..2 {
-        accumulator
-            .add(gradient, &exponents)
-            .expect("the exponents were chosen to fit");
-    }
-    accumulator.sums().to_vec()
-}
-
-fn network(inputs: usize, hidden: usize, classes: usize) -> Graph {
-    graph::build(&ModelSpec {
-        input: vec![inputs],
-        layers: vec![
+/// Every kind of kernel, each network with its number of samples.
+fn networks() -> [(ModelSpec, usize); 4] {
+    let perceptron = |inputs, hidden, classes| {
+        let layers = vec![
             LayerSpec::dense(hidden),
             LayerSpec::RELU,
             LayerSpec::dense(classes),
-        ],
-        loss: LossSpec::SoftmaxCrossEntropy,
-    })
+        ];
+        network(&[inputs], layers)
+    };
+    [
+        (perceptron(17, 13, 5), 7),
+        (perceptron(300, 70, 10), 16),
+        (images(), 5),
+        (sequences(), 3),
+    ]
 }
 
-/// A `SplitMix64` sequence: numbers that look random and need no library to stay as they are.
-struct Sequence(u64);
-
-impl Sequence {
-    fn next_u16(&mut self) -> u16 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let [.., low, high] = (z ^ (z >> 31)).to_le_bytes();
-        u16::from_le_bytes([low, high])
+fn network(input: &[usize], layers: Vec<LayerSpec>) -> ModelSpec {
+    ModelSpec {
+        input: input.to_vec(),
+        layers,
+        loss: LossSpec::SoftmaxCrossEntropy,
     }
+}
 
-    /// A multiple of 2^-15 in [-1, 1).
-    fn next_f32(&mut self) -> f32 {
-        (f32::from(self.next_u16()) - 32_768.0) / 32_768.0
-    }
+/// Convolutions that start at the image, that follow another one, and that have groups; both kinds of pooling.
+fn images() -> ModelSpec {
+    let convolution = |channels, stride, groups| LayerSpec::Conv2d {
+        channels,
+        kernel: [3, 3],
+        stride: [stride, 1],
+        padding: Padding::Same,
+        groups,
+        bias: true,
+    };
+    let pool = |size, stride| PoolSpec {
+        size: [size, size],
+        stride: [stride, stride],
+    };
+    let layers = vec![
+        convolution(18, 1, 1),
+        LayerSpec::MaxPool(pool(2, 2)),
+        LayerSpec::RELU,
+        convolution(20, 2, 2),
+        LayerSpec::Activation(Activation::Tanh),
+        LayerSpec::AvgPool(pool(2, 1)),
+        LayerSpec::Flatten,
+        LayerSpec::Dropout { rate: 0.25 },
+        LayerSpec::dense(7),
+    ];
+    network(&[12, 11, 3], layers)
+}
+
+/// A transformer's block, with scores by the embedding's own table.
+fn sequences() -> ModelSpec {
+    let norm = || LayerSpec::LayerNorm { epsilon: 1e-5 };
+    let attention = |causal| LayerSpec::Residual {
+        layers: vec![norm(), LayerSpec::Attention { heads: 3, causal }],
+    };
+    let network_of_each = LayerSpec::Residual {
+        layers: vec![
+            norm(),
+            LayerSpec::dense(45),
+            LayerSpec::Activation(Activation::Gelu),
+            LayerSpec::dense(27),
+            LayerSpec::Activation(Activation::Sigmoid),
+        ],
+    };
+    let layers = vec![
+        LayerSpec::Embedding {
+            vocabulary: 29,
+            width: 27,
+        },
+        LayerSpec::PositionalEmbedding,
+        attention(true),
+        network_of_each,
+        attention(false),
+        norm(),
+        LayerSpec::TiedDense { bias: true },
+    ];
+    network(&[21], layers)
 }
 
 const PORTABLE: [u8; 32] = [
-    0x40, 0x64, 0x96, 0xbd, 0xc3, 0xfb, 0x77, 0x79, 0xb2, 0x1e, 0xd5, 0x43, 0x32, 0xa0, 0xa2, 0x7b,
-    0x07, 0xb4, 0x84, 0xb4, 0x45, 0x35, 0x78, 0xc4, 0xed, 0xae, 0x45, 0x9c, 0xc1, 0xeb, 0x17, 0x8b,
+    0xf3, 0xe7, 0xba, 0x75, 0xa2, 0x45, 0x4f, 0xfd, 0x07, 0xc0, 0x5c, 0xed, 0x7b, 0x4c, 0x8e, 0xbc,
+    0x54, 0xa5, 0x90, 0x1f, 0xf4, 0xc7, 0x38, 0xf8, 0x47, 0xf0, 0x6e, 0x47, 0x5a, 0x99, 0x57, 0x80,
 ];
 const FUSED: [u8; 32] = [
-    0x99, 0x9d, 0x8b, 0xaa, 0x5f, 0x7a, 0xe1, 0x03, 0xd3, 0xf5, 0x83, 0x37, 0xea, 0xb2, 0x85, 0xa8,
-    0xae, 0x21, 0x3b, 0xd1, 0xa1, 0x48, 0x8d, 0x01, 0x50, 0x36, 0x57, 0x3a, 0x7f, 0xcc, 0xd8, 0x31,
+    0xfd, 0x68, 0x5e, 0x6e, 0x66, 0xd8, 0x63, 0xa0, 0xb7, 0xaa, 0xc8, 0x41, 0xa1, 0x65, 0x75, 0x91,
+    0xeb, 0x9b, 0xac, 0x50, 0xb6, 0xb0, 0xa3, 0x49, 0x4a, 0x05, 0x5e, 0x67, 0xda, 0xc2, 0xb9, 0xd0,
 ];
 
 #[cfg(test)]
@@ -136,6 +148,23 @@ mod tests {
         for path in Path::ALL.into_iter().filter(|path| path.is_available()) {
             let digest = digest_of_path(path).unwrap();
             assert_eq!(hex(digest), hex(expected(path.class())), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_operation_is_in_it() {
+        let names = |case: &Case| -> Vec<&'static str> {
+            let steps = case.graph.forward.iter().chain(&case.graph.backward);
+            steps.map(|step| step.op.name()).collect()
+        };
+        let known: Vec<&str> = networks()
+            .iter()
+            .flat_map(|(model, samples)| names(&Case::new(model, *samples, SEED)))
+            .collect();
+        for seed in 0..200 {
+            for name in names(&Case::random(seed)) {
+                assert!(known.contains(&name), "{name}");
+            }
         }
     }
 

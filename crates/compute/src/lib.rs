@@ -2,7 +2,8 @@
 //!
 //! [`Engine`] walks a graph over buffers planned once and calls one kernel per operation. [`LeaseAccumulator`]
 //! sums the gradients of a lease as integers. [`probe`] finds out which arithmetic classes this machine
-//! computes, [`known_answer`] condenses whole gradients to a digest.
+//! computes, [`known_answer`] shows at start that it does so through the whole engine, and [`bits`] condenses
+//! gradients to digests that can be compared across machines.
 //!
 //! Bits are part of the contract: within an arithmetic class every result is the same on every machine and
 //! in every browser, because each sum has one order and nothing of the platform's mathematics is used.
@@ -11,12 +12,14 @@
 
 mod accumulator;
 mod batch;
+pub mod bits;
 mod cpu;
 mod engine;
 mod error;
 pub mod known_answer;
 pub mod peak;
 pub mod probe;
+pub mod sums;
 mod workload;
 
 pub use accumulator::{AccumulateError, LeaseAccumulator};
@@ -24,5 +27,6 @@ pub use batch::{Batch, BatchStats, Targets};
 pub use cpu::gemm::Path;
 pub use engine::Engine;
 pub use error::ComputeError;
+pub use sums::{Sums, TaskTotals};
 pub use tabswarm_model::ArithmeticClass;
 pub use workload::Workload;

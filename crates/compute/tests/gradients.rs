@@ -13,10 +13,9 @@ mod refusals;
 
 use std::sync::Arc;
 
-use reference::random_graph::Case;
-use reference::{Expected, Reference};
+use reference::{Reference, with_expected};
+use tabswarm_compute::bits::Case;
 use tabswarm_compute::{Batch, BatchStats, Engine, Path, Targets};
-use tabswarm_model::graph::Targets as Wanted;
 
 /// Random graphs that every path is tried on.
 const RANDOM_GRAPHS: u64 = 150;
@@ -29,18 +28,6 @@ fn paths() -> impl Iterator<Item = Path> {
     Path::ALL.into_iter().filter(|path| path.is_available())
 }
 
-fn batch(case: &Case) -> Batch<'_> {
-    let targets = match case.graph.loss.targets() {
-        Wanted::Classes => Targets::Classes(&case.labels),
-        Wanted::Values => Targets::Values(&case.values),
-    };
-    Batch {
-        inputs: &case.inputs,
-        targets,
-        noise: Some(case.noise),
-    }
-}
-
 /// An engine that has computed the case's gradient, and is made for a few more samples.
 fn engine(case: &Case, path: Path) -> (Engine, BatchStats) {
     let graph = Arc::clone(&case.graph);
@@ -49,7 +36,7 @@ fn engine(case: &Case, path: Path) -> (Engine, BatchStats) {
     engine
         .set_params(&case.params)
         .expect("parameters that fit");
-    let stats = engine.gradient(batch(case)).expect("a batch that fits");
+    let stats = engine.gradient(case.batch()).expect("a batch that fits");
     (engine, stats)
 }
 
@@ -69,14 +56,13 @@ fn every_path_agrees_with_the_reference_on_random_graphs() {
 
 fn check(name: &str, case: &Case) {
     let (params, inputs) = (double(&case.params), double(&case.inputs));
-    let values = double(&case.values);
-    let expected = match case.graph.loss.targets() {
-        Wanted::Classes => Expected::Classes(&case.labels),
-        Wanted::Values => Expected::Values(&values),
-    };
     let mut reference = Reference::new(&case.graph, &params).with_noise(case.noise);
-    let loss = reference.loss_and_gradient(&inputs, expected);
-    let loss_alone = Reference::new(&case.graph, &params).loss(&inputs, expected);
+    let loss = with_expected(case, |expected| {
+        reference.loss_and_gradient(&inputs, expected)
+    });
+    let loss_alone = with_expected(case, |expected| {
+        Reference::new(&case.graph, &params).loss(&inputs, expected)
+    });
     for path in paths() {
         let (mut engine, stats) = engine(case, path);
         let is_near = |stats: BatchStats, loss: f64| {
@@ -92,7 +78,7 @@ fn check(name: &str, case: &Case) {
             let tensor = &tensor.name;
             assert!(error < 1e-5, "{name}: {path:?} {tensor}: error {error}");
         }
-        let alone = engine.evaluate(batch(case)).expect("a batch that fits");
+        let alone = engine.evaluate(case.batch()).expect("a batch that fits");
         assert!(
             is_near(alone, loss_alone),
             "{name}: {path:?}: {alone:?} {loss_alone}"
@@ -141,7 +127,7 @@ fn smaller_batches_and_old_memory_do_not_show() {
         let expected = engine.gradient_buffer().to_vec();
         let one = Batch {
             inputs: &case.inputs[..case.graph.input_features()],
-            targets: match batch(&case).targets {
+            targets: match case.batch().targets {
                 Targets::Classes(labels) => Targets::Classes(&labels[..case.graph.loss.rows]),
                 Targets::Values(values) => {
                     Targets::Values(&values[..case.graph.loss.rows * case.graph.loss.width])
@@ -150,7 +136,7 @@ fn smaller_batches_and_old_memory_do_not_show() {
             noise: Some(case.noise),
         };
         engine.gradient(one).unwrap();
-        engine.gradient(batch(&case)).unwrap();
+        engine.gradient(case.batch()).unwrap();
         assert!(engine.gradient_buffer() == expected, "{name}");
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::batches::{BatchPlan, StepShape};
 use crate::dataset::{Chunk, DatasetError, Manifest};
-use crate::run_file::Normalization;
+use crate::graph::Graph;
+use crate::run_file::{Normalization, Run};
 
 /// The chunks of a training set that are here, and the order of the epoch in progress.
 #[derive(Debug)]
@@ -21,8 +22,10 @@ pub struct MicroBatch {
     pub samples: u32,
     /// (samples, features): normalized values, or tokens as whole numbers.
     pub inputs: Vec<f32>,
-    /// One per sample, or one for each token: the one that follows it.
+    /// One per sample, or one for each token: the one that follows it; none where targets are soft.
     pub labels: Vec<u16>,
+    /// (samples, classes): soft targets; none where there are labels.
+    pub soft_targets: Vec<f32>,
 }
 
 impl MicroBatch {
@@ -31,6 +34,7 @@ impl MicroBatch {
         self.samples = 0;
         self.inputs.clear();
         self.labels.clear();
+        self.soft_targets.clear();
     }
 }
 
@@ -39,6 +43,7 @@ impl MicroBatch {
 pub struct SampleReader {
     values: Box<[f32; 256]>,
     features: usize,
+    classes: usize,
 }
 
 impl SampleReader {
@@ -47,6 +52,7 @@ impl SampleReader {
         Self {
             values: Box::new(normalization.table()),
             features: manifest.features(),
+            classes: manifest.classes as usize,
         }
     }
 
@@ -55,10 +61,13 @@ impl SampleReader {
         let first = row * self.features;
         match chunk {
             Chunk::Labeled { inputs, labels } => {
-                let bytes = &inputs[first..first + self.features];
-                let values = bytes.iter().map(|&byte| self.values[usize::from(byte)]);
-                batch.inputs.extend(values);
+                self.push_inputs(&inputs[first..first + self.features], batch);
                 batch.labels.push(labels[row]);
+            }
+            Chunk::Soft { inputs, targets } => {
+                self.push_inputs(&inputs[first..first + self.features], batch);
+                let targets = &targets[row * self.classes..(row + 1) * self.classes];
+                batch.soft_targets.extend_from_slice(targets);
             }
             Chunk::Text(tokens) => {
                 tokens.push_window(first, self.features, &mut batch.inputs, &mut batch.labels);
@@ -66,9 +75,24 @@ impl SampleReader {
         }
         batch.samples += 1;
     }
+
+    fn push_inputs(&self, bytes: &[u8], batch: &mut MicroBatch) {
+        let values = bytes.iter().map(|&byte| self.values[usize::from(byte)]);
+        batch.inputs.extend(values);
+    }
 }
 
 impl SampleStore {
+    /// An empty store of a run's training set, which must fit the run's graph.
+    ///
+    /// # Errors
+    /// [`DatasetError::Unfit`] where it does not.
+    pub fn of_run(run: &Run, graph: &Graph, manifest: Manifest) -> Result<Self, DatasetError> {
+        manifest.check_fit(graph)?;
+        let plan = BatchPlan::new(run, manifest.samples);
+        Ok(Self::new(manifest, plan, run.data.normalization))
+    }
+
     /// An empty store.
     pub fn new(manifest: Manifest, plan: BatchPlan, normalization: Normalization) -> Self {
         Self {
@@ -175,6 +199,7 @@ impl SampleStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::TargetKind;
     use crate::digest::Digest;
 
     fn chunk(first: u32, samples: u32) -> Chunk {
@@ -198,6 +223,7 @@ mod tests {
             chunk_samples: 1_024,
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
             vocabulary: None,
+            targets: TargetKind::Labels,
         };
         let plan = BatchPlan::synthetic(2_100, 32, 128, 2);
         let normalization = Normalization {
@@ -262,6 +288,7 @@ mod tests {
             chunk_samples: 8,
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
             vocabulary: Some(vocabulary),
+            targets: TargetKind::Labels,
         };
         let plan = BatchPlan::synthetic(12, 3, 12, 1);
         // Tokens are not normalized.

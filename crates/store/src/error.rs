@@ -29,6 +29,14 @@ pub enum StoreError {
         /// The run's folder.
         dir: PathBuf,
     },
+    /// A file is damaged that nothing else can stand in for.
+    #[error("{} is damaged: {problem}; restore it from a backup", path.display())]
+    Irreplaceable {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Changes that were on stable storage can't be read any more.
     #[error(
         "{} is damaged at byte {offset}: changes {first_lost} to {last_lost} of the run were stored and can't be read; restore the folder from a backup, or give them up with `tabswarm store repair {}`",
@@ -63,6 +71,14 @@ pub enum StoreError {
         path.display()
     )]
     NewerFormat {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The stored form is older than what can be looked at without changing it.
+    #[error("{} has format {found}: start the server once, which brings it to format {FORMAT}", path.display())]
+    OlderFormat {
         /// Which file.
         path: PathBuf,
         /// Its format.

@@ -57,10 +57,9 @@ pub(crate) enum Found {
 pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Found, StoreError> {
     let path = dir.join(FILE);
     let bytes = disk.read(&path).map_err(StoreError::io(&path))?;
-    let damaged = |problem: String| StoreError::Damaged {
+    let damaged = |problem: String| StoreError::Irreplaceable {
         path: path.clone(),
         problem,
-        dir: dir.to_owned(),
     };
     if sealed::format_of(&bytes) == Some(1) && !sealed::is_sealed(&bytes) {
         let stored: StoredFormat1 =

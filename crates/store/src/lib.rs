@@ -28,9 +28,7 @@ pub use disk::{Disk, DiskFile, RealDisk, UNFINISHED, replace};
 pub use error::{FORMAT, StoreError};
 pub use hosting::Hosting;
 pub use log::{Log, LogOptions};
-pub use maintain::{
-    LostEntry, RepairReport, VerifyReport, compact, fork, repair, rollback, verify,
-};
+pub use maintain::{LostStep, RepairReport, VerifyReport, compact, fork, repair, rollback, verify};
 pub use objects::{DiskObjects, Objects};
 pub use recover::{Alarm, RecoveryReport, ReplayedStep};
 pub use run_store::{Recovered, RunStore};

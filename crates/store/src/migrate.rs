@@ -18,7 +18,7 @@ use crate::hosting::{self, Hosting};
 use crate::log::record::Encoder;
 use crate::log::segment::{self, SegmentHeader};
 use crate::objects::DiskObjects;
-use crate::run_store::{HISTORY_FILE, LOG_DIR, RUN_FILE, SNAPSHOT_DIR};
+use crate::run_store::{HISTORY_FILE, LOG_DIR, RUN_FILE, RunStore, SNAPSHOT_DIR};
 use crate::sealed::{self, SealError};
 use crate::snapshot::{SnapshotId, Snapshots, StoredSnapshot};
 
@@ -85,8 +85,8 @@ pub(crate) fn migrate(
         .map_err(|error| StoreError::io(&log_dir)(error.source))?;
     let path = dir.join(RUN_FILE);
     let run_file = disk.read(&path).map_err(StoreError::io(&path))?;
-    let run_file =
-        String::from_utf8(run_file).map_err(|error| damaged(dir, RUN_FILE, error.to_string()))?;
+    let run_file = String::from_utf8(run_file)
+        .map_err(|error| irreplaceable(dir, RUN_FILE, error.to_string()))?;
     hosting::write(&**disk, dir, hosting, &run_file)
 }
 
@@ -117,7 +117,9 @@ fn migrate_snapshots(
         }
     }
     match (newest, problem) {
-        (None, Some(error)) => Err(error),
+        (None, Some(StoreError::Damaged { path, problem, .. })) => {
+            Err(StoreError::Irreplaceable { path, problem })
+        }
         (newest, _) => Ok(newest.unwrap_or((0, RunPhase::Created))),
     }
 }
@@ -211,21 +213,24 @@ fn read_phase(disk: &dyn Disk, dir: &Path) -> Result<RunPhase, StoreError> {
     let path = dir.join(PHASE_FILE);
     let bytes = disk.read(&path).map_err(StoreError::io(&path))?;
     let stored: PhaseFormat1 = serde_json::from_slice(&bytes)
-        .map_err(|error| damaged(dir, PHASE_FILE, error.to_string()))?;
+        .map_err(|error| irreplaceable(dir, PHASE_FILE, error.to_string()))?;
     RunPhase::from_word(&stored.phase).ok_or_else(|| {
         let problem = format!("the phase {:?} is unknown", stored.phase);
-        damaged(dir, PHASE_FILE, problem)
+        irreplaceable(dir, PHASE_FILE, problem)
     })
 }
 
 /// Removes what is left of format 1 in a folder that has been migrated. Snapshots that could not be are kept
 /// under another name.
-pub(crate) fn clean_up(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+pub(crate) fn clean_up(store: &RunStore) -> Result<(), StoreError> {
+    let (disk, dir) = (&**store.disk(), store.dir());
     let io = |error| StoreError::io(dir)(error);
     let phase = dir.join(PHASE_FILE);
     if !disk.exists(&phase).map_err(io)? {
         return Ok(());
     }
+    // Once more: the first time may have failed in a way that the new file is seen and the old one is stored.
+    hosting::write(disk, dir, store.hosting(), store.run_file())?;
     seal_history(disk, dir)?;
     let snapshot_dir = dir.join(SNAPSHOT_DIR);
     let names = disk.list(&snapshot_dir).map_err(io)?;
@@ -266,10 +271,9 @@ fn seal_history(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     disk::replace(disk, &path, sealed::seal_text(&text).as_bytes()).map_err(StoreError::io(&path))
 }
 
-fn damaged(dir: &Path, name: &str, problem: String) -> StoreError {
-    StoreError::Damaged {
+fn irreplaceable(dir: &Path, name: &str, problem: String) -> StoreError {
+    StoreError::Irreplaceable {
         path: dir.join(name),
         problem,
-        dir: dir.to_owned(),
     }
 }

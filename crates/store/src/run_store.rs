@@ -28,7 +28,7 @@ use crate::migrate;
 use crate::objects::{DiskObjects, Objects};
 use crate::recover::{self, Places, RecoveryReport, Survey, Tolerance};
 use crate::sealed::{self, SealError};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Snapshot, Snapshots};
 
 pub(crate) const RUN_FILE: &str = "run.toml";
 pub(crate) const HISTORY_FILE: &str = "history.json";
@@ -80,13 +80,15 @@ impl RunStore {
     /// Opens a run's folder. One of an older format is migrated; leftovers of a crash are removed.
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Damaged`], [`StoreError::NewerFormat`].
+    /// [`StoreError::Io`], [`StoreError::Irreplaceable`], [`StoreError::NewerFormat`].
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
+        // What is seen after a process was killed need not be durable yet: nothing may rest on it before it is.
+        sync_names(&*disk, dir)?;
         if let Found::Format1(hosting) = hosting::read(&*disk, dir)? {
             migrate::migrate(&disk, dir, hosting)?;
         }
         let store = Self::open_as_it_is(disk, dir)?;
-        migrate::clean_up(&*store.disk, dir)?;
+        migrate::clean_up(&store)?;
         for below in ["", LOG_DIR, SNAPSHOT_DIR] {
             remove_unfinished(&*store.disk, &dir.join(below))?;
         }
@@ -95,16 +97,15 @@ impl RunStore {
 
     /// Opens a folder of today's format without writing anything.
     pub(crate) fn open_as_it_is(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, StoreError> {
-        let damaged = |name: &str, problem: &str| StoreError::Damaged {
+        let damaged = |name: &str, problem: &str| StoreError::Irreplaceable {
             path: dir.join(name),
             problem: problem.to_owned(),
-            dir: dir.to_owned(),
         };
         let Found::Current(hosting, digest) = hosting::read(&*disk, dir)? else {
-            return Err(damaged(
-                hosting::FILE,
-                "it has format 1, which is migrated when the server starts",
-            ));
+            return Err(StoreError::OlderFormat {
+                path: dir.join(hosting::FILE),
+                found: 1,
+            });
         };
         let path = dir.join(RUN_FILE);
         let bytes = disk.read(&path).map_err(StoreError::io(&path))?;
@@ -202,7 +203,7 @@ impl RunStore {
         self.snapshots.remove(&survey.discarded)?;
         let (torn_bytes, torn_records) = survey.torn();
         let report = RecoveryReport {
-            snapshot: survey.base.as_ref().map(|base| base.id()),
+            snapshot: survey.base.as_ref().map(Snapshot::id),
             fallbacks: survey.damaged,
             entries: survey.plan.entries,
             replayed,
@@ -239,6 +240,10 @@ impl RunStore {
     }
 
     fn make_dir(&self, dir: &Path) -> Result<(), StoreError> {
+        // They were made with the run; somebody may have removed an empty one.
+        if self.disk.exists(dir).map_err(StoreError::io(dir))? {
+            return Ok(());
+        }
         let made = self.disk.create_dir_all(dir);
         made.and_then(|()| self.disk.sync_dir(&self.dir))
             .map_err(StoreError::io(dir))
@@ -294,8 +299,28 @@ pub(crate) fn fill_and_place(
     fill(&unfinished)?;
     disk.sync_dir(&unfinished)
         .and_then(|()| disk.rename(&unfinished, dir))
-        .and_then(|()| disk.sync_dir(dir.parent().unwrap_or(Path::new("."))))
-        .map_err(io)
+        .map_err(io)?;
+    let above = dir.parent().unwrap_or(Path::new("."));
+    disk.sync_dir(above).map_err(|error| {
+        // Its name is seen but may not be stored: nobody must find a run there. The first error is the one to
+        // tell, and the next attempt removes what is left.
+        drop(disk.rename(dir, &unfinished));
+        io(error)
+    })
+}
+
+/// Makes the names durable that a run's folder has and that lead to it.
+fn sync_names(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    let above = dir.parent().unwrap_or(Path::new("."));
+    disk.sync_dir(above).map_err(StoreError::io(above))?;
+    disk.sync_dir(dir).map_err(StoreError::io(dir))?;
+    for below in [LOG_DIR, SNAPSHOT_DIR] {
+        let path = dir.join(below);
+        if disk.exists(&path).map_err(StoreError::io(&path))? {
+            disk.sync_dir(&path).map_err(StoreError::io(&path))?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {

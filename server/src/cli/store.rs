@@ -205,23 +205,26 @@ fn repair_one(disk: &Arc<dyn Disk>, dir: &Path) -> anyhow::Result<()> {
 
 fn repaired(name: &str, report: &RepairReport) -> String {
     let version = grouped(report.state.version.0);
-    if report.lost.is_empty() && report.moved.is_empty() {
+    let n_lost = report.lost_through - report.state.sequence;
+    if n_lost == 0 && report.moved.is_empty() {
         return format!("{name}: nothing to repair, at version {version}");
     }
     let mut text = format!("{name}: repaired, at version {version}");
     for path in &report.moved {
         text += &format!("\n  a copy of what was damaged is in {}", path.display());
     }
-    for lost in &report.lost {
-        let what = match lost.version {
-            Some(version) => format!("the step to version {version}"),
-            None if lost.is_readable => "a change of the run".to_owned(),
-            None => "a change that can't be read".to_owned(),
-        };
+    if n_lost > 0 {
+        text += &format!(
+            "\n  lost: {} changes that were stored, of which {} are known to be these steps",
+            grouped(n_lost),
+            report.lost_steps.len()
+        );
+    }
+    for lost in &report.lost_steps {
         let samples: u64 = lost.credits.iter().map(|(_, samples)| samples).sum();
         text += &format!(
-            "\n  lost: entry {}, {what}, with {} credited samples of {} workers",
-            lost.sequence,
+            "\n    the step to version {}, with {} credited samples of {} workers",
+            grouped(lost.version.0),
             grouped(samples),
             lost.credits.len()
         );

@@ -1,4 +1,4 @@
-//! IDX files, the format of MNIST: a big-endian header of dimensions, then bytes.
+//! IDX files, the format of MNIST: a big-endian header of dimensions, then bytes or big-endian `f32`.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,17 +6,67 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-const UNSIGNED_BYTE: u8 = 8;
 /// More is no data set of samples with small shapes but a damaged header.
 const MAX_DIMS: u8 = 8;
 
-/// The contents of an IDX file of bytes.
+/// The contents of an IDX file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Idx {
+pub(crate) struct Idx<T> {
     /// Samples first.
     pub(crate) dims: Vec<usize>,
     /// Row-major.
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: Vec<T>,
+}
+
+/// What the values of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Unsigned bytes: images and labels, which come from elsewhere.
+    Bytes,
+    /// Single-precision floats: soft targets, which somebody made.
+    Floats,
+}
+
+impl Kind {
+    /// The third byte of the file.
+    fn code(self) -> u8 {
+        match self {
+            Self::Bytes => 0x08,
+            Self::Floats => 0x0d,
+        }
+    }
+
+    fn value_bytes(self) -> u64 {
+        match self {
+            Self::Bytes => 1,
+            Self::Floats => 4,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Floats => "floats",
+        }
+    }
+
+    /// What to do about a file that is not there.
+    fn how_to_get(self) -> &'static str {
+        match self {
+            Self::Bytes => "run `cargo xtask setup` to fetch the data sets, or put the file there",
+            Self::Floats => {
+                "put the teacher's probabilities there, or write targets = \"classes\" in model.loss"
+            }
+        }
+    }
+
+    /// What to do about a damaged file.
+    fn how_to_get_again(self) -> &'static str {
+        match self {
+            Self::Bytes => "delete it and run `cargo xtask setup` to fetch it again",
+            Self::Floats => "write it again",
+        }
+    }
 }
 
 /// Why a file is not what it should be.
@@ -24,14 +74,17 @@ pub(crate) struct Idx {
 pub(crate) enum IdxError {
     /// None of the usual names exists.
     #[error(
-        "{} has no {name}; run `cargo xtask setup` to fetch the data sets, or put the file there",
-        folder.display()
+        "{} has no {name}; {}",
+        folder.display(),
+        kind.how_to_get()
     )]
     Missing {
         /// The data set's folder.
         folder: PathBuf,
         /// The usual name.
         name: String,
+        /// What it should hold.
+        kind: Kind,
     },
     /// The system can't read it.
     #[error("{} can't be read: {source}", path.display())]
@@ -47,14 +100,18 @@ pub(crate) enum IdxError {
         /// Which.
         path: PathBuf,
     },
-    /// Its first bytes are not those of an IDX file of bytes.
+    /// Its first bytes are not those of such an IDX file.
     #[error(
-        "{} is no IDX file of bytes with {expected_dims} dimensions: it starts with {got:02x?}; {FETCH_AGAIN}",
-        path.display()
+        "{} is no IDX file of {} with {expected_dims} dimensions: it starts with {got:02x?}; {}",
+        path.display(),
+        kind.as_str(),
+        kind.how_to_get_again()
     )]
     Magic {
         /// Which.
         path: PathBuf,
+        /// What it should hold.
+        kind: Kind,
         /// The dimensions that it should have.
         expected_dims: u8,
         /// Its first bytes.
@@ -62,13 +119,16 @@ pub(crate) enum IdxError {
     },
     /// Its length does not follow from its dimensions.
     #[error(
-        "{} has {got} bytes, but its dimensions {dims:?} make {expected}: it is {}; {FETCH_AGAIN}",
+        "{} has {got} bytes, but its dimensions {dims:?} make {expected}: it is {}; {}",
         path.display(),
-        if got < expected { "truncated" } else { "too long" }
+        if got < expected { "truncated" } else { "too long" },
+        kind.how_to_get_again()
     )]
     Length {
         /// Which.
         path: PathBuf,
+        /// What it should hold.
+        kind: Kind,
         /// From its header.
         dims: Vec<usize>,
         /// From the dimensions.
@@ -78,25 +138,46 @@ pub(crate) enum IdxError {
     },
 }
 
-const FETCH_AGAIN: &str = "delete it and run `cargo xtask setup` to fetch it again";
+/// Reads a file of bytes, `train-images-idx3-ubyte` or whatever `name` is, also with a dot before `idx`.
+pub(crate) fn read(folder: &Path, name: &str, expected_dims: u8) -> Result<Idx<u8>, IdxError> {
+    read_kind(folder, name, Kind::Bytes, expected_dims)
+}
 
-/// Reads `NAME-images-idx3-ubyte` or whatever `name` is, also with a dot before `idx`.
-pub(crate) fn read(folder: &Path, name: &str, expected_dims: u8) -> Result<Idx, IdxError> {
+/// Reads a file of floats in the same way.
+pub(crate) fn read_floats(
+    folder: &Path,
+    name: &str,
+    expected_dims: u8,
+) -> Result<Idx<f32>, IdxError> {
+    let Idx { dims, data } = read_kind(folder, name, Kind::Floats, expected_dims)?;
+    let (words, _) = data.as_chunks();
+    let data = words.iter().map(|word| f32::from_be_bytes(*word)).collect();
+    Ok(Idx { dims, data })
+}
+
+fn read_kind(
+    folder: &Path,
+    name: &str,
+    kind: Kind,
+    expected_dims: u8,
+) -> Result<Idx<u8>, IdxError> {
     let dotted = name.replace("-idx", ".idx");
     let found = [name, &dotted]
         .into_iter()
         .map(|name| folder.join(name))
         .find(|path| path.is_file());
     match found {
-        Some(path) => read_file(path, expected_dims),
+        Some(path) => read_file(path, kind, expected_dims),
         None => Err(IdxError::Missing {
             folder: folder.to_owned(),
             name: name.to_owned(),
+            kind,
         }),
     }
 }
 
-fn read_file(path: PathBuf, expected_dims: u8) -> Result<Idx, IdxError> {
+/// The dimensions of a file and its bytes after the header.
+fn read_file(path: PathBuf, kind: Kind, expected_dims: u8) -> Result<Idx<u8>, IdxError> {
     let io_error = |source| IdxError::Io {
         path: path.clone(),
         source,
@@ -112,10 +193,11 @@ fn read_file(path: PathBuf, expected_dims: u8) -> Result<Idx, IdxError> {
     if header.starts_with(&[0x1f, 0x8b]) {
         return Err(IdxError::Compressed { path });
     }
-    if !header.starts_with(&[0, 0, UNSIGNED_BYTE, expected_dims]) || header.len() < header_len {
+    if !header.starts_with(&[0, 0, kind.code(), expected_dims]) || header.len() < header_len {
         header.truncate(4);
         return Err(IdxError::Magic {
             path,
+            kind,
             expected_dims,
             got: header,
         });
@@ -125,13 +207,14 @@ fn read_file(path: PathBuf, expected_dims: u8) -> Result<Idx, IdxError> {
         .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]) as usize)
         .collect();
     // Saturating: dimensions that overflow are longer than any file.
-    let values = dims
-        .iter()
-        .fold(1_u64, |acc, &dim| acc.saturating_mul(dim as u64));
-    let expected = values.saturating_add(header_len as u64);
+    let bytes = dims.iter().fold(kind.value_bytes(), |acc, &dim| {
+        acc.saturating_mul(dim as u64)
+    });
+    let expected = bytes.saturating_add(header_len as u64);
     if expected != got {
         return Err(IdxError::Length {
             path,
+            kind,
             dims,
             expected,
             got,
@@ -139,10 +222,11 @@ fn read_file(path: PathBuf, expected_dims: u8) -> Result<Idx, IdxError> {
     }
     let mut data = Vec::new();
     file.read_to_end(&mut data).map_err(io_error)?;
-    if data.len() as u64 != values {
+    if data.len() as u64 != bytes {
         let got = data.len() as u64 + header_len as u64;
         return Err(IdxError::Length {
             path,
+            kind,
             dims,
             expected,
             got,
@@ -175,6 +259,45 @@ mod tests {
             );
             std::fs::remove_file(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn floats_are_big_endian_and_not_taken_for_bytes() {
+        let name = "train-targets-idx2-float";
+        let scratch = Scratch::new("idx-floats");
+        let missing = read_floats(scratch.path(), name, 2)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.ends_with(
+                "has no train-targets-idx2-float; put the teacher's probabilities there, \
+                 or write targets = \"classes\" in model.loss"
+            ),
+            "{missing}"
+        );
+        let path = scratch.path().join(name);
+        let values = [0.25_f32, 0.75, 1.0, 0.0];
+        let whole = fixture::idx_floats(&[2, 2], &values);
+        std::fs::write(&path, &whole).unwrap();
+        let idx = read_floats(scratch.path(), name, 2).unwrap();
+        assert_eq!((idx.dims, idx.data), (vec![2, 2], values.to_vec()));
+        let bytes = read(scratch.path(), name, 2).unwrap_err().to_string();
+        assert!(
+            bytes.contains(
+                "no IDX file of bytes with 2 dimensions: it starts with [00, 00, 0d, 02]"
+            ),
+            "{bytes}"
+        );
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        let short = read_floats(scratch.path(), name, 2)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            short.ends_with(
+                "has 27 bytes, but its dimensions [2, 2] make 28: it is truncated; write it again"
+            ),
+            "{short}"
+        );
     }
 
     #[test]

@@ -57,6 +57,51 @@ pub(crate) enum IngestError {
         /// Number of labels.
         labels: usize,
     },
+    /// Images and soft targets are not equally many.
+    #[error(
+        "{} has {images} {prefix} images but {targets} rows of {prefix} targets; write one row for each image",
+        folder.display()
+    )]
+    TargetCount {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// `train` or `t10k`.
+        prefix: &'static str,
+        /// Number of images.
+        images: usize,
+        /// Number of rows.
+        targets: usize,
+    },
+    /// Soft targets for another number of classes.
+    #[error(
+        "the rows of {prefix} targets in {} have {got} values, but the model has {classes} outputs; change the last layer's units or the targets",
+        folder.display()
+    )]
+    TargetClasses {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// `train` or `t10k`.
+        prefix: &'static str,
+        /// Values of a row.
+        got: usize,
+        /// Outputs of the model.
+        classes: usize,
+    },
+    /// A row of soft targets that is none.
+    #[error(
+        "the targets of {prefix} sample {sample} in {} are no probabilities: {problem}; write the teacher's softmax, not its logits",
+        folder.display()
+    )]
+    Target {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// `train` or `t10k`.
+        prefix: &'static str,
+        /// Index of the sample.
+        sample: usize,
+        /// What is wrong.
+        problem: String,
+    },
     /// There are no samples.
     #[error("{} has no {prefix} samples", folder.display())]
     Empty {
@@ -149,6 +194,8 @@ pub(super) struct SampleSet {
 pub(super) enum Contents {
     /// Inputs (samples, features), and a label each.
     Labeled { inputs: Vec<u8>, labels: Vec<u8> },
+    /// Inputs (samples, features), and a probability for each class.
+    Soft { inputs: Vec<u8>, targets: Vec<f32> },
     /// A text, one token longer than its sequences at least.
     Text(Tokens),
 }
@@ -184,6 +231,13 @@ impl SampleSet {
                     .map(|&label| u16::from(label))
                     .collect(),
             },
+            Contents::Soft { inputs, targets } => {
+                let classes = self.manifest.classes as usize;
+                Chunk::Soft {
+                    inputs: inputs[first * features..end * features].to_vec(),
+                    targets: targets[first * classes..end * classes].to_vec(),
+                }
+            }
             Contents::Text(tokens) => {
                 Chunk::Text(tokens.slice(first * features..end * features + 1))
             }

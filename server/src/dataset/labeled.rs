@@ -1,42 +1,140 @@
-//! Labeled samples: the images and labels of IDX files, checked against the run.
+//! Images with labels or soft targets: the files in a folder, checked against the run.
 
 use std::path::{Path, PathBuf};
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Manifest};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Manifest, TargetKind};
 
-use super::idx;
+use super::idx::{self, Idx};
 use super::ingest::{Contents, IngestError, SampleSet};
+
+/// A row of soft targets may miss 1 by so much: `f32` sums of many small values do.
+const MASS_TOLERANCE: f64 = 1e-3;
 
 /// Reads a run's training and test samples from the files in a folder.
 pub(super) fn read(run: &Run, folder: &Path) -> Result<[SampleSet; 2], IngestError> {
-    let source = Source {
+    let graph = run.graph();
+    let source = |prefix| Source {
         folder: folder.to_owned(),
+        prefix,
         run,
+        classes: graph.classes,
+        targets: TargetKind::of(&graph),
     };
-    Ok([source.read("train")?, source.read("t10k")?])
+    Ok([source("train").read()?, source("t10k").read()?])
 }
 
 struct Source<'a> {
     folder: PathBuf,
+    /// `train` or `t10k`.
+    prefix: &'static str,
     run: &'a Run,
+    /// Outputs of the model.
+    classes: usize,
+    targets: TargetKind,
 }
 
 impl Source<'_> {
-    fn read(&self, prefix: &'static str) -> Result<SampleSet, IngestError> {
+    fn read(&self) -> Result<SampleSet, IngestError> {
+        let name = format!("{}-images-idx3-ubyte", self.prefix);
+        let images = idx::read(&self.folder, &name, 3)?;
+        let samples = images.dims[0];
+        let contents = match self.targets {
+            TargetKind::Labels => {
+                let labels = self.labels(samples)?;
+                self.check_images(&images)?;
+                self.check_labels(&labels)?;
+                let inputs = images.data;
+                Contents::Labeled { inputs, labels }
+            }
+            TargetKind::Soft => {
+                let targets = self.soft_targets(samples)?;
+                self.check_images(&images)?;
+                let inputs = images.data;
+                Contents::Soft { inputs, targets }
+            }
+        };
+        let count = |n: usize| u32::try_from(n).expect("IDX dimensions are 32 bits");
+        Ok(SampleSet {
+            manifest: Manifest {
+                sample_shape: self.run.model.input.clone(),
+                classes: count(self.classes),
+                samples: count(samples),
+                chunk_samples: CHUNK_SAMPLES,
+                chunks: Vec::new(),
+                vocabulary: None,
+                targets: self.targets,
+            },
+            contents,
+        })
+    }
+
+    fn labels(&self, images: usize) -> Result<Vec<u8>, IngestError> {
+        let name = format!("{}-labels-idx1-ubyte", self.prefix);
+        let labels = idx::read(&self.folder, &name, 1)?.data;
+        if images == labels.len() {
+            return Ok(labels);
+        }
+        Err(IngestError::Counts {
+            folder: self.folder.clone(),
+            prefix: self.prefix,
+            images,
+            labels: labels.len(),
+        })
+    }
+
+    fn check_labels(&self, labels: &[u8]) -> Result<(), IngestError> {
+        let is_bad = |&label: &u8| usize::from(label) >= self.classes;
+        match labels.iter().position(is_bad) {
+            None => Ok(()),
+            Some(sample) => Err(IngestError::Label {
+                folder: self.folder.clone(),
+                prefix: self.prefix,
+                sample,
+                label: labels[sample],
+                classes: self.classes,
+            }),
+        }
+    }
+
+    /// Reads and checks rows of probabilities.
+    fn soft_targets(&self, images: usize) -> Result<Vec<f32>, IngestError> {
+        let name = format!("{}-targets-idx2-float", self.prefix);
+        let Idx { dims, data } = idx::read_floats(&self.folder, &name, 2)?;
+        let (prefix, classes) = (self.prefix, self.classes);
         let folder = || self.folder.clone();
-        let images = idx::read(&self.folder, &format!("{prefix}-images-idx3-ubyte"), 3)?;
-        let labels = idx::read(&self.folder, &format!("{prefix}-labels-idx1-ubyte"), 1)?.data;
-        if images.dims[0] != labels.len() {
-            let (images, labels) = (images.dims[0], labels.len());
-            return Err(IngestError::Counts {
+        if dims[0] != images {
+            return Err(IngestError::TargetCount {
                 folder: folder(),
                 prefix,
                 images,
-                labels,
+                targets: dims[0],
             });
         }
-        if labels.is_empty() {
+        if dims[1] != classes {
+            return Err(IngestError::TargetClasses {
+                folder: folder(),
+                prefix,
+                got: dims[1],
+                classes,
+            });
+        }
+        for (sample, row) in data.chunks_exact(classes).enumerate() {
+            if let Some(problem) = fault(row) {
+                return Err(IngestError::Target {
+                    folder: folder(),
+                    prefix,
+                    sample,
+                    problem,
+                });
+            }
+        }
+        Ok(data)
+    }
+
+    fn check_images(&self, images: &Idx<u8>) -> Result<(), IngestError> {
+        let (folder, prefix) = (|| self.folder.clone(), self.prefix);
+        if images.dims[0] == 0 {
             return Err(IngestError::Empty {
                 folder: folder(),
                 prefix,
@@ -48,43 +146,114 @@ impl Source<'_> {
         let expected = &self.run.model.input;
         let got = &images.dims[1..];
         let flat = expected.len() == 1 && expected[0] == got.iter().product::<usize>();
-        if !flat && squeezed(expected) != squeezed(got) {
-            let (got, expected) = (got.to_vec(), expected.clone());
-            return Err(IngestError::Shape {
-                folder: folder(),
-                prefix,
-                got,
-                expected,
-            });
+        if flat || squeezed(expected) == squeezed(got) {
+            return Ok(());
         }
-        let classes = self.run.graph().classes;
-        if let Some(sample) = labels
-            .iter()
-            .position(|&label| usize::from(label) >= classes)
-        {
-            let label = labels[sample];
-            return Err(IngestError::Label {
-                folder: folder(),
-                prefix,
-                sample,
-                label,
-                classes,
-            });
-        }
-        let count = |n: usize| u32::try_from(n).expect("IDX dimensions are 32 bits");
-        Ok(SampleSet {
-            manifest: Manifest {
-                sample_shape: expected.clone(),
-                classes: count(classes),
-                samples: count(labels.len()),
-                chunk_samples: CHUNK_SAMPLES,
-                chunks: Vec::new(),
-                vocabulary: None,
-            },
-            contents: Contents::Labeled {
-                inputs: images.data,
-                labels,
-            },
+        Err(IngestError::Shape {
+            folder: folder(),
+            prefix,
+            got: got.to_vec(),
+            expected: expected.clone(),
         })
+    }
+}
+
+/// Why a row is no distribution of probabilities; none if it is one.
+fn fault(row: &[f32]) -> Option<String> {
+    // Neither infinity nor what is no number is in the range.
+    let bad = row.iter().position(|p| !(0.0..=1.0).contains(p));
+    if let Some(class) = bad {
+        return Some(format!("class {class} has {}", row[class]));
+    }
+    let mass: f64 = row.iter().map(|&p| f64::from(p)).sum();
+    ((mass - 1.0).abs() > MASS_TOLERANCE).then(|| format!("they add up to {mass}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{TestSet, ingest};
+    use crate::fixture;
+    use crate::scratch::Scratch;
+    use crate::store::Store;
+    use tabswarm_model::dataset::Chunk;
+    use tabswarm_model::samples::MicroBatch;
+
+    #[test]
+    fn soft_targets_are_stored_beside_the_images() {
+        let scratch = Scratch::new("soft-targets");
+        let folder = scratch.path().join("datasets/tiny");
+        fixture::write_dataset(&folder, 1_030, 10);
+        fixture::write_soft_targets(&folder, 1_030, 10);
+        // With soft targets nobody asks for labels.
+        std::fs::remove_file(folder.join("train-labels-idx1-ubyte")).unwrap();
+        let store = Store::open(&scratch.path().join("data")).unwrap();
+        let run = fixture::soft_run();
+        let ingested = ingest(&run, &scratch.path().join("datasets"), &store).unwrap();
+        let manifest = store.training.verify(ingested.dataset).unwrap();
+        assert_eq!(manifest.targets, TargetKind::Soft);
+        assert_eq!(manifest.check_fit(&run.graph()), Ok(()));
+        let chunk = store.training.chunk(&manifest, 1).unwrap();
+        let Chunk::Soft { inputs, targets } = chunk else {
+            panic!("{chunk:?}");
+        };
+        assert_eq!((inputs.len(), targets.len()), (6 * 6, 6 * 2));
+        assert_eq!(targets[..4], [0.75, 0.25, 0.125, 0.875]);
+        let test = TestSet::load(&store, ingested.test_set).unwrap();
+        let mut batch = MicroBatch::default();
+        test.read(3..5, &test.reader(run.data.normalization), &mut batch);
+        assert_eq!((batch.samples, batch.inputs.len()), (2, 12));
+        assert_eq!(batch.soft_targets, [0.125, 0.875, 0.75, 0.25]);
+        assert!(batch.labels.is_empty());
+    }
+
+    #[test]
+    fn each_mistake_in_soft_targets_has_its_message() {
+        let file = |dims: &[u32], values: &[f32]| fixture::idx_floats(dims, values);
+        let mut rows = [0.5; 40];
+        rows[7] = -0.5;
+        let negative = file(&[20, 2], &rows);
+        rows[7] = f32::NAN;
+        let nan = file(&[20, 2], &rows);
+        rows[7] = 0.25;
+        let short_of_one = file(&[20, 2], &rows);
+        for (name, bytes, expected) in [
+            (
+                "rows",
+                file(&[19, 2], &[0.5; 38]),
+                "has 20 train images but 19 rows of train targets; write one row for each image",
+            ),
+            (
+                "classes",
+                file(&[20, 1], &[1.0; 20]),
+                "have 1 values, but the model has 2 outputs; change the last layer's units or the targets",
+            ),
+            (
+                "negative",
+                negative,
+                "are no probabilities: class 1 has -0.5; write the teacher's softmax, not its logits",
+            ),
+            ("nan", nan, "are no probabilities: class 1 has NaN;"),
+            ("mass", short_of_one, "the targets of train sample 3 in"),
+            (
+                "kind",
+                fixture::idx(&[20, 2], &[0; 40]),
+                "no IDX file of floats with 2 dimensions",
+            ),
+        ] {
+            let scratch = Scratch::new(&format!("soft-{name}"));
+            let folder = scratch.path().join("datasets/tiny");
+            fixture::write_dataset(&folder, 20, 10);
+            fixture::write_soft_targets(&folder, 20, 10);
+            std::fs::write(folder.join("train-targets-idx2-float"), bytes).unwrap();
+            let store = Store::open(&scratch.path().join("data")).unwrap();
+            let datasets = scratch.path().join("datasets");
+            let message = ingest(&fixture::soft_run(), &datasets, &store)
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        assert_eq!(fault(&[0.5, 0.25]).unwrap(), "they add up to 0.75");
+        assert_eq!(fault(&[1.0, 0.0]), None);
     }
 }

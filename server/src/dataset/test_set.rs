@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::store::chunks::StoredSetError;
 
 /// Samples that no worker gets to see, as they are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TestSet {
     manifest: Manifest,
     chunks: Vec<Chunk>,

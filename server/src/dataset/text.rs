@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Manifest, Tokens, Vocabulary};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Manifest, TargetKind, Tokens, Vocabulary};
 use thiserror::Error;
 
 use super::ingest::{Contents, SampleSet};
@@ -153,6 +153,7 @@ pub(super) fn read(
             chunk_samples: CHUNK_SAMPLES,
             chunks: Vec::new(),
             vocabulary: Some(vocabulary.clone()),
+            targets: TargetKind::Labels,
         };
         let contents = Contents::Text(tokens);
         SampleSet { manifest, contents }
@@ -259,7 +260,7 @@ mod tests {
         let manifest = store.training.verify(ingested.dataset).unwrap();
         // 9,000 characters: 8,999 with a next one, in sequences of 4.
         assert_eq!((manifest.samples, manifest.chunks.len()), (2_249, 3));
-        assert!(manifest.fits(&run.graph()));
+        assert_eq!(manifest.check_fit(&run.graph()), Ok(()));
         let characters = manifest.vocabulary.clone().unwrap();
         let plan = BatchPlan::new(&run, manifest.samples);
         let mut samples = SampleStore::new(manifest.clone(), plan, run.data.normalization);

@@ -16,6 +16,8 @@ function required(name, meaning) {
 export const CHROMIUM = required('TABSWARM_CHROMIUM', 'a Chromium');
 export const SERVER_BIN = required('TABSWARM_SERVER_BIN', 'the binary tabswarm');
 export const WORKER_BIN = required('TABSWARM_WORKER_BIN', 'the binary tabswarm-worker');
+export const DIGESTS_BIN = required('TABSWARM_DIGESTS_BIN', 'the binary gradient-digests');
+export const WASM = required('TABSWARM_WASM_DIR', "the folder of the page's wasm modules");
 export const DATASETS = required('TABSWARM_DATASETS_DIR', 'the folder of data sets');
 export const FIXTURES = required('TABSWARM_FIXTURES_DIR', 'the folder with the test run files');
 

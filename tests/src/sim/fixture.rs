@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tabswarm_model::Run;
 use tabswarm_model::batches::{BatchPlan, StepShape};
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 
@@ -66,6 +66,7 @@ impl Job {
             chunk_samples: CHUNK_SAMPLES,
             chunks: vec![Digest::of(&bytes)],
             vocabulary: None,
+            targets: TargetKind::Labels,
         };
         let plan = BatchPlan::new(&run, SAMPLES);
         let mut store = SampleStore::new(manifest.clone(), plan, run.data.normalization);

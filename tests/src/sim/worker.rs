@@ -133,7 +133,7 @@ impl Worker {
                 outputs.push(Output::Later(chance.between(0, 20), input));
             }
             Effect::Compute { lane, task } => self.compute(lane, &task, tools, outputs),
-            Effect::RestartLane { .. } => {}
+            Effect::RestartLane { .. } | Effect::RetireLane { .. } => {}
             Effect::SendUpdate(update) => self.send_update(update, outputs),
             Effect::ResendUpdate { lease_id } => {
                 let bytes = self
@@ -239,7 +239,7 @@ impl Tools<'_> {
             self.job.gather(step, idx, &mut batch);
             let stats = self
                 .engine
-                .gradient(Batch::labeled(&batch.inputs, &batch.labels))
+                .gradient(Batch::of(&batch))
                 .expect("finite gradients");
             result.samples += stats.samples;
             result.loss_q20 += stats.loss_q20;

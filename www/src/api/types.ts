@@ -21,6 +21,8 @@ export interface RunStatus {
   lanes: number;
   parameters: number;
   params_digest: string;
+  /** Digest of the training set's manifest. */
+  dataset: string;
   classes: number;
   input_shape: number[];
   eta_s: number | null;

@@ -1,4 +1,5 @@
 //! Whole sessions against a scripted server, without a browser.
 
+mod lanes;
 mod sessions;
 mod world;

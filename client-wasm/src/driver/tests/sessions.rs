@@ -196,47 +196,6 @@ fn an_impossible_lease_is_given_back() {
 }
 
 #[test]
-fn a_crashed_lane_is_replaced_and_gets_its_work_again() {
-    let mut world = World::leased(1, "exact", 1);
-    world.log();
-    let crash = || Report::Crashed {
-        message: "gone".to_owned(),
-    };
-    world.lane(0, crash());
-    let again = [
-        "stop lane 0",
-        "start lane 0",
-        "lane 0: load",
-        "lane 0: params of version 0",
-        "lane 0: work [2] with [20, 21]",
-    ];
-    assert_eq!(world.log(), again);
-    world.lane(0, Report::Ready);
-    world.done(0, 2, 1);
-    assert!(matches!(
-        world.messages()[..],
-        [(ClientMessage::Update(_), _)]
-    ));
-}
-
-#[test]
-fn a_lane_that_keeps_failing_ends_the_session() {
-    let mut world = World::leased(1, "exact", 1);
-    for _ in 0..3 {
-        world.lane(
-            0,
-            Report::Failed {
-                message: "no".to_owned(),
-            },
-        );
-    }
-    assert_eq!(world.status("state"), "stopped");
-    assert_eq!(world.status("stop_code"), "engine_failed");
-    assert_eq!(world.log().last().unwrap(), "stop lane 0");
-    assert_eq!(world.deeds.borrow().wake_at, None);
-}
-
-#[test]
 fn an_overflow_is_reported_and_the_lease_is_over() {
     let mut world = World::leased(1, "exact", 1);
     world.lane(0, Report::Overflow { fits: vec![9, 8] });
@@ -324,54 +283,6 @@ fn a_new_connection_resends_the_update_and_loads_nothing_again() {
     assert!(matches!(&messages[0].0, ClientMessage::Hello(hello) if hello.resume.is_some()));
     assert_eq!(messages[1], update[0]);
     assert_eq!(messages[2].0, ClientMessage::Ready { run_id: RUN });
-}
-
-#[test]
-fn lanes_come_and_go_without_losing_work() {
-    let mut world = World::leased(3, "exact", 3);
-    world.log();
-    world.command(r#"{"kind":"settings","settings":{"duty_percent":100,"lanes":1}}"#);
-    // All three are busy, so all three stay until they are done.
-    assert!(world.log().is_empty());
-    world.done(2, 2, 1);
-    assert_eq!(world.log(), ["stop lane 2"]);
-    world.done(1, 2, 1);
-    assert_eq!(world.log(), ["stop lane 1"]);
-    world.done(0, 2, 1);
-    assert!(matches!(
-        world.messages()[..],
-        [(ClientMessage::Update(_), _)]
-    ));
-    world.command(r#"{"kind":"settings","settings":{"duty_percent":100,"lanes":2}}"#);
-    assert_eq!(world.log(), ["start lane 1", "lane 1: load"]);
-    assert_eq!(world.status("lanes"), 2);
-}
-
-#[test]
-fn a_lane_that_cannot_load_the_run_is_a_reason() {
-    let mut world = World::new(1, "exact");
-    world.join();
-    world.answer_jobs();
-    world.lane(
-        0,
-        Report::Failed {
-            message: "The engine could not start.".to_owned(),
-        },
-    );
-    assert_eq!(world.status("state"), "backoff");
-    assert_eq!(world.status("reason"), "The engine could not start.");
-    world.log();
-    world.command(r#"{"kind":"retry_now"}"#);
-    world.join();
-    assert_eq!(
-        world.log(),
-        [
-            "connect ws://host/ws",
-            "stop lane 0",
-            "start lane 0",
-            "lane 0: load"
-        ]
-    );
 }
 
 #[test]

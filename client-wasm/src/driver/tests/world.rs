@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::Value;
+use tabswarm_compute::BatchStats;
 use tabswarm_model::ArithmeticClass;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::MicroBatchRange;
@@ -15,7 +16,7 @@ use tabswarm_protocol::{
 
 use crate::driver::{Command, Driver, Event, Fetched, Host, Job, LaneId, Start, Target, Work};
 use crate::fixture;
-use crate::lane::{Done, Report, Sums, Tally};
+use crate::lane::{Done, Report, Sums};
 
 pub(super) const RUN: RunId = RunId(7);
 
@@ -241,7 +242,7 @@ impl World {
             "exact" => Sums::Exact(vec![value; fixture::PARAMETERS]),
             _ => Sums::Plain(vec![value as f32; fixture::PARAMETERS]),
         };
-        let tally = Tally {
+        let tally = BatchStats {
             samples,
             loss_q20: i64::from(samples) << 20,
             correct: 1,

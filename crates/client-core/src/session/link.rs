@@ -78,7 +78,7 @@ impl Session {
             run: self.config.run.clone(),
             resume: self.token,
             join_token: self.config.join_token,
-            lanes: u16::try_from(self.lanes.len()).expect("lanes are counted in u16"),
+            lanes: self.working_lanes(),
             classes: self.config.classes.clone(),
         })));
     }

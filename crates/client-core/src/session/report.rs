@@ -20,7 +20,7 @@ impl Session {
             Link::Backoff { until } if self.stopped.is_none() => Some(until.since_ms(now)),
             _ => None,
         };
-        let lanes = u16::try_from(self.lanes.len()).expect("lanes are counted in u16");
+        let lanes = self.working_lanes();
         Status {
             state,
             reason,

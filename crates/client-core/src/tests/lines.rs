@@ -29,6 +29,7 @@ pub(super) fn line(effect: &Effect) -> String {
             )
         }
         Effect::RestartLane { lane } => format!("restart lane {lane}"),
+        Effect::RetireLane { lane, message } => format!("retire lane {lane}: {message}"),
         Effect::SendUpdate(update) => format!("update {}", update_line(update)),
         Effect::ResendUpdate { lease_id } => format!("resend {lease_id}"),
         Effect::ForgetUpdate { lease_id } => format!("forget {lease_id}"),

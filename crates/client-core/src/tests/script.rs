@@ -8,6 +8,7 @@
 //! start | finish | resume | retry | online | offline | pause Hidden | duty 50 | lanes 3
 //! opened | closed | loaded r1 | failed r1 | data l1 | no-data l1
 //! done 0 l1 0+1 [ms=10] | overflow 0 l1 0+1 20 30 | broken 0 l1 0+1     lane, lease, micro-batches
+//! lost 0                                         a lane died without a task
 //! < welcome [again] [credited=5] [heartbeat=5000] | < run r1 | < params r1 v0 | < lease l1 v0 0+4 [run=r1]
 //! < receipt l1 [Superseded] | < revoke l1 | < credited 5 | < idle StepTail | < ping 3
 //! < restarting 2000 | < throttle 500 | < refused Full
@@ -242,6 +243,10 @@ fn input(words: &Words<'_>) -> Input {
             let message = "out of memory".into();
             task_done(words, Err(TaskFault::Engine { message }))
         }
+        "lost" => Input::LaneLost {
+            lane: u16::try_from(words.number(1)).unwrap(),
+            message: "killed".into(),
+        },
         other => panic!("{other:?} is not an input"),
     }
 }

@@ -3,7 +3,7 @@
 use tabswarm_model::graph::{Activation, Padding};
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
-use crate::reference::random_graph::Case;
+use tabswarm_compute::bits::Case;
 
 /// Small models that together have every operation at the edges of its range.
 pub(crate) fn all() -> Vec<(String, Case)> {

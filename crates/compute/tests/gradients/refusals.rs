@@ -6,7 +6,7 @@ use tabswarm_compute::{Batch, ComputeError, Engine, Path, Targets};
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 
 use crate::cases::perceptron;
-use crate::reference::random_graph::Case;
+use tabswarm_compute::bits::Case;
 
 fn small() -> Case {
     let layers = vec![LayerSpec::dense(13), LayerSpec::RELU, LayerSpec::dense(5)];

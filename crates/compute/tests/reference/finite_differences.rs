@@ -1,8 +1,8 @@
 //! The double-precision reference against finite differences: every operation alone and in odd shapes, and
 //! random graphs. What the engine is measured with must be right itself.
 
-use crate::reference::Reference;
-use crate::reference::random_graph::Case;
+use crate::reference::{Reference, with_expected};
+use tabswarm_compute::bits::Case;
 use tabswarm_model::graph::{Activation, Op, Padding, Step};
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
@@ -18,11 +18,13 @@ fn double(values: &[f32]) -> Vec<f64> {
 fn check(case: &Case, name: &str) {
     let (inputs, mut params) = (double(&case.inputs), double(&case.params));
     let mut reference = Reference::new(&case.graph, &params).with_noise(case.noise);
-    case.with_expected(|expected| reference.loss_and_gradient(&inputs, expected));
+    with_expected(case, |expected| {
+        reference.loss_and_gradient(&inputs, expected)
+    });
     let gradient = reference.gradient;
     let loss = |params: &[f64]| {
         let mut reference = Reference::new(&case.graph, params).with_noise(case.noise);
-        case.with_expected(|expected| reference.loss(&inputs, expected))
+        with_expected(case, |expected| reference.loss(&inputs, expected))
     };
     let stride = params.len().div_ceil(TRIED);
     for idx in (0..params.len()).step_by(stride) {

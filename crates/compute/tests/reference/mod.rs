@@ -8,10 +8,10 @@ mod dense;
 mod images;
 mod loss;
 mod norm;
-pub(crate) mod random_graph;
 
+use tabswarm_compute::bits::Case;
 use tabswarm_model::Graph;
-use tabswarm_model::graph::{Activation, BufferId, Op, Step};
+use tabswarm_model::graph::{Activation, BufferId, Op, Step, Targets};
 use tabswarm_model::layout::TensorId;
 use tabswarm_model::noise::NoiseKey;
 
@@ -22,6 +22,17 @@ pub(crate) enum Expected<'a> {
     Classes(&'a [u16]),
     /// Values for each row of each sample.
     Values(&'a [f64]),
+}
+
+/// Hands the targets that a case's loss wants to `f`, in double precision.
+pub(crate) fn with_expected<R>(case: &Case, f: impl FnOnce(Expected<'_>) -> R) -> R {
+    match case.graph.loss.targets() {
+        Targets::Classes => f(Expected::Classes(&case.labels)),
+        Targets::Values => {
+            let values: Vec<f64> = case.values.iter().map(|&v| v.into()).collect();
+            f(Expected::Values(&values))
+        }
+    }
 }
 
 /// Interprets a graph for one batch.

@@ -3,7 +3,7 @@
 use tabswarm_model::Graph;
 use tabswarm_model::graph::{Access, BufferId, Plan};
 
-use crate::reference::random_graph::Case;
+use tabswarm_compute::bits::Case;
 
 /// Which buffer's values each place of the arena holds.
 struct Arena<'a> {

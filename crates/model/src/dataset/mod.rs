@@ -1,10 +1,13 @@
 //! Data sets as workers see them: a manifest and content-addressed chunks.
 //!
 //! A chunk holds consecutive samples: of labeled samples all inputs (`samples · features` bytes), then all
-//! labels (`u16` little-endian); of a text `samples · context + 1` tokens, of which the last one is also the
+//! labels (`u16` little-endian); of samples with soft targets all inputs, then a probability for each class
+//! (`samples · classes` `f32` little-endian); of a text `samples · context + 1` tokens, of which the last one is also the
 //! first of the next chunk, so that each chunk holds the labels of all of its samples. Chunks are named by the
 //! digest of their bytes, the manifest by the digest of its JSON.
 
+#[cfg(test)]
+mod tests;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +16,7 @@ use thiserror::Error;
 pub use text::{Tokens, Vocabulary};
 
 use crate::digest::Digest;
-use crate::graph::Graph;
+use crate::graph::{Graph, Targets};
 
 /// Samples of a full chunk.
 pub const CHUNK_SAMPLES: u32 = 1_024;
@@ -21,6 +24,43 @@ pub const CHUNK_SAMPLES: u32 = 1_024;
 pub const MAX_CHUNK_BYTES: usize = 32 << 20;
 /// Largest manifest in bytes.
 pub const MAX_MANIFEST_BYTES: usize = 8 << 20;
+
+/// What the samples of a data set are to be told apart by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A class for each sample or, of a text, each token.
+    #[default]
+    Labels,
+    /// A probability for each class, as a teacher gives them.
+    Soft,
+}
+
+impl TargetKind {
+    /// The word in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Labels => "labels",
+            Self::Soft => "soft targets",
+        }
+    }
+
+    /// What a graph's loss compares with.
+    pub fn of(graph: &Graph) -> Self {
+        match graph.loss.targets() {
+            Targets::Classes => Self::Labels,
+            Targets::Values => Self::Soft,
+        }
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over a reference"
+    )]
+    fn is_labels(&self) -> bool {
+        *self == Self::Labels
+    }
+}
 
 /// The manifest of a training set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +79,9 @@ pub struct Manifest {
     /// The characters of a text, whose samples are sequences of tokens; none for labeled samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vocabulary>,
+    /// What stands beside the inputs.
+    #[serde(default, skip_serializing_if = "TargetKind::is_labels")]
+    pub targets: TargetKind,
 }
 
 /// Why a manifest or a chunk is refused.
@@ -55,6 +98,24 @@ pub enum DatasetError {
     Inconsistent {
         /// What contradicts.
         problem: &'static str,
+    },
+    /// The manifest is not the one that was named.
+    #[error(
+        "the data set manifest was damaged on its way: its digest is {got} instead of {expected}"
+    )]
+    WrongManifest {
+        /// As named.
+        expected: Digest,
+        /// Of the bytes received.
+        got: Digest,
+    },
+    /// The model is made for other data.
+    #[error("the data does not fit the model: it has {data}, the model takes {model}")]
+    Unfit {
+        /// Kind and sizes of the data.
+        data: String,
+        /// What the model takes.
+        model: String,
     },
     /// A chunk's bytes are not those that its name promises.
     #[error("chunk {chunk_idx} has digest {got}, the manifest says {expected}")]
@@ -86,10 +147,22 @@ pub enum DatasetError {
         /// Number of classes.
         classes: u32,
     },
+    /// A soft target is no probability.
+    #[error(
+        "chunk {chunk_idx} has {value} as the target of class {class}, which is no probability"
+    )]
+    WrongTarget {
+        /// Which chunk.
+        chunk_idx: usize,
+        /// Which class.
+        class: usize,
+        /// The value, printed.
+        value: String,
+    },
 }
 
 /// A checked chunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Chunk {
     /// Samples with one label each.
     Labeled {
@@ -97,6 +170,13 @@ pub enum Chunk {
         inputs: Vec<u8>,
         /// One per sample.
         labels: Vec<u16>,
+    },
+    /// Samples with a probability for each class.
+    Soft {
+        /// (samples, features).
+        inputs: Vec<u8>,
+        /// (samples, classes).
+        targets: Vec<f32>,
     },
     /// A piece of a text: the samples' tokens and the one that follows.
     Text(Tokens),
@@ -109,6 +189,11 @@ impl Chunk {
             Self::Labeled { inputs, labels } => {
                 let mut bytes = inputs.clone();
                 bytes.extend(labels.iter().flat_map(|label| label.to_le_bytes()));
+                bytes
+            }
+            Self::Soft { inputs, targets } => {
+                let mut bytes = inputs.clone();
+                bytes.extend(targets.iter().flat_map(|target| target.to_le_bytes()));
                 bytes
             }
             Self::Text(tokens) => tokens.to_bytes(),
@@ -135,6 +220,21 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Reads the manifest that a digest names.
+    ///
+    /// # Errors
+    /// Where it is another one, or wrong in itself.
+    pub fn from_bytes(bytes: &[u8], expected: Digest) -> Result<Self, DatasetError> {
+        let got = Digest::of(bytes);
+        if got != expected {
+            return Err(DatasetError::WrongManifest { expected, got });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| DatasetError::Manifest {
+            message: error.to_string(),
+        })?;
+        Self::from_json(text)
+    }
+
     /// The JSON that the digest names.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a manifest has string keys only")
@@ -156,6 +256,9 @@ impl Manifest {
             if self.sample_shape.len() != 1 {
                 return inconsistent("the samples of a text are sequences");
             }
+            if self.targets != TargetKind::Labels {
+                return inconsistent("the targets of a text are its own characters");
+            }
             if vocabulary.len() != self.classes as usize {
                 return inconsistent("a text has one class for each character of its vocabulary");
             }
@@ -175,7 +278,9 @@ impl Manifest {
     /// Length of a chunk; none where it overflows.
     fn chunk_bytes(&self, samples: usize, features: usize) -> Option<usize> {
         match &self.vocabulary {
-            None => features.checked_add(2)?.checked_mul(samples),
+            None => features
+                .checked_add(self.target_bytes())?
+                .checked_mul(samples),
             Some(vocabulary) => samples
                 .checked_mul(features)?
                 .checked_add(1)?
@@ -183,14 +288,55 @@ impl Manifest {
         }
     }
 
-    /// Whether a model can be trained on it.
-    pub fn fits(&self, graph: &Graph) -> bool {
+    /// Bytes beside each sample's inputs.
+    fn target_bytes(&self) -> usize {
+        match self.targets {
+            TargetKind::Labels => size_of::<u16>(),
+            TargetKind::Soft => self.classes as usize * size_of::<f32>(),
+        }
+    }
+
+    /// Length of a full chunk.
+    pub fn full_chunk_bytes(&self) -> usize {
+        self.chunk_bytes(self.chunk_samples as usize, self.features())
+            .unwrap_or(MAX_CHUNK_BYTES)
+    }
+
+    /// Checks that a model can be trained on it.
+    ///
+    /// # Errors
+    /// [`DatasetError::Unfit`], with what either has.
+    pub fn check_fit(&self, graph: &Graph) -> Result<(), DatasetError> {
         let classes = self.classes as usize;
-        self.features() == graph.input_features()
-            && match &self.vocabulary {
-                None => graph.vocabulary.is_none() && classes <= graph.classes,
-                Some(_) => graph.vocabulary == Some(classes) && classes == graph.classes,
-            }
+        let targets = TargetKind::of(graph);
+        let has_classes = match (&self.vocabulary, targets) {
+            (None, TargetKind::Labels) => classes <= graph.classes,
+            _ => classes == graph.classes,
+        };
+        let vocabulary = self.vocabulary.as_ref().map(Vocabulary::len);
+        if self.features() == graph.input_features()
+            && vocabulary == graph.vocabulary
+            && self.targets == targets
+            && has_classes
+        {
+            return Ok(());
+        }
+        let words = |features, vocabulary: Option<usize>, classes, targets: TargetKind| {
+            let inputs = match vocabulary {
+                None => format!("{features} values"),
+                Some(tokens) => format!("{features} of {tokens} tokens"),
+            };
+            format!("{inputs} and {} of {classes} classes", targets.as_str())
+        };
+        Err(DatasetError::Unfit {
+            data: words(self.features(), vocabulary, classes, self.targets),
+            model: words(
+                graph.input_features(),
+                graph.vocabulary,
+                graph.classes,
+                targets,
+            ),
+        })
     }
 
     /// Values of one sample.
@@ -234,9 +380,10 @@ impl Manifest {
                 got,
             });
         }
-        let (chunk, largest) = match &self.vocabulary {
-            None => self.labeled(bytes, samples),
-            Some(vocabulary) => {
+        let (chunk, largest) = match (&self.vocabulary, self.targets) {
+            (None, TargetKind::Labels) => self.labeled(bytes, samples),
+            (None, TargetKind::Soft) => (self.soft(chunk_idx, bytes, samples)?, None),
+            (Some(vocabulary), _) => {
                 let tokens = vocabulary.read_tokens(bytes);
                 let largest = tokens.max();
                 (Chunk::Text(tokens), largest)
@@ -262,175 +409,21 @@ impl Manifest {
         let inputs = inputs.to_vec();
         (Chunk::Labeled { inputs, labels }, largest)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chunk() -> Chunk {
-        Chunk::Labeled {
-            inputs: vec![1, 2, 3, 4, 5, 6],
-            labels: vec![0, 1, 2],
+    fn soft(&self, chunk_idx: usize, bytes: &[u8], samples: usize) -> Result<Chunk, DatasetError> {
+        let (inputs, targets) = bytes.split_at(samples * self.features());
+        let (words, _) = targets.as_chunks();
+        let targets: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        // Neither infinity nor what is no number is in the range.
+        let bad = targets.iter().position(|t| !(0.0..=1.0).contains(t));
+        if let Some(at) = bad {
+            return Err(DatasetError::WrongTarget {
+                chunk_idx,
+                class: at % self.classes as usize,
+                value: targets[at].to_string(),
+            });
         }
-    }
-
-    fn manifest() -> Manifest {
-        Manifest {
-            sample_shape: vec![2],
-            classes: 3,
-            samples: 3,
-            chunk_samples: 4,
-            chunks: vec![Digest::of(&chunk().to_bytes())],
-            vocabulary: None,
-        }
-    }
-
-    fn text() -> (Manifest, Chunk) {
-        let vocabulary = Vocabulary::of("abc").unwrap();
-        let chunk = Chunk::Text(vocabulary.encode("abcabca").unwrap());
-        let manifest = Manifest {
-            sample_shape: vec![2],
-            classes: 3,
-            samples: 3,
-            chunk_samples: 4,
-            chunks: vec![Digest::of(&chunk.to_bytes())],
-            vocabulary: Some(vocabulary),
-        };
-        (manifest, chunk)
-    }
-
-    #[test]
-    fn chunk_round_trip() {
-        assert_eq!(manifest().parse_chunk(0, &chunk().to_bytes()), Ok(chunk()));
-        assert_eq!(Manifest::from_json(&manifest().to_json()), Ok(manifest()));
-        let (manifest, chunk) = text();
-        assert_eq!(manifest.parse_chunk(0, &chunk.to_bytes()), Ok(chunk));
-        assert_eq!(Manifest::from_json(&manifest.to_json()), Ok(manifest));
-    }
-
-    #[test]
-    fn digests_of_labeled_sets_stay_what_they_are() {
-        let json = manifest().to_json();
-        let chunk = manifest().chunks[0];
-        let expected = format!(
-            r#"{{"sample_shape":[2],"classes":3,"samples":3,"chunk_samples":4,"chunks":["{chunk}"]}}"#
-        );
-        assert_eq!(json, expected);
-    }
-
-    #[test]
-    fn a_manifest_fits_models_of_its_kind() {
-        let graph = |input, layers| {
-            crate::graph::build(&crate::run_file::ModelSpec {
-                input,
-                layers,
-                loss: crate::run_file::LossSpec::SoftmaxCrossEntropy,
-            })
-        };
-        let dense = |units| crate::run_file::LayerSpec::dense(units);
-        let embedding = |vocabulary| crate::run_file::LayerSpec::Embedding {
-            vocabulary,
-            width: 2,
-        };
-        let (text, _) = text();
-        let words = graph(vec![2], vec![embedding(3), dense(3)]);
-        let more_words = graph(vec![2], vec![embedding(4), dense(4)]);
-        let values = graph(vec![2], vec![dense(3)]);
-        let wide = graph(vec![3], vec![dense(3)]);
-        let few = graph(vec![2], vec![dense(2)]);
-        assert!(text.fits(&words));
-        assert!(![&more_words, &values].into_iter().any(|g| text.fits(g)));
-        assert!(manifest().fits(&values));
-        assert!(
-            ![&words, &wide, &few]
-                .into_iter()
-                .any(|g| manifest().fits(g))
-        );
-    }
-
-    #[test]
-    fn bad_chunks_are_refused() {
-        let mut bytes = chunk().to_bytes();
-        assert!(matches!(
-            manifest().parse_chunk(0, &bytes[1..]),
-            Err(DatasetError::WrongLength {
-                expected: 12,
-                got: 11,
-                ..
-            })
-        ));
-        bytes[0] ^= 1;
-        assert!(matches!(
-            manifest().parse_chunk(0, &bytes),
-            Err(DatasetError::WrongDigest { .. })
-        ));
-        let (text, _) = text();
-        let foreign = Chunk::Text(Tokens::Narrow(vec![0, 1, 2, 3, 0, 1, 2]));
-        let text = Manifest {
-            chunks: vec![Digest::of(&foreign.to_bytes())],
-            ..text
-        };
-        assert!(matches!(
-            text.parse_chunk(0, &foreign.to_bytes()),
-            Err(DatasetError::WrongLabel { label: 3, .. })
-        ));
-        let few_classes = Manifest {
-            classes: 2,
-            ..manifest()
-        };
-        assert!(matches!(
-            few_classes.parse_chunk(0, &chunk().to_bytes()),
-            Err(DatasetError::WrongLabel {
-                label: 2,
-                classes: 2,
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn inconsistent_manifests_are_refused() {
-        let cases = [
-            Manifest {
-                samples: 0,
-                ..manifest()
-            },
-            Manifest {
-                samples: 5,
-                ..manifest()
-            },
-            Manifest {
-                classes: 0,
-                ..manifest()
-            },
-            Manifest {
-                sample_shape: vec![usize::MAX, 2],
-                ..manifest()
-            },
-            Manifest {
-                sample_shape: vec![0],
-                ..manifest()
-            },
-        ];
-        let (text, _) = text();
-        let texts = [
-            Manifest {
-                classes: 4,
-                ..text.clone()
-            },
-            Manifest {
-                sample_shape: vec![2, 1],
-                ..text.clone()
-            },
-            Manifest {
-                sample_shape: vec![MAX_CHUNK_BYTES],
-                ..text
-            },
-        ];
-        for case in cases.into_iter().chain(texts) {
-            assert!(Manifest::from_json(&case.to_json()).is_err(), "{case:?}");
-        }
-        assert!(Manifest::from_json("{").is_err());
+        let inputs = inputs.to_vec();
+        Ok(Chunk::Soft { inputs, targets })
     }
 }

@@ -1,5 +1,6 @@
 //! Run files: what is right is kept, what is left out has a default; `mistakes` has the rest.
 
+mod losses;
 mod mistakes;
 
 use expect_test::expect;

@@ -49,6 +49,8 @@ pub(crate) struct Scan {
     pub(crate) entries: BTreeMap<u64, Located>,
     /// Bytes that should have been records, where they are not superseded.
     pub(crate) bad: Vec<BadBytes>,
+    /// Bytes that are no record where nothing counts any more: torn tails of the past.
+    pub(crate) superseded_bytes: u64,
     /// Everything up to here was certainly on stable storage: some record or segment says so.
     pub(crate) proved: u64,
     /// Length of all segments in bytes.
@@ -165,7 +167,9 @@ impl Scan {
     }
 
     fn push_bad(&mut self, live: &std::ops::Range<u64>, at: usize, len: usize, expected: u64) {
-        if len > 0 && expected < live.end {
+        if len > 0 && expected >= live.end && at > 0 {
+            self.superseded_bytes += len as u64;
+        } else if len > 0 {
             self.bad.push(BadBytes {
                 segment: live.start,
                 offset: at as u64,
@@ -185,27 +189,19 @@ impl Scan {
         (sequence + 1..).map_while(|next| self.entries.get(&next))
     }
 
-    /// Where an entry should be that is not there: segment and offset.
+    /// Where an entry is, or should be: file and offset.
     pub(crate) fn place_of(&self, sequence: u64) -> (PathBuf, u64) {
-        let bad = self
-            .bad
-            .iter()
-            .filter(|bad| bad.expected <= sequence)
-            .next_back();
-        let (segment, offset) = match bad {
-            Some(bad)
-                if self.entries.range(bad.expected..sequence).count() as u64
-                    == sequence - bad.expected =>
-            {
-                (bad.segment, bad.offset)
-            }
-            _ => match self.entries.range(..sequence).next_back() {
-                Some((_, before)) => (
-                    before.segment,
-                    before.offset + before.header.record_bytes() as u64,
-                ),
-                None => (self.segments.first().copied().unwrap_or(sequence), 0),
-            },
+        let bad = || self.bad.iter().rfind(|bad| bad.expected == sequence);
+        let before = || self.entries.range(..sequence).next_back();
+        let (segment, offset) = if let Some(located) = self.entries.get(&sequence) {
+            (located.segment, located.offset)
+        } else if let Some(bad) = bad() {
+            (bad.segment, bad.offset)
+        } else if let Some((_, located)) = before() {
+            let behind = located.offset + located.header.record_bytes() as u64;
+            (located.segment, behind)
+        } else {
+            (self.segments.first().copied().unwrap_or(sequence), 0)
         };
         (self.dir.join(segment::name(segment)), offset)
     }

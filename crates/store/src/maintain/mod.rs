@@ -7,6 +7,6 @@ mod versions;
 #[cfg(test)]
 mod tests;
 
-pub use repair::{LostEntry, RepairReport, repair};
+pub use repair::{LostStep, RepairReport, repair};
 pub use verify::{VerifyReport, verify};
 pub use versions::{compact, fork, rollback};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tabswarm_coordinator::{Change, RunState};
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
+use tabswarm_protocol::ParamVersion;
 
 use crate::disk::{self, Disk};
 use crate::error::StoreError;
@@ -15,17 +16,15 @@ use crate::run_store::{HISTORY_FILE, LOG_DIR, RunStore};
 
 const DAMAGED_DIR: &str = "damaged";
 
-/// An entry that was given up.
+/// A step that was given up and can still be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostEntry {
-    /// Its sequence.
+pub struct LostStep {
+    /// Sequence of its entry.
     pub sequence: u64,
-    /// The version that it made, where it can still be read and was a step.
-    pub version: Option<u64>,
-    /// Samples that are no longer credited, by identity; empty where that can't be read.
+    /// The version that it made.
+    pub version: ParamVersion,
+    /// Samples that are no longer credited, by identity.
     pub credits: Vec<(Digest, u64)>,
-    /// Whether it could still be read.
-    pub is_readable: bool,
 }
 
 /// What [`repair`] did.
@@ -35,8 +34,10 @@ pub struct RepairReport {
     pub state: RunState,
     /// Copies of what was damaged.
     pub moved: Vec<PathBuf>,
-    /// What was stored and is gone.
-    pub lost: Vec<LostEntry>,
+    /// Entries behind the state's up to this one were stored and are gone; the state's own where none are.
+    pub lost_through: u64,
+    /// The steps among them of which more is known.
+    pub lost_steps: Vec<LostStep>,
 }
 
 /// Cuts the log off in front of the first entry that was stored and can't be read, and sets damaged files
@@ -54,8 +55,10 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path, run: &Run) -> Result<RepairRepor
             .map_err(StoreError::io(&dir.join(HISTORY_FILE)))?;
     }
     let survey = store.survey(run, Tolerance::GiveUp)?;
-    let lost = lost_entries(&survey);
-    if !lost.is_empty() {
+    let lost_through = survey.scan.proved.max(survey.end);
+    let mut lost = Vec::new();
+    if lost_through > survey.end {
+        lost = lost_steps(&survey);
         moved.extend(cut(&**disk, dir, &survey)?);
     }
     for &id in &survey.damaged {
@@ -71,26 +74,24 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path, run: &Run) -> Result<RepairRepor
     Ok(RepairReport {
         state: survey.plan.state,
         moved,
-        lost,
+        lost_through,
+        lost_steps: lost,
     })
 }
 
-fn lost_entries(survey: &Survey) -> Vec<LostEntry> {
-    (survey.end + 1..=survey.scan.proved)
-        .map(|sequence| {
-            let entry = survey.scan.entry(sequence);
-            let step = entry.and_then(|entry| match &entry.change {
-                Change::Step(step) => Some(step),
-                Change::Phase { .. } | Change::RolledBack(_) => None,
-            });
-            LostEntry {
+fn lost_steps(survey: &Survey) -> Vec<LostStep> {
+    let stranded = survey.scan.entries.range(survey.end + 1..);
+    let steps = stranded.filter_map(
+        |(&sequence, located)| match &located.entry.as_ref()?.change {
+            Change::Step(step) => Some(LostStep {
                 sequence,
-                version: step.map(|step| step.version.0),
-                credits: step.map_or_else(Vec::new, |step| step.credits.clone()),
-                is_readable: entry.is_some(),
-            }
-        })
-        .collect()
+                version: step.version,
+                credits: step.credits.clone(),
+            }),
+            Change::Phase { .. } | Change::RolledBack(_) => None,
+        },
+    );
+    steps.collect()
 }
 
 /// Cuts every segment behind the last entry that counts. Copies first; then shorter segments, whose tails are
@@ -121,7 +122,7 @@ fn cut(disk: &dyn Disk, dir: &Path, survey: &Survey) -> Result<Vec<PathBuf>, Sto
             .range(live)
             .filter(|(_, located)| located.segment == first)
             .map(|(_, located)| located.offset + located.header.record_bytes() as u64);
-        let len = kept.last().unwrap_or(segment::HEADER_BYTES as u64);
+        let len = kept.max().unwrap_or(segment::HEADER_BYTES as u64);
         let path = log_dir.join(segment::name(first));
         let bytes = disk.read(&path).map_err(StoreError::io(&path))?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);

@@ -30,6 +30,8 @@ pub struct VerifyReport {
     pub replayed: u64,
     /// Bytes of a torn tail, which nobody was told of.
     pub torn_bytes: u64,
+    /// Bytes that can't be read and do not count any more: torn tails that a restart or a failure has left.
+    pub superseded_bytes: u64,
     /// Damage, each with the error's whole message.
     pub problems: Vec<Alarm>,
 }
@@ -38,7 +40,7 @@ pub struct VerifyReport {
 /// log gives the digests that it says.
 ///
 /// # Errors
-/// [`StoreError::Io`] and [`StoreError::NewerFormat`], with which nothing can be said.
+/// [`StoreError::Io`] and those of other formats, with which nothing can be said.
 pub fn verify(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -68,6 +70,7 @@ pub fn verify(
     report.log_bytes = scan.bytes;
     report.last = scan.entries.keys().next_back().copied().unwrap_or(0);
     report.proved = scan.proved;
+    report.superseded_bytes = scan.superseded_bytes;
     match run {
         Some(run) => verify_replay(&store, run, &mut report)?,
         None => {
@@ -133,8 +136,11 @@ impl VerifyReport {
     /// Takes an error as a finding, unless it says nothing about what is stored.
     fn note(&mut self, dir: &Path, error: StoreError) -> Result<(), StoreError> {
         let path = match &error {
-            StoreError::Io { .. } | StoreError::NewerFormat { .. } => return Err(error),
-            StoreError::Damaged { path, .. }
+            StoreError::Io { .. }
+            | StoreError::NewerFormat { .. }
+            | StoreError::OlderFormat { .. } => return Err(error),
+            StoreError::Irreplaceable { path, .. }
+            | StoreError::Damaged { path, .. }
             | StoreError::LogDamaged { path, .. }
             | StoreError::Foreign { path, .. } => path.clone(),
             _ => dir.to_owned(),

@@ -17,7 +17,7 @@ use crate::log::LogOptions;
 use crate::log::reader;
 use crate::objects::DiskObjects;
 use crate::recover::{Base, Survey, plan_of};
-use crate::run_store::{LOG_DIR, RUN_FILE, RunStore, SNAPSHOT_DIR, fill_and_place};
+use crate::run_store::{LOG_DIR, RUN_FILE, Recovered, RunStore, SNAPSHOT_DIR, fill_and_place};
 use crate::snapshot::{Snapshot, Snapshots};
 
 impl RunStore {
@@ -37,6 +37,22 @@ impl RunStore {
         Ok(all)
     }
 
+    /// Digest of a version's parameters.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchVersion`] and those of [`RunStore::versions`].
+    pub fn digest(&self, run: &Run, version: ParamVersion) -> Result<Digest, StoreError> {
+        let digest = self.versions(run)?.remove(&version);
+        digest.ok_or_else(|| self.no_such(version))
+    }
+
+    fn no_such(&self, version: ParamVersion) -> StoreError {
+        StoreError::NoSuchVersion {
+            version: version.0,
+            dir: self.dir().to_owned(),
+        }
+    }
+
     /// A version's parameters and optimizer, and what else holds there. The log must be synced.
     ///
     /// # Errors
@@ -53,10 +69,7 @@ impl RunStore {
             let master = survey.replay(self.places(), run, steps, |_| ())?;
             Ok(Some((survey.plan.after(steps).clone(), master)))
         })?;
-        restored.ok_or_else(|| StoreError::NoSuchVersion {
-            version: version.0,
-            dir: self.dir().to_owned(),
-        })
+        restored.ok_or_else(|| self.no_such(version))
     }
 
     /// Looks at the run from each usable snapshot, newest first, and from the beginning if that is in the log,
@@ -102,11 +115,7 @@ impl RunStore {
     }
 
     /// Stores a snapshot of a recovered run and lets go of the log that no kept snapshot needs.
-    fn settle(
-        &self,
-        run: &Run,
-        recovered: &mut crate::run_store::Recovered,
-    ) -> Result<u64, StoreError> {
+    fn settle(&self, run: &Run, recovered: &mut Recovered) -> Result<u64, StoreError> {
         recovered.log.seal()?;
         let snapshot = Snapshot::of(recovered.state.clone(), &recovered.master);
         let keep = usize::try_from(run.snapshots_kept).unwrap_or(usize::MAX);

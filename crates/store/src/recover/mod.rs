@@ -155,7 +155,7 @@ fn follow(
             let (path, offset) = scan.place_of(sequence);
             Unusable::Error(StoreError::Damaged {
                 path,
-                problem: format!("entry {sequence} (at byte {offset} or behind it) {problem}"),
+                problem: format!("entry {sequence} at byte {offset} {problem}"),
                 dir: places.dir.to_owned(),
             })
         }

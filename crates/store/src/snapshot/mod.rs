@@ -129,8 +129,8 @@ impl Snapshots {
     }
 
     /// Stores a snapshot durably and removes all but the `keep` newest, and those of later versions, which a
-    /// rollback has discarded. Returns the oldest sequence that is
-    /// kept: the log is needed behind it.
+    /// rollback has discarded. Returns the sequence behind which
+    /// the log is needed.
     ///
     /// The entry of its sequence must be durable in the log: after a crash it counts as proof that it was.
     ///
@@ -335,7 +335,9 @@ impl Snapshots {
                 self.delete(&name)?;
             }
         }
-        Ok(ids.last().map_or(0, |id| id.sequence))
+        // As long as there are fewer, the beginning of the run stands in for the missing ones.
+        let oldest = ids.last().filter(|_| ids.len() >= keep.max(1));
+        Ok(oldest.map_or(0, |id| id.sequence))
     }
 
     fn names(&self) -> Result<Vec<String>, StoreError> {

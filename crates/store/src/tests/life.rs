@@ -20,22 +20,21 @@ use crate::recover::RecoveryReport;
 use crate::run_store::RunStore;
 use crate::snapshot::Snapshot;
 
-pub(super) const DIR: &str = "/runs/tiny";
+pub(crate) const DIR: &str = "/runs/tiny";
 /// So small that a life has many segments.
-const SEGMENT_BYTES: u64 = 1_500;
+const SEGMENT_BYTES: u64 = 1_000;
 
 /// Two classes of 2×3 images.
-pub(super) fn run(codec: &str, log: &str) -> Run {
+pub(crate) fn run(codec: &str, log: &str) -> Run {
     let text = format!(
         r#"
 name = "tiny"
 seed = 1
-reproducible = {reproducible}
-codec = "{codec}"
+numeric = {{ reproducible = {reproducible}, codec = "{codec}" }}
 data = {{ format = "idx", path = "tiny" }}
 optimizer = {{ kind = "adam", learning_rate = 0.01 }}
 snapshot = {{ every_steps = 5, keep = 2 }}
-{durability}
+durability = {{ log = "{log}" }}
 [model]
 input = [2, 3]
 layers = [{{ kind = "flatten" }}, {{ kind = "dense", units = 4 }}, {{ kind = "relu" }}, {{ kind = "dense", units = 2 }}]
@@ -46,13 +45,12 @@ micro_batch = 4
 global_batch = 8
 "#,
         reproducible = codec == "exact",
-        durability = format_args!("durability = {{ log = \"{log}\" }}"),
     );
     Run::from_toml(&text).unwrap()
 }
 
 /// The three kinds of runs, by turns.
-pub(super) fn run_of(seed: u64) -> Run {
+pub(crate) fn run_of(seed: u64) -> Run {
     match seed % 3 {
         0 => run("exact", "updates"),
         1 => run("f32", "updates"),
@@ -62,10 +60,10 @@ pub(super) fn run_of(seed: u64) -> Run {
 
 /// A small stream of numbers for the script, apart from the disk's.
 #[derive(Debug, Clone)]
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(super) u64);
 
 impl Dice {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -86,32 +84,32 @@ struct Live {
 
 /// What was counted.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Counts {
-    pub(super) torn_bytes: u64,
-    pub(super) replayed: u64,
-    pub(super) lost_unacknowledged: u64,
-    pub(super) alarms: u64,
-    pub(super) reopened: u64,
-    pub(super) rollbacks: u64,
-    pub(super) corrections: u64,
+pub(crate) struct Counts {
+    pub(crate) torn_bytes: u64,
+    pub(crate) replayed: u64,
+    pub(crate) lost_unacknowledged: u64,
+    pub(crate) alarms: u64,
+    pub(crate) reopened: u64,
+    pub(crate) rollbacks: u64,
+    pub(crate) corrections: u64,
 }
 
 /// A run, its disk, and what must hold.
-pub(super) struct Life {
-    pub(super) disk: FaultyDisk,
-    pub(super) run: Run,
+pub(crate) struct Life {
+    pub(crate) disk: FaultyDisk,
+    pub(crate) run: Run,
     dice: Dice,
     boots: u64,
     live: Option<Live>,
     /// Everything up to here was acknowledged.
-    pub(super) acked: u64,
+    pub(crate) acked: u64,
     /// State and parameters after each entry.
-    pub(super) reference: BTreeMap<u64, (RunState, Digest)>,
-    pub(super) counts: Counts,
+    pub(crate) reference: BTreeMap<u64, (RunState, Digest)>,
+    pub(crate) counts: Counts,
 }
 
 impl Life {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let disk = FaultyDisk::new(seed);
         disk.create_dir_all(Path::new("/runs")).unwrap();
         disk.sync_dir(Path::new("/")).unwrap();
@@ -132,11 +130,11 @@ impl Life {
         }
     }
 
-    pub(super) fn shared_disk(&self) -> Arc<dyn Disk> {
+    pub(crate) fn shared_disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.disk.clone())
     }
 
-    pub(super) fn options(&mut self) -> LogOptions {
+    pub(crate) fn options(&mut self) -> LogOptions {
         self.boots += 1;
         LogOptions {
             segment_bytes: SEGMENT_BYTES,
@@ -145,7 +143,7 @@ impl Life {
     }
 
     /// The server starts: whatever was acknowledged must be there, whole.
-    pub(super) fn boot(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn boot(&mut self) -> Result<(), StoreError> {
         self.live = None;
         let disk = self.shared_disk();
         let dir = Path::new(DIR);
@@ -177,42 +175,18 @@ impl Life {
     }
 
     /// The recovered state is that of the reference after some entry that is not before the last acknowledged.
-    pub(super) fn check(&mut self, state: &RunState, master: &Master, report: &RecoveryReport) {
+    pub(crate) fn check(&mut self, state: &RunState, master: &Master, report: &RecoveryReport) {
         let digest = Digest::of_params(master.params());
-        match &report.rolled_back {
-            None => {
-                assert!(
-                    state.sequence >= self.acked,
-                    "{} < {}",
-                    state.sequence,
-                    self.acked
-                );
-                let (expected, expected_digest) = &self.reference[&state.sequence];
-                assert_eq!(state, expected);
-                assert_eq!(&digest, expected_digest);
-            }
-            Some((_, to)) => {
-                // The sums are not logged: bits may go back, credit and phase may not.
-                self.counts.corrections += 1;
-                assert_eq!(self.run.step_log, StepLog::Decisions);
-                let end = self.reference.range(..state.sequence).rev();
-                let end = end
-                    .map(|(_, (state, _))| state)
-                    .find(|s| s.credits == state.credits);
-                let end = end.expect("credits of some entry");
-                assert!(end.sequence >= self.acked);
-                assert_eq!(
-                    (end.samples_verified, end.phase),
-                    (state.samples_verified, state.phase)
-                );
-                let known = self
-                    .reference
-                    .values()
-                    .any(|(s, d)| s.version == to.version && *d == digest);
-                assert!(known, "nobody ever had version {} like this", to.version.0);
-                assert_eq!((to.version, to.digest), (state.version, digest));
-            }
+        let expected = self.reference.get(&state.sequence);
+        if expected.is_none_or(|expected| *expected != (state.clone(), digest)) {
+            self.check_correction(state, digest);
         }
+        assert!(
+            state.sequence >= self.acked,
+            "{} < {}",
+            state.sequence,
+            self.acked
+        );
         let lost = self.reference.split_off(&(state.sequence + 1));
         self.reference
             .insert(state.sequence, (state.clone(), digest));
@@ -222,11 +196,37 @@ impl Life {
         self.counts.alarms += report.alarms.len() as u64;
     }
 
+    /// Where the sums are not logged, bits may go back; credit may not, nor the phase of a run that goes on.
+    fn check_correction(&mut self, state: &RunState, digest: Digest) {
+        self.counts.corrections += 1;
+        let expected = self.reference.get(&state.sequence);
+        assert_eq!(
+            self.run.step_log,
+            StepLog::Decisions,
+            "{state:?} is not {expected:?}"
+        );
+        // One entry more for each recovery that was interrupted behind its correction.
+        let earlier = self.reference.range(..state.sequence).rev();
+        let (end, _) = earlier
+            .map(|(_, known)| known)
+            .find(|(known, _)| known.credits == state.credits && known.phase == state.phase)
+            .expect("credits and phase after some entry");
+        assert!(end.sequence >= self.acked);
+        assert_eq!(end.samples_verified, state.samples_verified);
+        let mut known = self.reference.values();
+        assert!(
+            known.any(|(known, of)| known.version == state.version && *of == digest),
+            "nobody ever had version {} like this",
+            state.version.0
+        );
+    }
+
     /// So many things happen to the run. Errors of a crash end it; others are dealt with as a server does.
-    pub(super) fn go_on(&mut self, steps: u64) -> Result<(), StoreError> {
+    pub(crate) fn go_on(&mut self, steps: u64) -> Result<(), StoreError> {
         for _ in 0..steps {
             if self.live.is_none() {
                 self.survive(Self::boot)?;
+                continue;
             }
             match self.dice.below(20) {
                 0..10 => self.survive(Self::commit)?,
@@ -241,7 +241,7 @@ impl Life {
     }
 
     /// Everything is made durable and the server ends.
-    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn end(&mut self) -> Result<(), StoreError> {
         for _ in 0..50 {
             if self.live.is_none() {
                 self.survive(Self::boot)?;
@@ -276,7 +276,7 @@ impl Life {
         self.live.as_mut().expect("the server runs")
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
         let draws: Vec<u64> = (0..38).map(|_| self.dice.below(2_000)).collect();
         let is_wide = self.dice.below(5) == 0;
         let identity = Digest([self.dice.below(4).to_le_bytes()[0]; 32]);
@@ -349,7 +349,7 @@ impl Life {
         live.log.append(entry, sums.as_ref())
     }
 
-    fn acknowledge(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn acknowledge(&mut self) -> Result<(), StoreError> {
         let live = self.live.as_mut().expect("the server runs");
         if live.log.is_degraded() {
             let before = live.log.durable();

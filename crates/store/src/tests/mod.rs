@@ -8,5 +8,5 @@
 mod crashes;
 mod failures;
 mod flips;
-mod life;
+pub(crate) mod life;
 mod migration;

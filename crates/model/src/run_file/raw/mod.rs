@@ -1,8 +1,10 @@
 //! The run file as written: serde types only, one field a key, unknown keys refused.
 
+mod loss;
 mod model;
 
-pub(super) use model::{RawLayer, RawLoss, RawModel, RawPadding, RawPair};
+pub(super) use loss::{RawLoss, RawLossKind, RawTargets};
+pub(super) use model::{RawLayer, RawModel, RawPadding, RawPair};
 
 use serde::{Deserialize, Serialize};
 

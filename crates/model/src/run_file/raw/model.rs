@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::loss::RawLoss;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::run_file) struct RawModel {
@@ -100,13 +102,6 @@ fn one_group() -> usize {
 
 fn epsilon() -> f32 {
     1e-5
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::run_file) enum RawLoss {
-    SoftmaxCrossEntropy,
-    Mse,
 }
 
 /// A vertical and a horizontal size: `3` or `[3, 5]`.

@@ -58,6 +58,39 @@ const MODEL: &[Edit] = &[
     (r#"{ kind = "relu" }"#, "{ units = 3 }"),
     ("units = 128", "unit = 128"),
     (r#"loss = "softmax_cross_entropy""#, r#"loss = "hinge""#),
+    (r#"loss = "softmax_cross_entropy""#, "loss = 3"),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "hinge" }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", teacher = "big" }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "hard" }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", temperature = 2.0 }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "soft", temperature = 0.0 }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "soft", temperature = 101.0 }"#,
+    ),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "mse", targets = "soft" }"#,
+    ),
+    (
+        "    { kind = \"dense\", units = 10 },\n]\nloss = \"softmax_cross_entropy\"",
+        "    { kind = \"dense\", units = 8192 },\n]\nloss = { kind = \"softmax_cross_entropy\", targets = \"soft\" }",
+    ),
 ];
 
 const TRAIN: &[Edit] = &[
@@ -266,6 +299,10 @@ const TEXT_LAYERS: &[Edit] = &[
         r#"{ kind = "dense", units = 21 }"#,
     ),
     (r#"    { kind = "tied_dense", bias = true },"#, ""),
+    (
+        r#"loss = "softmax_cross_entropy""#,
+        r#"loss = { kind = "softmax_cross_entropy", targets = "soft" }"#,
+    ),
 ];
 
 /// Edits that are too long to be written out.

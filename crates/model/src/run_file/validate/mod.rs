@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+mod loss;
 mod memory;
 mod mode;
 mod model;

@@ -2,23 +2,25 @@
 
 use super::{Check, product};
 use crate::graph::{Activation, Padding};
-use crate::run_file::raw::{RawLayer, RawLoss, RawModel, RawPadding, RawPair};
+use crate::run_file::raw::{RawLayer, RawModel, RawPadding, RawPair};
 use crate::run_file::{
-    DataFormat, DataSpec, LayerSpec, LossSpec, MAX_CONTEXT, MAX_DEPTH, MAX_FEATURES, MAX_LAYERS,
+    DataFormat, DataSpec, LayerSpec, MAX_CONTEXT, MAX_DEPTH, MAX_FEATURES, MAX_LAYERS,
     MAX_PARAMETERS, MAX_WINDOW, ModelSpec, PoolSpec,
 };
 
 /// What the layers checked so far make of a sample.
-struct Flow {
+pub(super) struct Flow {
     /// None after a mistake that leaves the shape unknown: nothing is said about it then.
-    axes: Option<Vec<usize>>,
+    pub(super) axes: Option<Vec<usize>>,
+    /// Values of a sample.
+    pub(super) features: usize,
     /// Whether the values are tokens of a text.
     tokens: bool,
     parameters: usize,
     has_parameters: bool,
     layers: usize,
     /// Vocabulary and width of the model's embedding.
-    embedding: Option<[usize; 2]>,
+    pub(super) embedding: Option<[usize; 2]>,
 }
 
 impl Flow {
@@ -37,6 +39,7 @@ impl Check {
         self.require(holds, "model.input", problem, remedy);
         let mut flow = Flow {
             axes: holds.then(|| raw.input.clone()),
+            features: product(&raw.input).unwrap_or(usize::MAX),
             tokens: false,
             parameters: 0,
             has_parameters: false,
@@ -83,40 +86,6 @@ impl Check {
             "begin with a layer such as { kind = \"embedding\", vocabulary = 83, width = 64 }";
         let holds = !flow.tokens || count == 0;
         self.require(holds, "model.layers", problem, remedy);
-    }
-
-    fn loss(&mut self, raw: RawLoss, data: &DataSpec, flow: &Flow) -> LossSpec {
-        let (name, loss) = match raw {
-            RawLoss::SoftmaxCrossEntropy => {
-                ("softmax cross-entropy", LossSpec::SoftmaxCrossEntropy)
-            }
-            RawLoss::Mse => ("mean squared error", LossSpec::MeanSquaredErrorOfClasses),
-        };
-        let Some(axes) = &flow.axes else { return loss };
-        if let DataFormat::Characters { context, .. } = data.format {
-            let Some([vocabulary, _]) = flow.embedding else {
-                return loss;
-            };
-            let problem = format!(
-                "{name} needs one score per character of the vocabulary at each position, but the last layer gives shape {axes:?}"
-            );
-            let remedy =
-                format!("end with a layer that gives [{context}, {vocabulary}], such as dense");
-            self.require(
-                *axes == [context, vocabulary],
-                "model.loss",
-                problem,
-                &remedy,
-            );
-            return loss;
-        }
-        let classes = product(axes).unwrap_or(usize::MAX);
-        let holds = axes.len() == 1 && (2..=65_536).contains(&classes);
-        let problem =
-            format!("{name} needs one score per class, but the last layer gives shape {axes:?}");
-        let remedy = "end with a dense layer of as many units as there are classes, 2 to 65536";
-        self.require(holds, "model.loss", problem, remedy);
-        loss
     }
 
     fn layers(

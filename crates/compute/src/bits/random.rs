@@ -1,90 +1,10 @@
-//! Small models with made-up parameters and batches: given ones, and random ones with every kind of layer.
+//! Random numbers that need no library to stay as they are, and random models made of them.
 
-use std::sync::Arc;
-
-use tabswarm_model::Graph;
-use tabswarm_model::graph::{Activation, Padding, Targets, build};
-use tabswarm_model::layout::Init;
-use tabswarm_model::noise::NoiseKey;
+use tabswarm_model::graph::{Activation, Padding};
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
-use super::Expected;
-
-/// A graph with everything that a batch needs.
-#[derive(Debug)]
-pub(crate) struct Case {
-    pub(crate) graph: Arc<Graph>,
-    pub(crate) params: Vec<f32>,
-    pub(crate) inputs: Vec<f32>,
-    /// For losses against classes.
-    pub(crate) labels: Vec<u16>,
-    /// For losses against values, whole probabilities for each row.
-    pub(crate) values: Vec<f32>,
-    pub(crate) noise: NoiseKey,
-    pub(crate) samples: usize,
-}
-
-impl Case {
-    /// The model with parameters, inputs and targets that follow from `seed`.
-    pub(crate) fn new(model: &ModelSpec, samples: usize, seed: u64) -> Self {
-        let graph = Arc::new(build(model));
-        let mut random = Random(seed);
-        let params = graph.layout.tensors().iter().flat_map(|tensor| {
-            let center = f32::from(u8::from(tensor.init == Init::One));
-            let values: Vec<f32> = (0..tensor.len)
-                .map(|_| center + 0.5 * random.unit())
-                .collect();
-            values
-        });
-        let params = params.collect();
-        let inputs = (0..samples * graph.input_features()).map(|_| match graph.vocabulary {
-            Some(vocabulary) => random.below(vocabulary) as f32,
-            None => random.unit(),
-        });
-        let inputs = inputs.collect();
-        let (rows, width) = (samples * graph.label_rows(), graph.classes);
-        let label = |_| u16::try_from(random.below(width)).expect("few classes");
-        let labels = (0..rows).map(label).collect();
-        let values = (0..rows).flat_map(|_| random.probabilities(width));
-        let values = values.collect();
-        let noise = NoiseKey {
-            seed,
-            version: 3,
-            micro_batch: 1,
-        };
-        Self {
-            graph,
-            params,
-            inputs,
-            labels,
-            values,
-            noise,
-            samples,
-        }
-    }
-
-    /// A random model of up to a few thousand parameters.
-    pub(crate) fn random(seed: u64) -> Self {
-        let mut random = Random(seed);
-        let model = random.model();
-        let samples = 1 + random.below(6);
-        Self::new(&model, samples, seed ^ 1)
-    }
-
-    /// Hands the targets that the loss wants to `f`, in double precision.
-    pub(crate) fn with_expected<R>(&self, f: impl FnOnce(Expected<'_>) -> R) -> R {
-        match self.graph.loss.targets() {
-            Targets::Classes => f(Expected::Classes(&self.labels)),
-            Targets::Values => {
-                let values: Vec<f64> = self.values.iter().map(|&v| v.into()).collect();
-                f(Expected::Values(&values))
-            }
-        }
-    }
-}
-
 /// A `SplitMix64` sequence.
-pub(crate) struct Random(pub(crate) u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn word(&mut self) -> u64 {
@@ -96,12 +16,12 @@ impl Random {
     }
 
     /// A whole number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.word() % bound as u64).expect("below a usize")
     }
 
     /// A multiple of 2^-15 in [-1, 1), the same in single and double precision.
-    pub(crate) fn unit(&mut self) -> f32 {
+    pub(super) fn unit(&mut self) -> f32 {
         (self.word() >> 48) as f32 / 32_768.0 - 1.0
     }
 
@@ -113,13 +33,15 @@ impl Random {
         self.below(2) == 0
     }
 
-    fn probabilities(&mut self, width: usize) -> Vec<f32> {
+    /// Values above 0 that add up to 1.
+    pub(super) fn probabilities(&mut self, width: usize) -> Vec<f32> {
         let weights: Vec<f32> = (0..width).map(|_| self.unit().abs() + 0.01).collect();
         let sum: f32 = weights.iter().sum();
         weights.iter().map(|w| w / sum).collect()
     }
 
-    fn model(&mut self) -> ModelSpec {
+    /// A model of up to a few thousand parameters, with any kind of layer.
+    pub(super) fn model(&mut self) -> ModelSpec {
         let mut layers = Vec::new();
         let (input, classes_are_words) = match self.below(3) {
             0 => (self.vector_layers(&mut layers), false),

@@ -1,0 +1,68 @@
+//! What lanes compute with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tabswarm_compute::{ArithmeticClass, Batch, BatchStats, ComputeError, Engine};
+use tabswarm_model::Graph;
+
+/// Makes engines. Every lane asks for its own, on its own thread, which the engine never leaves.
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// An engine for batches of up to `max_samples` samples.
+    ///
+    /// # Errors
+    /// Where this machine can't give the bits of the class.
+    fn engine(
+        &self,
+        graph: Arc<Graph>,
+        class: ArithmeticClass,
+        max_samples: usize,
+    ) -> Result<Box<dyn GradientEngine>, ComputeError>;
+}
+
+/// Computes gradients. What it does when it panics does not matter: it is thrown away then.
+pub trait GradientEngine: fmt::Debug {
+    /// Takes over a version of the parameters, flat in layout order.
+    ///
+    /// # Errors
+    /// As [`Engine::set_params`].
+    fn set_params(&mut self, params: &[f32]) -> Result<(), ComputeError>;
+
+    /// Computes a batch; the gradient of the sum of its losses is then in [`Self::gradient_buffer`].
+    ///
+    /// # Errors
+    /// As [`Engine::gradient`].
+    fn gradient(&mut self, batch: Batch<'_>) -> Result<BatchStats, ComputeError>;
+
+    /// What the last successful [`Self::gradient`] left: flat, in layout order.
+    fn gradient_buffer(&self) -> &[f32];
+}
+
+/// The engine of `tabswarm-compute`, on one core.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cpu;
+
+impl Backend for Cpu {
+    fn engine(
+        &self,
+        graph: Arc<Graph>,
+        class: ArithmeticClass,
+        max_samples: usize,
+    ) -> Result<Box<dyn GradientEngine>, ComputeError> {
+        Ok(Box::new(Engine::new(graph, class, max_samples)?))
+    }
+}
+
+impl GradientEngine for Engine {
+    fn set_params(&mut self, params: &[f32]) -> Result<(), ComputeError> {
+        Self::set_params(self, params)
+    }
+
+    fn gradient(&mut self, batch: Batch<'_>) -> Result<BatchStats, ComputeError> {
+        Self::gradient(self, batch)
+    }
+
+    fn gradient_buffer(&self) -> &[f32] {
+        Self::gradient_buffer(self)
+    }
+}
