@@ -50,7 +50,7 @@ pub(super) fn replay(
         replayed(ReplayedStep {
             version: step.version,
             loss_q20: step.loss_q20,
-            divisor: step.divisor,
+            samples: step.samples,
         });
     }
     Ok(())
