@@ -11,6 +11,7 @@ mod effect;
 mod input;
 pub mod limits;
 mod pace;
+mod parts;
 mod session;
 mod stats;
 mod status;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use effect::{Effect, Task};
 pub use input::{Config, Input, TaskFault, TaskResult};
+pub use parts::{ImpossibleLease, Part, lease_parts};
 pub use session::Session;
 pub use stats::Stats;
 pub use status::{State, Status, StopCode};

@@ -5,5 +5,6 @@ mod connecting;
 mod faults;
 mod lines;
 mod script;
+mod several;
 
 use script::check;

@@ -22,10 +22,10 @@ pub const MAX_DEADLINE_MS: u64 = 10 * 60 * 1_000;
 pub const DEADLINE_SPREADS: f64 = 6.0;
 /// Deadlines look back over so many leases.
 pub const REMEMBERED_DURATIONS: usize = 16;
-/// Leases of a worker at a time where its lanes share them: one in progress, and one that waits.
-pub const LEASES_AHEAD: usize = 2;
-/// Most leases of a worker at a time.
-pub const MAX_LEASES_OF_WORKER: usize = 64;
+/// Leases of a worker at a time where its lanes share them.
+pub const LEASES_AHEAD: usize = 1;
+/// Shards of a worker at a time, however many lanes it has.
+pub const MAX_LEASES_OF_WORKER: usize = 1;
 /// No second lease is given for less delay than this: it would cost more than it saves.
 pub const HEDGE_MIN_MS: f64 = 50.0;
 /// Weight of the newest lease in a worker's measured rate.

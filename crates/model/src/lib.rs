@@ -15,6 +15,7 @@ pub mod digest;
 pub mod fixed_point;
 pub mod graph;
 pub mod init;
+pub mod inner;
 pub mod inspect;
 pub mod layout;
 pub mod master;

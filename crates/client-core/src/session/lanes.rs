@@ -71,7 +71,7 @@ impl Session {
             ),
         });
         if self.working_lanes() == 0 {
-            self.release(ReleaseReason::EngineFailed, effects);
+            self.release_all(ReleaseReason::EngineFailed, effects);
             let failed = match self.lanes.len() {
                 1 => "The engine failed".to_owned(),
                 lanes => format!("Each of the {lanes} lanes failed"),

@@ -196,7 +196,7 @@ impl Coordinator {
             exponents: lease.exponents.to_vec(),
             deadline_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX),
             batch: lease.batch,
-            kind,
+            kind: run.kind_of(&lease),
         };
         effects.push(send(connection, ServerMessage::Lease(message)));
         effects.push(Effect::Event(Event::LeaseGranted {

@@ -122,6 +122,20 @@ impl HostedRun {
         }
     }
 
+    /// What is to be done for a lease: the last shards of a run may be shorter.
+    pub(crate) fn kind_of(&self, lease: &LeaseEntry) -> LeaseKind {
+        match self.lease_kind() {
+            LeaseKind::Shard { .. } => {
+                let batches = self.plan.shard(lease.version.0, lease.range.first);
+                let steps = batches.end - batches.start;
+                LeaseKind::Shard {
+                    inner_steps: u32::try_from(steps).expect("not more than the run file says"),
+                }
+            }
+            kind => kind,
+        }
+    }
+
     /// Takes units for a lease: the batch that they belong to, and which they are.
     pub(crate) fn take_units(
         &mut self,
