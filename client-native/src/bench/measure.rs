@@ -5,10 +5,11 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use tabswarm_compute::peak::PeakLoop;
-use tabswarm_compute::{ArithmeticClass, ComputeError, Engine, Workload};
+use tabswarm_compute::{ComputeError, Engine, Path, Workload};
 use tabswarm_model::Graph;
 
 use super::BenchError;
+use super::breakdown::StageClock;
 
 /// Rounds that every contender gets; odd, so that the median is one of them.
 const ROUNDS: u32 = 7;
@@ -34,28 +35,24 @@ impl Subject {
         }
     }
 
-    fn engine(&self, class: ArithmeticClass) -> Result<Engine, BenchError> {
-        let mut engine = Engine::new(Arc::clone(&self.graph), class, self.micro_batch)
-            .map_err(|source| self.fault(class, source))?;
+    fn engine(&self, path: Path) -> Result<Engine, BenchError> {
+        let mut engine = Engine::with_path(Arc::clone(&self.graph), path, self.micro_batch)
+            .map_err(|source| self.fault(path, source))?;
         engine
             .set_params(&self.workload.params)
-            .map_err(|source| self.fault(class, source))?;
+            .map_err(|source| self.fault(path, source))?;
         Ok(engine)
     }
 
-    fn fault(&self, class: ArithmeticClass, source: ComputeError) -> BenchError {
+    fn fault(&self, path: Path, source: ComputeError) -> BenchError {
         let work = self.name.clone();
-        BenchError::Engine {
-            work,
-            class,
-            source,
-        }
+        BenchError::Engine { work, path, source }
     }
 }
 
 /// Something with a rate.
 pub(super) struct Contender {
-    class: ArithmeticClass,
+    path: Path,
     kind: Kind,
 }
 
@@ -64,45 +61,91 @@ enum Kind {
     Peak(Option<PeakLoop>),
     /// One engine for each lane.
     Lanes(Vec<Engine>),
+    /// One lane, stage by stage.
+    Stages(Box<(Engine, StageClock)>),
+}
+
+/// What one round of a contender gave.
+enum Sample {
+    /// Operations or samples per second.
+    PerSecond(f64),
+    /// Seconds of each operation of a micro-batch.
+    Seconds(Vec<f64>),
 }
 
 impl Contender {
     /// What one lane could do at most.
-    pub(super) fn peak(class: ArithmeticClass) -> Self {
-        let kind = Kind::Peak(PeakLoop::new(class));
-        Self { class, kind }
+    pub(super) fn peak(path: Path) -> Self {
+        let kind = Kind::Peak(PeakLoop::new(path.class()));
+        Self { path, kind }
     }
 
     /// So many lanes at once.
-    pub(super) fn lanes(
-        subject: &Subject,
-        class: ArithmeticClass,
-        lanes: u16,
-    ) -> Result<Self, BenchError> {
-        let engines: Result<_, _> = (0..lanes).map(|_| subject.engine(class)).collect();
+    pub(super) fn lanes(subject: &Subject, path: Path, lanes: u16) -> Result<Self, BenchError> {
+        let engines: Result<_, _> = (0..lanes).map(|_| subject.engine(path)).collect();
         let kind = Kind::Lanes(engines?);
-        Ok(Self { class, kind })
+        Ok(Self { path, kind })
     }
 
-    fn measure(&mut self, subject: &Subject, time: Duration) -> Result<f64, BenchError> {
-        match &mut self.kind {
-            Kind::Peak(None) => Ok(0.0),
-            Kind::Peak(Some(peak)) => Ok(peak_flops(*peak, time)),
-            Kind::Lanes(engines) => lanes_rate(subject, self.class, engines, time),
+    /// One lane, whose operations are timed one by one.
+    pub(super) fn stages(subject: &Subject, path: Path) -> Result<Self, BenchError> {
+        let stages = (subject.engine(path)?, StageClock::new(&subject.graph));
+        let kind = Kind::Stages(Box::new(stages));
+        Ok(Self { path, kind })
+    }
+
+    fn measure(&mut self, subject: &Subject, time: Duration) -> Result<Sample, BenchError> {
+        let per_second = match &mut self.kind {
+            Kind::Peak(None) => 0.0,
+            Kind::Peak(Some(peak)) => peak_flops(*peak, time),
+            Kind::Lanes(engines) => lanes_rate(subject, self.path, engines, time)?,
+            Kind::Stages(stages) => {
+                let (engine, clock) = &mut **stages;
+                let seconds = stage_seconds(subject, engine, clock, time)
+                    .map_err(|source| subject.fault(self.path, source))?;
+                return Ok(Sample::Seconds(seconds));
+            }
+        };
+        Ok(Sample::PerSecond(per_second))
+    }
+
+    /// The medians of all rounds.
+    fn rate(&self, samples: Vec<Sample>) -> Rate {
+        let path = self.path;
+        let per_second = |samples: Vec<Sample>| {
+            let rates = samples.into_iter().filter_map(|sample| match sample {
+                Sample::PerSecond(rate) => Some(rate),
+                Sample::Seconds(_) => None,
+            });
+            median(rates.collect())
+        };
+        match &self.kind {
+            Kind::Peak(_) => Rate::Peak(per_second(samples)),
+            Kind::Lanes(engines) => Rate::Lanes {
+                path,
+                lanes: u16::try_from(engines.len()).unwrap_or(u16::MAX),
+                samples_per_s: per_second(samples),
+            },
+            Kind::Stages(_) => Rate::Stages {
+                path,
+                seconds: medians(&samples),
+            },
         }
     }
 }
 
 /// A contender's median rate.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Rate {
     /// Operations per second of one lane in the class of what follows.
     Peak(f64),
     Lanes {
-        class: ArithmeticClass,
+        path: Path,
         lanes: u16,
         samples_per_s: f64,
     },
+    /// Seconds of each operation of a micro-batch on one lane.
+    Stages { path: Path, seconds: Vec<f64> },
 }
 
 /// Measures all contenders round by round, `total` all together.
@@ -113,7 +156,7 @@ pub(super) fn in_turn(
 ) -> Result<Vec<Rate>, BenchError> {
     let slices = u32::try_from(contenders.len()).unwrap_or(u32::MAX) * ROUNDS;
     let slice = total / slices.max(1);
-    let mut rates = vec![Vec::new(); contenders.len()];
+    let mut rates: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
     // The first round warms caches and clocks up, and counts for nothing.
     for round in 0..=ROUNDS {
         for (contender, rates) in contenders.iter_mut().zip(&mut rates) {
@@ -124,18 +167,22 @@ pub(super) fn in_turn(
             }
         }
     }
-    let medians = contenders.iter().zip(rates).map(|(contender, rates)| {
-        let class = contender.class;
-        match &contender.kind {
-            Kind::Peak(_) => Rate::Peak(median(rates)),
-            Kind::Lanes(engines) => Rate::Lanes {
-                class,
-                lanes: u16::try_from(engines.len()).unwrap_or(u16::MAX),
-                samples_per_s: median(rates),
-            },
-        }
+    let medians = contenders.iter().zip(rates);
+    Ok(medians
+        .map(|(contender, rates)| contender.rate(rates))
+        .collect())
+}
+
+/// Of each operation the median over the rounds.
+fn medians(rounds: &[Sample]) -> Vec<f64> {
+    let rounds = rounds.iter().filter_map(|sample| match sample {
+        Sample::Seconds(seconds) => Some(seconds),
+        Sample::PerSecond(_) => None,
     });
-    Ok(medians.collect())
+    let rounds: Vec<&Vec<f64>> = rounds.collect();
+    let operations = 0..rounds.first().map_or(0, |round| round.len());
+    let of_all_rounds = |idx| rounds.iter().map(|round| round[idx]).collect();
+    operations.map(|idx| median(of_all_rounds(idx))).collect()
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
@@ -157,7 +204,7 @@ fn peak_flops(peak: PeakLoop, time: Duration) -> f64 {
 
 fn lanes_rate(
     subject: &Subject,
-    class: ArithmeticClass,
+    path: Path,
     engines: &mut [Engine],
     time: Duration,
 ) -> Result<f64, BenchError> {
@@ -177,7 +224,7 @@ fn lanes_rate(
         let mut sum = 0.0;
         for lane in lanes {
             let rate = lane.join().expect("a lane returns its errors");
-            sum += rate.map_err(|source| subject.fault(class, source))?;
+            sum += rate.map_err(|source| subject.fault(path, source))?;
         }
         Ok(sum)
     })
@@ -196,6 +243,25 @@ fn lane_rate(subject: &Subject, engine: &mut Engine, time: Duration) -> Result<f
     }
 }
 
+/// Seconds of each operation, on average over as many micro-batches as fit the time.
+fn stage_seconds(
+    subject: &Subject,
+    engine: &mut Engine,
+    clock: &mut StageClock,
+    time: Duration,
+) -> Result<Vec<f64>, ComputeError> {
+    clock.reset();
+    let started = Instant::now();
+    let mut micro_batches = 0;
+    while micro_batches == 0 || started.elapsed() < time {
+        let batch = subject.workload.batch();
+        clock.start();
+        engine.gradient_observed(batch, clock)?;
+        micro_batches += 1;
+    }
+    Ok(clock.seconds(micro_batches))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,5 +269,8 @@ mod tests {
     #[test]
     fn one_disturbed_round_does_not_count() {
         assert!((median(vec![5.0, 1.0, 6.0]) - 5.0).abs() < f64::EPSILON);
+        let rounds = [[1.0, 5.0], [2.0, 40.0], [30.0, 6.0]];
+        let medians = medians(&rounds.map(|round| Sample::Seconds(round.to_vec())));
+        assert!((medians[0] - 2.0).abs() + (medians[1] - 6.0).abs() < f64::EPSILON);
     }
 }

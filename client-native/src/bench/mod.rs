@@ -3,6 +3,7 @@
 //! Measured are forward and backward passes over made-up samples: no data, no optimizer, no network. Everything
 //! is measured in short rounds in turn, and of each the median counts, so that a disturbance meets all alike.
 
+mod breakdown;
 mod measure;
 mod report;
 mod work;
@@ -12,12 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use tabswarm_compute::{ArithmeticClass, ComputeError, probe};
+use tabswarm_compute::{ArithmeticClass, ComputeError, Path, probe};
 use tabswarm_model::run_file::{MAX_MICRO_BATCH, RunFileError};
 use tabswarm_protocol::limits::MAX_LANES;
 use thiserror::Error;
 
 use crate::config::default_lanes;
+pub use breakdown::{Breakdown, OperationTime, Pass};
 use measure::{Contender, Subject};
 pub use report::{BenchReport, Figure};
 pub use work::Work;
@@ -43,6 +45,10 @@ pub struct BenchArgs {
     /// How products are added up [default: every way that this machine has].
     #[arg(long, value_name = "CLASS", value_enum)]
     pub class: Option<ClassName>,
+
+    /// Instructions to compute with, also where others are faster [default: the fastest of each class].
+    #[arg(long, value_name = "PATH", value_parser = path, conflicts_with = "class")]
+    pub path: Option<Path>,
 
     /// Time for all measurements together.
     #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
@@ -91,12 +97,12 @@ pub enum BenchError {
         source: RunFileError,
     },
     /// The engine can't compute it.
-    #[error("this machine cannot compute {work} in the {} arithmetic class", class.as_str())]
+    #[error("this machine cannot compute {work} with {}", path.as_str())]
     Engine {
         /// Name of the work.
         work: String,
-        /// In which class.
-        class: ArithmeticClass,
+        /// With which instructions.
+        path: Path,
         /// What the engine says.
         source: ComputeError,
     },
@@ -119,22 +125,42 @@ pub fn bench(args: &BenchArgs) -> Result<BenchReport, BenchError> {
         .unwrap_or_else(|| args.work.micro_batch(&run));
     let graph = Arc::new(run.graph());
     let subject = Subject::new(run.name.clone(), Arc::clone(&graph), micro_batch as usize);
-    let classes = match args.class {
-        Some(name) => vec![name.into()],
-        None => probe::supported_classes(),
-    };
     let lanes = args.lanes.unwrap_or_else(default_lanes);
     let mut contenders = Vec::new();
-    for class in classes {
-        contenders.push(Contender::peak(class));
-        contenders.push(Contender::lanes(&subject, class, 1)?);
+    for path in paths(args) {
+        contenders.push(Contender::peak(path));
+        contenders.push(Contender::lanes(&subject, path, 1)?);
         if lanes > 1 {
-            contenders.push(Contender::lanes(&subject, class, lanes)?);
+            contenders.push(Contender::lanes(&subject, path, lanes)?);
         }
+        contenders.push(Contender::stages(&subject, path)?);
     }
     let total = Duration::from_millis(millis(args.seconds));
     let rates = measure::in_turn(&subject, &mut contenders, total)?;
     Ok(BenchReport::new(&run, &graph, micro_batch, &rates))
+}
+
+/// The paths to measure: of each class the fastest, if not said otherwise.
+fn paths(args: &BenchArgs) -> Vec<Path> {
+    if let Some(path) = args.path {
+        return vec![path];
+    }
+    let classes = match args.class {
+        Some(name) => vec![name.into()],
+        None => probe::supported_classes(),
+    };
+    let paths = classes.into_iter().filter_map(probe::fastest_path);
+    paths.collect()
+}
+
+fn path(text: &str) -> Result<Path, String> {
+    let available = || Path::ALL.into_iter().filter(|path| path.is_available());
+    available()
+        .find(|path| path.as_str() == text)
+        .ok_or_else(|| {
+            let names: Vec<&str> = available().map(Path::as_str).collect();
+            format!("this machine has {}", names.join(", "))
+        })
 }
 
 fn millis(seconds: f64) -> u64 {
@@ -164,6 +190,7 @@ mod tests {
             lanes: Some(2),
             micro_batch: Some(8),
             class: Some(ClassName::Portable),
+            path: None,
             seconds: 0.03,
             json: false,
         }
@@ -178,6 +205,31 @@ mod tests {
             assert!(figure.samples_per_s > 0.0 && figure.peak_gflops > 0.0);
         }
         assert_eq!((report.parameters, report.unit), (101_770, "samples"));
+        let [breakdown] = &report.breakdowns[..] else {
+            panic!("one class, one breakdown: {report:?}");
+        };
+        // Two products forward; two and an activation backward; loss and checks.
+        assert_eq!(breakdown.operations.len(), 7);
+        assert!(breakdown.operations.iter().all(|row| row.seconds > 0.0));
+        let flops: u64 = breakdown.operations.iter().map(|row| row.flops).sum();
+        assert_eq!(flops, 8 * report.flops_per_sample);
+    }
+
+    #[test]
+    fn a_path_can_be_forced() {
+        let args = BenchArgs {
+            class: None,
+            path: Some(path("generic").unwrap()),
+            ..args("mlp")
+        };
+        let report = bench(&args).unwrap();
+        let paths: Vec<Path> = report.figures.iter().map(|figure| figure.path).collect();
+        assert_eq!(paths, [Path::Generic, Path::Generic]);
+        let error = path("wasm-simd128").unwrap_err();
+        assert!(
+            error.ends_with(", generic") || error.ends_with(" generic"),
+            "{error}"
+        );
     }
 
     #[test]

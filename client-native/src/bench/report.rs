@@ -3,9 +3,10 @@
 use std::fmt;
 
 use serde_json::json;
-use tabswarm_compute::ArithmeticClass;
+use tabswarm_compute::Path;
 use tabswarm_model::{Graph, Run};
 
+use super::breakdown::Breakdown;
 use super::measure::Rate;
 use crate::format::{rate, thousands};
 
@@ -24,15 +25,17 @@ pub struct BenchReport {
     pub unit: &'static str,
     /// Of these in a sample.
     pub units_per_sample: usize,
-    /// One for each arithmetic class and number of lanes.
+    /// One for each path and number of lanes.
     pub figures: Vec<Figure>,
+    /// One for each path.
+    pub breakdowns: Vec<Breakdown>,
 }
 
 /// The speed of some lanes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure {
-    /// How products were added up.
-    pub class: ArithmeticClass,
+    /// The instructions, and with them the arithmetic class.
+    pub path: Path,
     /// Threads at work.
     pub lanes: u16,
     /// Of all lanes together.
@@ -55,21 +58,31 @@ impl BenchReport {
     pub(super) fn new(run: &Run, graph: &Graph, micro_batch: u32, rates: &[Rate]) -> Self {
         let flops_per_sample = graph.flops_per_sample();
         let mut peak_gflops = 0.0;
-        let mut figures = Vec::new();
-        for &rate in rates {
+        let mut figures: Vec<Figure> = Vec::new();
+        let mut breakdowns = Vec::new();
+        for rate in rates {
             match rate {
-                Rate::Peak(flops_per_s) => peak_gflops = flops_per_s * 1e-9,
-                Rate::Lanes {
-                    class,
+                &Rate::Peak(flops_per_s) => peak_gflops = flops_per_s * 1e-9,
+                &Rate::Lanes {
+                    path,
                     lanes,
                     samples_per_s,
                 } => figures.push(Figure {
-                    class,
+                    path,
                     lanes,
                     samples_per_s,
                     gflops: samples_per_s * flops_per_sample as f64 * 1e-9,
                     peak_gflops,
                 }),
+                Rate::Stages { path, seconds } => {
+                    let of_one = figures
+                        .iter()
+                        .find(|figure| figure.path == *path && figure.lanes == 1);
+                    let alone =
+                        of_one.map_or(0.0, |one| f64::from(micro_batch) / one.samples_per_s);
+                    let breakdown = Breakdown::new(graph, micro_batch, *path, alone, seconds);
+                    breakdowns.push(breakdown);
+                }
             }
         }
         let units_per_sample = graph.label_rows();
@@ -85,14 +98,15 @@ impl BenchReport {
             },
             units_per_sample,
             figures,
+            breakdowns,
         }
     }
 
-    /// How many times the speed of one lane several lanes have, by class.
+    /// How many times the speed of one lane several lanes have, by path.
     fn scaling(&self) -> impl Iterator<Item = (&Figure, f64)> {
         let several = self.figures.iter().filter(|figure| figure.lanes > 1);
         several.filter_map(|figure| {
-            let is_single = |one: &&Figure| one.lanes == 1 && one.class == figure.class;
+            let is_single = |one: &&Figure| one.lanes == 1 && one.path == figure.path;
             let one = self.figures.iter().find(is_single)?;
             Some((figure, figure.samples_per_s / one.samples_per_s))
         })
@@ -102,7 +116,8 @@ impl BenchReport {
     pub fn to_json(&self) -> String {
         let figures = self.figures.iter().map(|figure| {
             json!({
-                "class": figure.class.as_str(),
+                "class": figure.path.class().as_str(),
+                "path": figure.path.as_str(),
                 "lanes": figure.lanes,
                 "samples_per_s": figure.samples_per_s,
                 "units_per_s": figure.samples_per_s * self.units_per_sample as f64,
@@ -112,7 +127,7 @@ impl BenchReport {
             })
         });
         let scaling = self.scaling().map(|(figure, times)| {
-            json!({ "class": figure.class.as_str(), "lanes": figure.lanes, "times_one_lane": times })
+            json!({ "class": figure.path.class().as_str(), "lanes": figure.lanes, "times_one_lane": times })
         });
         json!({
             "run": self.run,
@@ -123,6 +138,7 @@ impl BenchReport {
             "units_per_sample": self.units_per_sample,
             "figures": figures.collect::<Vec<_>>(),
             "scaling": scaling.collect::<Vec<_>>(),
+            "breakdowns": self.breakdowns.iter().map(Breakdown::to_json).collect::<Vec<_>>(),
         })
         .to_string()
     }
@@ -141,15 +157,16 @@ impl fmt::Display for BenchReport {
         let heading = format!("{}/s", self.unit);
         writeln!(
             f,
-            "\n{:<9}{:>6}{heading:>13}{:>10}{:>9}",
-            "class", "lanes", "GFLOP/s", "of peak"
+            "\n{:<9}{:<14}{:>6}{heading:>13}{:>10}{:>9}",
+            "class", "instructions", "lanes", "GFLOP/s", "of peak"
         )?;
         for figure in &self.figures {
             let share = figure.peak_share();
             writeln!(
                 f,
-                "{:<9}{:>6}{:>13}{:>10.1}{:>9}",
-                figure.class.as_str(),
+                "{:<9}{:<14}{:>6}{:>13}{:>10.1}{:>9}",
+                figure.path.class().as_str(),
+                figure.path.as_str(),
                 figure.lanes,
                 rate(figure.samples_per_s * self.units_per_sample as f64),
                 figure.gflops,
@@ -158,19 +175,22 @@ impl fmt::Display for BenchReport {
         }
         writeln!(f)?;
         for (figure, times) in self.scaling() {
-            let (class, lanes) = (figure.class.as_str(), figure.lanes);
+            let (class, lanes) = (figure.path.class().as_str(), figure.lanes);
             writeln!(
                 f,
                 "{class}: {lanes} lanes do {times:.2} times the work of one"
             )?;
         }
         for figure in self.figures.iter().filter(|figure| figure.lanes == 1) {
-            let class = figure.class.as_str();
+            let class = figure.path.class().as_str();
             writeln!(
                 f,
                 "{class}: the peak of a lane is {:.1} GFLOP/s, from registers alone",
                 figure.peak_gflops
             )?;
+        }
+        for breakdown in &self.breakdowns {
+            write!(f, "\n{breakdown}")?;
         }
         Ok(())
     }
@@ -182,13 +202,19 @@ mod tests {
 
     fn report() -> BenchReport {
         let run = Run::from_toml(include_str!("../../../runs/mnist-mlp.toml")).unwrap();
-        let class = ArithmeticClass::Portable;
+        let path = Path::Avx2;
         let lanes = |lanes, samples_per_s| Rate::Lanes {
-            class,
+            path,
             lanes,
             samples_per_s,
         };
-        let rates = [Rate::Peak(100e9), lanes(1, 100_000.0), lanes(2, 190_000.0)];
+        let seconds = vec![2e-4; 7];
+        let rates = [
+            Rate::Peak(100e9),
+            lanes(1, 100_000.0),
+            lanes(2, 190_000.0),
+            Rate::Stages { path, seconds },
+        ];
         BenchReport::new(&run, &run.graph(), 128, &rates)
     }
 
@@ -197,14 +223,17 @@ mod tests {
         let expected = "\
 mnist-mlp: 101,770 parameters, micro-batches of 128, 409,088 FLOP forward and backward a sample
 
-class     lanes    samples/s   GFLOP/s  of peak
-portable      1      100,000      40.9     41 %
-portable      2      190,000      77.7     39 %
+class    instructions   lanes    samples/s   GFLOP/s  of peak
+portable avx2               1      100,000      40.9     41 %
+portable avx2               2      190,000      77.7     39 %
 
 portable: 2 lanes do 1.90 times the work of one
 portable: the peak of a lane is 100.0 GFLOP/s, from registers alone
+
+portable (avx2), one lane: where the time of a micro-batch goes
 ";
-        assert_eq!(report().to_string(), expected);
+        let text = report().to_string();
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]
@@ -212,7 +241,23 @@ portable: the peak of a lane is 100.0 GFLOP/s, from registers alone
         let json: serde_json::Value = serde_json::from_str(&report().to_json()).unwrap();
         assert_eq!(json["parameters"], 101_770);
         assert_eq!(json["figures"][1]["lanes"], 2);
+        assert_eq!(json["figures"][1]["path"], "avx2");
         assert_eq!(json["figures"][0]["units_per_s"], 100_000.0);
         assert_eq!(json["scaling"][0]["times_one_lane"], 1.9);
+        let breakdown = &json["breakdowns"][0];
+        assert_eq!(breakdown["class"], "portable");
+        assert_eq!(breakdown["unobserved_seconds"], 128.0 / 100_000.0);
+        let dense = json!({
+            "pass": "forward",
+            "operation": "dense + relu",
+            "layer": "layers[1]",
+            "output_shape": [128],
+            "seconds": 2e-4,
+            "share": 2e-4 / breakdown["sum_seconds"].as_f64().unwrap(),
+            "flops": 128 * 2 * 784 * 128,
+            "gflops": 128.0 * 2.0 * 784.0 * 128.0 / 2e-4 * 1e-9,
+        });
+        assert_eq!(breakdown["operations"][0], dense);
+        assert!(breakdown["operations"][2]["gflops"].is_null());
     }
 }

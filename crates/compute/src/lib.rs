@@ -25,7 +25,7 @@ mod workload;
 pub use accumulator::{AccumulateError, LeaseAccumulator};
 pub use batch::{Batch, BatchStats, Targets};
 pub use cpu::gemm::Path;
-pub use engine::Engine;
+pub use engine::{Engine, Observer, Stage};
 pub use error::ComputeError;
 pub use sums::{Sums, TaskTotals};
 pub use tabswarm_model::ArithmeticClass;

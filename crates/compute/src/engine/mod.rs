@@ -2,6 +2,7 @@
 
 mod check;
 mod kernel;
+mod observer;
 mod params;
 mod run;
 mod sequence;
@@ -16,6 +17,7 @@ use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::{ArithmeticClass, Graph};
 
 use self::kernel::Kernel;
+pub use self::observer::{Observer, Stage};
 use self::params::Params;
 use self::run::Lane;
 use crate::batch::{Batch, BatchStats};
@@ -117,6 +119,11 @@ impl Engine {
         self.path.class()
     }
 
+    /// The inner loops that this engine runs.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
     /// The graph that this engine runs.
     pub fn graph(&self) -> &Graph {
         &self.graph
@@ -151,22 +158,38 @@ impl Engine {
     /// # Errors
     /// A batch that does not fit, or values that are not finite; see [`ComputeError`].
     pub fn gradient(&mut self, batch: Batch<'_>) -> Result<BatchStats, ComputeError> {
+        self.gradient_observed(batch, &mut ())
+    }
+
+    /// [`Self::gradient`] with somebody who is told of every stage.
+    ///
+    /// # Errors
+    /// As [`Self::gradient`].
+    pub fn gradient_observed(
+        &mut self,
+        batch: Batch<'_>,
+        observer: &mut impl Observer,
+    ) -> Result<BatchStats, ComputeError> {
         let samples = self.check(&batch)?;
         let noise = batch.noise.filter(|_| self.graph.needs_noise());
         if self.graph.needs_noise() && noise.is_none() {
             return Err(ComputeError::NoiseMissing);
         }
+        observer.finished(Stage::CheckBatch);
         let mut stats = BatchStats::default();
         for part in self.parts(samples) {
             let inputs = &batch.inputs[self.inputs_of(&part)];
-            self.run_forward(inputs, &part, noise);
+            self.run_forward(inputs, &part, noise, observer);
             stats = self.loss(&batch, &part, Pass::Backward, stats)?;
+            observer.finished(Stage::Loss);
             let (mut lane, _, kernels) = self.lane(inputs, &part, noise);
-            for (step, kernel) in lane.graph.backward.iter().zip(kernels) {
+            for (idx, (step, kernel)) in lane.graph.backward.iter().zip(kernels).enumerate() {
                 lane.run(&step.op, kernel);
+                observer.finished(Stage::Backward(idx));
             }
         }
         check::finite(&self.graph, &self.gradient)?;
+        observer.finished(Stage::CheckGradient);
         Ok(stats)
     }
 
@@ -183,7 +206,7 @@ impl Engine {
         let samples = self.check(&batch)?;
         let mut stats = BatchStats::default();
         for part in self.parts(samples) {
-            self.run_forward(&batch.inputs[self.inputs_of(&part)], &part, None);
+            self.run_forward(&batch.inputs[self.inputs_of(&part)], &part, None, &mut ());
             stats = self.loss(&batch, &part, Pass::Forward, stats)?;
         }
         Ok(stats)
@@ -202,7 +225,7 @@ impl Engine {
         let features = self.graph.features(self.graph.loss.prediction);
         for part in self.parts(samples) {
             let inputs = &inputs[self.inputs_of(&part)];
-            self.run_forward(inputs, &part, None);
+            self.run_forward(inputs, &part, None, &mut ());
             let loss = &self.graph.loss;
             let mut buffers = self.arena.with_batch(inputs, part.len());
             let (reads, _) = buffers.split([None, None]);
@@ -261,10 +284,17 @@ impl Engine {
         (lane, &mut self.forward, &mut self.backward)
     }
 
-    fn run_forward(&mut self, inputs: &[f32], part: &Range<usize>, noise: Option<NoiseKey>) {
+    fn run_forward(
+        &mut self,
+        inputs: &[f32],
+        part: &Range<usize>,
+        noise: Option<NoiseKey>,
+        observer: &mut impl Observer,
+    ) {
         let (mut lane, kernels, _) = self.lane(inputs, part, noise);
-        for (step, kernel) in lane.graph.forward.iter().zip(kernels) {
+        for (idx, (step, kernel)) in lane.graph.forward.iter().zip(kernels).enumerate() {
             lane.run(&step.op, kernel);
+            observer.finished(Stage::Forward(idx));
         }
     }
 

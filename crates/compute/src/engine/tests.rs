@@ -100,3 +100,40 @@ fn sequences() {
     ];
     check(&[5], layers);
 }
+
+#[test]
+fn an_observer_sees_every_stage_of_every_group() {
+    struct Stages(Vec<Stage>);
+
+    impl Observer for Stages {
+        fn finished(&mut self, stage: Stage) {
+            self.0.push(stage);
+        }
+    }
+
+    let graph = Arc::new(build(&ModelSpec {
+        input: vec![4],
+        layers: vec![LayerSpec::dense(3), LayerSpec::RELU, LayerSpec::dense(2)],
+        loss: LossSpec::SoftmaxCrossEntropy,
+    }));
+    let params = vec![0.5; graph.layout.len()];
+    let batch = Batch::labeled(&[1.0; 12], &[0, 1, 0]);
+    let mut engine = Engine::with_groups(Arc::clone(&graph), Path::Generic, 3, 2).unwrap();
+    engine.set_params(&params).unwrap();
+    let stats = engine.gradient(batch).unwrap();
+    let gradient = engine.gradient_buffer().to_vec();
+    let mut stages = Stages(Vec::new());
+    let observed = engine.gradient_observed(batch, &mut stages).unwrap();
+    assert_eq!((observed, engine.gradient_buffer()), (stats, &gradient[..]));
+    let forward = (0..graph.forward.len()).map(Stage::Forward);
+    let backward = (0..graph.backward.len()).map(Stage::Backward);
+    let group: Vec<Stage> = forward.chain([Stage::Loss]).chain(backward).collect();
+    let expected = [
+        &[Stage::CheckBatch][..],
+        &group,
+        &group,
+        &[Stage::CheckGradient],
+    ]
+    .concat();
+    assert_eq!(stages.0, expected);
+}

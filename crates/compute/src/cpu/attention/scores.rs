@@ -5,7 +5,7 @@ use std::ops::Range;
 use tabswarm_model::graph::shape::AttentionShape;
 
 use super::head::{Head, padded_positions};
-use super::tile::{self, Left, MAX_TILE_ROWS, Right, TILE_COLS, Target, tile_rows};
+use super::tile::{self, Left, Right, TILE_COLS, Target, tile_rows};
 use crate::cpu::aligned::AlignedBuffer;
 use crate::cpu::isa::stripes::{Chunk, Stripes, part};
 use crate::cpu::isa::{Isa, MAX_LANES};
@@ -76,7 +76,7 @@ impl Scores {
     /// Makes a row of scores `s` one of exponentials `e`; returns `m` and `r`.
     #[inline(always)]
     pub(super) fn exponentiate<I: Isa>(&mut self, isa: I, row: usize) -> [f32; 2] {
-        let scores = self.masked_row(row, f32::NEG_INFINITY);
+        let scores = self.masked_row::<I>(row, f32::NEG_INFINITY);
         let (chunks, _) = scores.as_chunks_mut::<TILE_COLS>();
         let max = maximum(isa, chunks);
         let mut sum = Stripes::new(isa);
@@ -100,9 +100,9 @@ impl Scores {
         ([max, reciprocal], correction): ([f32; 2], f32),
     ) {
         let (scores, _) = self
-            .masked_row(row, f32::NEG_INFINITY)
+            .masked_row::<I>(row, f32::NEG_INFINITY)
             .as_chunks_mut::<TILE_COLS>();
-        let (grads, _) = grads.masked_row(row, 0.0).as_chunks_mut::<TILE_COLS>();
+        let (grads, _) = grads.masked_row::<I>(row, 0.0).as_chunks_mut::<TILE_COLS>();
         let (max, reciprocal) = (isa.splat(max), isa.splat(reciprocal));
         let correction = isa.splat(correction);
         for (scores, grads) in scores.iter_mut().zip(grads) {
@@ -177,12 +177,12 @@ impl Scores {
 
     /// The columns of a row that are ever looked at, with those that the query does not see set to `unseen`.
     #[inline(always)]
-    fn masked_row(&mut self, row: usize, unseen: f32) -> &mut [f32] {
+    fn masked_row<I: Isa>(&mut self, row: usize, unseen: f32) -> &mut [f32] {
         let seen = self.shape.seen(self.first + row);
         // A tile takes in the keys that its last query sees for all of its queries.
         let looked_at = self
             .step
-            .min((seen + MAX_TILE_ROWS - 1).next_multiple_of(TILE_COLS));
+            .min((seen + tile_rows::<I>() - 1).next_multiple_of(TILE_COLS));
         let row = &mut self.values[row * self.step..][..looked_at];
         row[seen..].fill(unseen);
         row

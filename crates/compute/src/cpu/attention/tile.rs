@@ -11,12 +11,14 @@ use crate::cpu::isa::Isa;
 
 /// Columns of a tile; right operands and targets are padded to whole tiles.
 pub(super) const TILE_COLS: usize = 16;
-/// The most rows that a tile has on any path.
-pub(super) const MAX_TILE_ROWS: usize = 6;
-
 /// Rows of a tile that keep the registers of the instruction set busy without spilling.
 pub(super) const fn tile_rows<I: Isa>() -> usize {
-    if I::LANES >= 8 { MAX_TILE_ROWS } else { 4 }
+    match (I::LANES, I::REGISTERS) {
+        // One register a row: with fewer rows each would wait for its own chain.
+        (16.., _) => 8,
+        (8.., _) | (_, 32..) => 6,
+        _ => 4,
+    }
 }
 
 /// A left operand: element (row, depth) is at `row · row_step + depth · depth_step`.
@@ -61,22 +63,40 @@ pub(super) fn product<I: Isa>(
     // SAFETY: the slices hold `rows × depth`, `depth × TILE_COLS` and `rows × TILE_COLS` elements at these
     // steps, as just checked.
     unsafe {
-        if I::LANES >= 8 {
-            match rows {
-                6 => columns::<I, 6, 2>(isa, depth, left, right, target),
-                5 => columns::<I, 5, 2>(isa, depth, left, right, target),
-                4 => columns::<I, 4, 2>(isa, depth, left, right, target),
-                3 => columns::<I, 3, 2>(isa, depth, left, right, target),
-                2 => columns::<I, 2, 2>(isa, depth, left, right, target),
-                _ => columns::<I, 1, 2>(isa, depth, left, right, target),
-            }
+        if I::LANES == TILE_COLS {
+            rows_of::<I, 1>(isa, rows, depth, left, right, target);
+        } else if I::LANES == 4 && I::REGISTERS >= 32 {
+            rows_of::<I, 4>(isa, rows, depth, left, right, target);
         } else {
-            match rows {
-                4 => columns::<I, 4, 2>(isa, depth, left, right, target),
-                3 => columns::<I, 3, 2>(isa, depth, left, right, target),
-                2 => columns::<I, 2, 2>(isa, depth, left, right, target),
-                _ => columns::<I, 1, 2>(isa, depth, left, right, target),
-            }
+            rows_of::<I, 2>(isa, rows, depth, left, right, target);
+        }
+    }
+}
+
+/// [`columns`] for a number of rows.
+///
+/// # Safety
+/// As [`columns`], with `rows` rows, at most [`tile_rows`].
+#[inline(always)]
+unsafe fn rows_of<I: Isa, const VECS: usize>(
+    isa: I,
+    rows: usize,
+    depth: usize,
+    left: Left<'_>,
+    right: Right<'_>,
+    target: Target<'_>,
+) {
+    // SAFETY: as the caller promises. Taller tiles do not occur, and are not compiled.
+    unsafe {
+        match rows {
+            8 if tile_rows::<I>() >= 8 => columns::<I, 8, VECS>(isa, depth, left, right, target),
+            7 if tile_rows::<I>() >= 7 => columns::<I, 7, VECS>(isa, depth, left, right, target),
+            6 if tile_rows::<I>() >= 6 => columns::<I, 6, VECS>(isa, depth, left, right, target),
+            5 if tile_rows::<I>() >= 5 => columns::<I, 5, VECS>(isa, depth, left, right, target),
+            4 => columns::<I, 4, VECS>(isa, depth, left, right, target),
+            3 => columns::<I, 3, VECS>(isa, depth, left, right, target),
+            2 => columns::<I, 2, VECS>(isa, depth, left, right, target),
+            _ => columns::<I, 1, VECS>(isa, depth, left, right, target),
         }
     }
 }
@@ -93,12 +113,15 @@ unsafe fn columns<I: Isa, const ROWS: usize, const VECS: usize>(
     right: Right<'_>,
     target: Target<'_>,
 ) {
-    const { assert!(TILE_COLS.is_multiple_of(I::LANES * VECS)) }
     let Target {
         values,
         step,
         accumulate,
     } = target;
+    assert!(
+        TILE_COLS.is_multiple_of(I::LANES * VECS),
+        "a tile is whole registers"
+    );
     for first in (0..TILE_COLS).step_by(I::LANES * VECS) {
         // SAFETY: every offset below is of an element that the caller promises.
         unsafe {

@@ -6,15 +6,20 @@
 //! input multiplies patches of the gradient of the output with the weights turned around. Samples are taken
 //! one by one, so that all that belongs to one is in the cache at once.
 
+mod depthwise;
 mod frame;
 mod transposed;
+mod weights;
 
 use tabswarm_model::graph::shape::ConvShape;
 
+use self::depthwise::Depthwise;
 use self::frame::Frame;
 use self::transposed::Transposed;
+use self::weights::{Weights, is_depthwise};
 use super::epilogue::Epilogue;
-use super::gemm::{Gemm, Left, Offsets, Panels, Right, Target};
+use super::gemm::{Gemm, Left, Offsets, Right, Target};
+use super::isa;
 
 /// Output pixels that go through product, bias and activation together.
 const PIXEL_CHUNK: usize = 96;
@@ -63,28 +68,26 @@ fn grid(height: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
 pub(crate) struct Forward {
     shape: ConvShape,
     patches: Patches,
-    /// For each group `(depth, output channels of the group)`.
-    weights: Vec<Panels>,
+    weights: Weights,
 }
 
 impl Forward {
     pub(crate) fn new(gemm: &Gemm, shape: ConvShape) -> Self {
-        let panels = |_| gemm.panels(shape.depth(), shape.group_outputs());
+        let taps = shape.window.size[0] * shape.window.size[1];
+        let channels = [shape.group_inputs(), shape.group_outputs()];
         Self {
             shape,
             patches: Patches::new(&shape),
-            weights: (0..shape.groups).map(panels).collect(),
+            weights: Weights::new(gemm, &shape, taps, channels),
         }
     }
 
     /// Takes over a new version of the weights.
     pub(crate) fn set_weight(&mut self, gemm: &Gemm, weight: &[f32]) {
+        let stride = self.shape.output.channels;
         let columns = self.shape.group_outputs();
-        for (group, panels) in self.weights.iter_mut().enumerate() {
-            let values = &weight[group * columns..];
-            let stride = self.shape.output.channels;
-            gemm.pack(panels, Right::RowMajor { values, stride });
-        }
+        let value = |group, k, column| weight[k * stride + group * columns + column];
+        self.weights.set(gemm, value);
     }
 
     /// `output = activation(input * W + b)`; `slopes` is like the output, or empty.
@@ -110,19 +113,9 @@ impl Forward {
             let chunks = output.chunks_mut(PIXEL_CHUNK * channels);
             for (first, chunk) in (0..).step_by(PIXEL_CHUNK).zip(chunks) {
                 let pixels = chunk.len() / channels;
-                for (group, weight) in weights.iter().enumerate() {
-                    let left = Left::Gathered {
-                        values: &frame[group * shape.group_inputs()..],
-                        rows: patches.pixels.part(first, pixels),
-                        depths: patches.taps.all(),
-                    };
-                    let target = Target {
-                        values: &mut chunk[group * shape.group_outputs()..],
-                        stride: channels,
-                        accumulate: false,
-                    };
-                    gemm.product(pixels, left, weight, target);
-                }
+                let pixels = patches.pixels.part(first, pixels);
+                let places = (pixels, patches.taps.all());
+                weights.multiply(gemm, frame, places, chunk);
                 epilogue.apply(chunk, slopes.next().unwrap_or_default());
             }
         }
@@ -189,6 +182,19 @@ impl Backward {
         let Self { shape, patches, .. } = self;
         let frame = patches.frame.fill(image);
         let stride = shape.output.channels;
+        if is_depthwise(shape) {
+            let kernel = Depthwise {
+                values: frame,
+                rows: patches.taps.all(),
+                depths: patches.pixels.all(),
+                right: grad_output,
+                target: grad_weight,
+                channels: stride,
+                accumulate,
+            };
+            isa::run(gemm.path(), kernel);
+            return;
+        }
         for group in 0..shape.groups {
             let left = Left::Gathered {
                 values: &frame[group * shape.group_inputs()..],

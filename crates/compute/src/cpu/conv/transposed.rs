@@ -8,8 +8,9 @@ use tabswarm_model::graph::shape::ConvShape;
 
 use super::frame::Frame;
 use super::grid;
+use super::weights::Weights;
 use crate::cpu::aligned::AlignedBuffer;
-use crate::cpu::gemm::{Gemm, Left, Offsets, Panels, Target};
+use crate::cpu::gemm::{Gemm, Offsets};
 
 /// The gradient of the input, with the weights packed for it.
 #[derive(Debug)]
@@ -32,8 +33,7 @@ struct Phase {
     taps: Offsets,
     /// For each (oy, ox), the part of the kernel that the pixel meets it with.
     kernel: Vec<(usize, usize)>,
-    /// For each group `(taps, input channels of the group)`; empty where the pixels meet nothing.
-    weights: Vec<Panels>,
+    weights: Weights,
 }
 
 impl Transposed {
@@ -71,13 +71,11 @@ impl Transposed {
         let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
         for phase in &mut self.phases {
             let kernel = &phase.kernel;
-            for (group, panels) in phase.weights.iter_mut().enumerate() {
-                gemm.pack_with(panels, |k, c| {
-                    let (ky, kx) = kernel[k / outputs];
-                    let tap = (ky * shape.window.size[1] + kx) * inputs + c;
-                    weight[tap * shape.output.channels + group * outputs + k % outputs]
-                });
-            }
+            phase.weights.set(gemm, |group, k, c| {
+                let (ky, kx) = kernel[k / outputs];
+                let tap = (ky * shape.window.size[1] + kx) * inputs + c;
+                weight[tap * shape.output.channels + group * outputs + k % outputs]
+            });
         }
     }
 
@@ -86,12 +84,12 @@ impl Transposed {
         let frame = self.frame.fill(grad_output);
         let channels = self.shape.input.channels;
         if let [phase] = &*self.phases {
-            phase.run(gemm, &self.shape, frame, grad_input);
+            phase.run(gemm, frame, grad_input);
             return;
         }
         for phase in &self.phases {
             let packed = &mut self.packed[..phase.targets.len() * channels];
-            phase.run(gemm, &self.shape, frame, packed);
+            phase.run(gemm, frame, packed);
             for (&to, pixel) in phase.targets.iter().zip(packed.chunks_exact(channels)) {
                 grad_input[to..to + channels].copy_from_slice(pixel);
             }
@@ -136,37 +134,26 @@ impl Phase {
         let kernel: Vec<_> = grid(met[0], met[1])
             .map(|(row, column)| (turned(row, 0), turned(column, 1)))
             .collect();
-        let depth = kernel.len() * shape.group_outputs();
-        let groups = if depth == 0 { 0 } else { shape.groups };
+        let weights = [shape.group_outputs(), shape.group_inputs()];
+        let weights = Weights::new(gemm, shape, kernel.len(), weights);
         let place = |&(y, x): &(usize, usize)| (y * input.width + x) * input.channels;
         Self {
             targets: pixels.iter().map(place).collect(),
             pixels: Offsets::new(places),
             taps: Offsets::new(taps),
             kernel,
-            weights: (0..groups)
-                .map(|_| gemm.panels(depth, shape.group_inputs()))
-                .collect(),
+            weights,
         }
     }
 
     /// Writes the phase's pixels one after the other.
-    fn run(&self, gemm: &mut Gemm, shape: &ConvShape, frame: &[f32], output: &mut [f32]) {
-        if self.weights.is_empty() {
+    fn run(&self, gemm: &mut Gemm, frame: &[f32], output: &mut [f32]) {
+        if self.kernel.is_empty() {
+            // These pixels meet nothing.
             output.fill(0.0);
+            return;
         }
-        for (group, weight) in self.weights.iter().enumerate() {
-            let left = Left::Gathered {
-                values: &frame[group * shape.group_outputs()..],
-                rows: self.pixels.all(),
-                depths: self.taps.all(),
-            };
-            let target = Target {
-                values: &mut output[group * shape.group_inputs()..],
-                stride: shape.input.channels,
-                accumulate: false,
-            };
-            gemm.product(self.pixels.len(), left, weight, target);
-        }
+        let places = (self.pixels.all(), self.taps.all());
+        self.weights.multiply(gemm, frame, places, output);
     }
 }

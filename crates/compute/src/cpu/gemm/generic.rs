@@ -53,30 +53,29 @@ fn tile<const ROWS: usize>(
             acc_row[..strip.cols].copy_from_slice(&strip.c[from..from + strip.cols]);
         }
     }
-    let mut step = |a: [f32; ROWS], b: &[f32; NR]| {
+    // By value, in a fold: with results that have an address every depth would store them.
+    let step = |mut acc: [[f32; NR]; ROWS], (a, b): ([f32; ROWS], &[f32; NR])| {
         for (acc_row, a) in acc.iter_mut().zip(a) {
             for (acc, &b) in acc_row.iter_mut().zip(b) {
                 *acc = multiply_add(*acc, a, b);
             }
         }
+        acc
     };
     let (panel, _) = strip.b.as_chunks::<NR>();
     let panel = &panel[..strip.depth];
-    match strip.a {
+    let acc = match strip.a {
         Rows::Strided { values, stride } => {
             let rows: [&[f32]; ROWS] = std::array::from_fn(|r| {
                 let from = (row + r) * stride;
                 &values[from..from + strip.depth]
             });
-            for (k, b) in panel.iter().enumerate() {
-                step(std::array::from_fn(|r| rows[r][k]), b);
-            }
+            let columns = (0..strip.depth).map(|k| std::array::from_fn(|r| rows[r][k]));
+            columns.zip(panel).fold(acc, step)
         }
         Rows::Packed(values) => {
             let (columns, _) = values[row * strip.depth..].as_chunks::<ROWS>();
-            for (a, b) in columns.iter().zip(panel) {
-                step(*a, b);
-            }
+            columns.iter().copied().zip(panel).fold(acc, step)
         }
         Rows::Gathered {
             values,
@@ -85,11 +84,11 @@ fn tile<const ROWS: usize>(
         } => {
             let places = &rows.values()[row..row + ROWS];
             let rows: [&[f32]; ROWS] = std::array::from_fn(|r| &values[places[r] as usize..]);
-            for (&k, b) in depths.values().iter().zip(panel) {
-                step(std::array::from_fn(|r| rows[r][k as usize]), b);
-            }
+            let depths = depths.values().iter();
+            let columns = depths.map(|&k| std::array::from_fn(|r| rows[r][k as usize]));
+            columns.zip(panel).fold(acc, step)
         }
-    }
+    };
     for (r, acc_row) in acc.iter().enumerate() {
         let to = (row + r) * strip.c_stride;
         strip.c[to..to + strip.cols].copy_from_slice(&acc_row[..strip.cols]);

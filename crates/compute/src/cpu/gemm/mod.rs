@@ -9,13 +9,20 @@
 //! for gradients. The left operand is read in place where it is row-major or gathered, and packed block by
 //! block where it is transposed.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod blocks;
 mod generic;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod offsets;
 mod pack;
 mod path;
 #[cfg(any(
     target_arch = "x86_64",
+    target_arch = "aarch64",
     all(target_arch = "wasm32", target_feature = "simd128")
 ))]
 mod simd;
@@ -24,8 +31,6 @@ mod strip;
 mod tests;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 pub(crate) use offsets::{Offsets, Places};
 pub use path::Path;
@@ -115,6 +120,7 @@ pub(crate) struct Panels {
 /// The products of one lane: a path and the memory to pack into.
 #[derive(Debug)]
 pub(crate) struct Gemm {
+    path: Path,
     inner: Inner,
     packed_left: AlignedBuffer,
     packed_right: AlignedBuffer,
@@ -124,10 +130,16 @@ impl Gemm {
     /// None where this machine cannot run `path`.
     pub(crate) fn new(path: Path) -> Option<Self> {
         path.inner().map(|inner| Self {
+            path,
             inner,
             packed_left: AlignedBuffer::new(ROW_BLOCK * DEPTH_BLOCK),
             packed_right: AlignedBuffer::default(),
         })
+    }
+
+    /// The path.
+    pub(crate) fn path(&self) -> Path {
+        self.path
     }
 
     /// Room for right operands of `depth × cols`.
@@ -197,6 +209,7 @@ impl Gemm {
             inner,
             packed_left,
             packed_right,
+            ..
         } = self;
         let mut target = target;
         for first in (0..depth).step_by(DEPTH_BLOCK) {
@@ -220,6 +233,7 @@ fn pack_right(inner: Inner, packed: &mut [f32], right: Right<'_>, depth: usize, 
     match inner.nr {
         8 => pack::right::<8>(packed, right, depth, cols),
         16 => pack::right::<16>(packed, right, depth, cols),
+        32 => pack::right::<32>(packed, right, depth, cols),
         nr => unreachable!("no path has panels of {nr} columns"),
     }
 }

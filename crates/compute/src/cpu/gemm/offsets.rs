@@ -52,12 +52,13 @@ impl<'a> Places<'a> {
         }
     }
 
-    pub(super) fn values(self) -> &'a [u32] {
+    /// The places.
+    pub(crate) fn values(self) -> &'a [u32] {
         self.values
     }
 
     /// No place is beyond this.
-    pub(super) fn largest(self) -> usize {
+    pub(crate) fn largest(self) -> usize {
         self.largest as usize
     }
 }

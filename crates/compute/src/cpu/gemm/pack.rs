@@ -88,6 +88,12 @@ pub(super) fn left(packed: &mut [f32], heights: Heights, values: &[f32], stride:
         let block = &mut packed[row * depth..(row + height) * depth];
         let values = &values[row..];
         match height {
+            12 => block_of::<12>(block, values, stride),
+            11 => block_of::<11>(block, values, stride),
+            10 => block_of::<10>(block, values, stride),
+            9 => block_of::<9>(block, values, stride),
+            8 => block_of::<8>(block, values, stride),
+            7 => block_of::<7>(block, values, stride),
             6 => block_of::<6>(block, values, stride),
             5 => block_of::<5>(block, values, stride),
             4 => block_of::<4>(block, values, stride),

@@ -16,14 +16,14 @@ pub(super) const NR: usize = 8;
 /// Multiply, round, add, round.
 pub(super) fn strip_portable(strip: &mut Strip<'_>) {
     // SAFETY: a module that loaded runs its instructions.
-    unsafe { simd::run::<Simd128, 2>(strip, MR) }
+    unsafe { simd::run::<Simd128, MR, 2, 2>(strip) }
 }
 
 /// Relaxed multiply and add: one rounding where the CPU has the instruction, which the probe finds out.
 #[cfg(target_feature = "relaxed-simd")]
 pub(super) fn strip_relaxed(strip: &mut Strip<'_>) {
     // SAFETY: a module that loaded runs its instructions.
-    unsafe { simd::run::<RelaxedSimd, 2>(strip, MR) }
+    unsafe { simd::run::<RelaxedSimd, MR, 2, 2>(strip) }
 }
 
 struct Simd128;

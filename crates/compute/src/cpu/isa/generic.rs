@@ -20,6 +20,7 @@ macro_rules! array_register {
         impl Isa for $isa {
             type Reg = [f32; $lanes];
             const LANES: usize = $lanes;
+            const REGISTERS: usize = 16;
 
             #[inline(always)]
             fn splat(self, value: f32) -> Self::Reg {

@@ -11,15 +11,21 @@
     reason = "SIMD intrinsics, and loads and stores through raw pointers"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod generic;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub(crate) mod stripes;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 use super::gemm::Path;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::has_avx512;
 pub(crate) use generic::Scalar;
 
 /// The most lanes that any register has.
@@ -31,6 +37,8 @@ pub(crate) trait Isa: Copy {
     type Reg: Copy;
     /// Values in a register: a power of two, at most [`MAX_LANES`].
     const LANES: usize;
+    /// Registers that a loop can keep values in.
+    const REGISTERS: usize;
 
     /// The value in all lanes.
     fn splat(self, value: f32) -> Self::Reg;
@@ -44,6 +52,34 @@ pub(crate) trait Isa: Copy {
     /// # Safety
     /// `to` must be writable for `LANES` values.
     unsafe fn store(self, to: *mut f32, value: Self::Reg);
+
+    /// Reads the first `count` lanes; the others are zero.
+    ///
+    /// # Safety
+    /// `from` must be readable for `count` values, at most `LANES`.
+    #[inline(always)]
+    unsafe fn load_part(self, from: *const f32, count: usize) -> Self::Reg {
+        let mut staged = [0.0; MAX_LANES];
+        // SAFETY: the caller promises `count` readable values; there is room for any register.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, staged.as_mut_ptr(), count);
+            self.load(staged.as_ptr())
+        }
+    }
+
+    /// Writes the first `count` lanes.
+    ///
+    /// # Safety
+    /// `to` must be writable for `count` values, at most `LANES`.
+    #[inline(always)]
+    unsafe fn store_part(self, to: *mut f32, value: Self::Reg, count: usize) {
+        let mut staged = [0.0; MAX_LANES];
+        // SAFETY: the caller promises room for `count` values; here is room for any register.
+        unsafe {
+            self.store(staged.as_mut_ptr(), value);
+            std::ptr::copy_nonoverlapping(staged.as_ptr(), to, count);
+        }
+    }
 
     /// `a + b`.
     fn add(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
@@ -105,9 +141,17 @@ pub(crate) trait Kernel {
 pub(crate) fn run<K: Kernel>(path: Path, kernel: K) -> K::Output {
     match path {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2Fma => x86::run_fused(kernel),
+        Path::Avx512Fma => avx512::run_fused(kernel),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => x86::run_portable(kernel),
+        Path::Avx512 => avx512::run_portable(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx2Fma => avx2::run_fused(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx2 => avx2::run_portable(kernel),
+        #[cfg(target_arch = "aarch64")]
+        Path::NeonFma => kernel.run(neon::NeonFma::new()),
+        #[cfg(target_arch = "aarch64")]
+        Path::Neon => kernel.run(neon::Neon::new()),
         #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
         Path::WasmRelaxed => kernel.run(wasm::RelaxedSimd::new()),
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

@@ -29,6 +29,7 @@ macro_rules! v128_register {
         impl Isa for $isa {
             type Reg = v128;
             const LANES: usize = 4;
+            const REGISTERS: usize = 16;
 
             #[inline(always)]
             fn splat(self, value: f32) -> v128 {

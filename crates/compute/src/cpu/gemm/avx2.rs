@@ -47,13 +47,13 @@ pub(super) fn strip_fused(strip: &mut Strip<'_>) {
 #[target_feature(enable = "avx2")]
 fn portable(strip: &mut Strip<'_>) {
     // SAFETY: `Avx2` needs AVX2, which this function requires.
-    unsafe { simd::run::<Avx2, 2>(strip, MR) }
+    unsafe { simd::run::<Avx2, MR, 2, 1>(strip) }
 }
 
 #[target_feature(enable = "avx2,fma")]
 fn fused(strip: &mut Strip<'_>) {
     // SAFETY: `Avx2Fma` needs AVX2 and FMA, which this function requires.
-    unsafe { simd::run::<Avx2Fma, 2>(strip, MR) }
+    unsafe { simd::run::<Avx2Fma, MR, 2, 1>(strip) }
 }
 
 struct Avx2;

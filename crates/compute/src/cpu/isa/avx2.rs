@@ -53,6 +53,7 @@ macro_rules! avx2_register {
         impl Isa for $isa {
             type Reg = __m256;
             const LANES: usize = 8;
+            const REGISTERS: usize = 16;
 
             #[inline(always)]
             fn splat(self, value: f32) -> __m256 {
