@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tabswarm_model::batches::StepShape;
+use tabswarm_model::batches::{LeaseError, StepShape};
 use tabswarm_model::dataset::MAX_CHUNK_BYTES;
 use tabswarm_protocol::LeaseId;
 use tabswarm_protocol::client::MicroBatchRange;
@@ -55,13 +55,16 @@ impl ChunkPlan {
     }
 
     /// A lease needs its samples; true if they are all here.
+    ///
+    /// # Errors
+    /// Where there can't be such a lease.
     pub(crate) fn prepare(
         &mut self,
         lease_id: LeaseId,
         version: u64,
         range: MicroBatchRange,
-    ) -> bool {
-        let step = self.load.plan.step(version);
+    ) -> Result<bool, LeaseError> {
+        let step = self.load.plan.leased(version, range.first, range.count)?;
         self.ahead_of = Some(step);
         let lease = WaitingLease {
             lease_id,
@@ -70,13 +73,16 @@ impl ChunkPlan {
         };
         let ready = self.missing(lease).is_empty();
         self.waiting = (!ready).then_some(lease);
-        ready
+        Ok(ready)
     }
 
     /// Parameters of a version came: leases of its step are likely next.
     pub(crate) fn expect_step(&mut self, version: u64) {
-        self.ahead_of
-            .get_or_insert_with(|| self.load.plan.step(version));
+        // The version at the end of the run has no step.
+        if version < self.load.plan.steps_total() {
+            self.ahead_of
+                .get_or_insert_with(|| self.load.plan.step(version));
+        }
     }
 
     /// The lease is over.

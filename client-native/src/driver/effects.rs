@@ -129,8 +129,13 @@ impl Driver {
             params: params.clone(),
             sums: LeaseSums::Empty,
         });
-        if active.chunks.prepare(lease_id, version.0, range) {
-            self.inputs.push_back(Input::DataReady { lease_id });
+        match active.chunks.prepare(lease_id, version.0, range) {
+            Ok(true) => self.inputs.push_back(Input::DataReady { lease_id }),
+            Ok(false) => {}
+            Err(error) => self.inputs.push_back(Input::DataFailed {
+                lease_id,
+                message: format!("The lease is impossible: {error}."),
+            }),
         }
         self.start_downloads();
     }

@@ -205,7 +205,7 @@ async fn without_a_lane_the_lease_goes_back_and_the_worker_says_why() {
     };
     assert_eq!(socket.receive().await.0, expected);
     assert_eq!(socket.receive().await.0, ClientMessage::Goodbye);
-    let message = "Each of the 2 lanes failed 3 times in a row: the lane panicked: cosmic ray";
+    let message = "Each of the 2 lanes keeps failing: the lane panicked: cosmic ray";
     let (code, message) = (StopCode::EngineFailed, message.to_owned());
     let outcome = worker.await.unwrap().outcome;
     assert_eq!(outcome, Outcome::Failed { code, message });

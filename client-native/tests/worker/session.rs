@@ -191,6 +191,26 @@ async fn a_lease_goes_back_when_its_data_cannot_be_had() {
 }
 
 #[tokio::test]
+async fn an_impossible_lease_goes_back() {
+    for range in [(3, 1), (0, 4), (u32::MAX, 2)] {
+        let (first, count) = range;
+        let fixture = Arc::new(Fixture::new("exact"));
+        let mut server = FakeServer::start(&fixture).await;
+        let worker = start(server.config(1));
+        let (mut socket, _) = server.accept_ready(&fixture, false).await;
+        socket
+            .lease(5, MicroBatchRange { first, count }, &EXPONENTS)
+            .await;
+        let expected = ClientMessage::Release {
+            lease_id: LeaseId(5),
+            reason: ReleaseReason::DataUnavailable,
+        };
+        assert_eq!(socket.receive().await.0, expected);
+        worker.abort();
+    }
+}
+
+#[tokio::test]
 async fn newer_parameters_do_not_disturb_the_lease_in_progress() {
     let fixture = Arc::new(Fixture::new("exact"));
     let mut server = FakeServer::start(&fixture).await;

@@ -3,8 +3,6 @@
 use tabswarm_model::batches::StepShape;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
-use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
-use tabswarm_model::run_file::Codec;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_model::{ArithmeticClass, Graph, Run};
 use tabswarm_protocol::client::MicroBatchRange;
@@ -122,25 +120,8 @@ impl ActiveRun {
             .store
             .as_ref()
             .ok_or("The data set is not loaded yet.")?;
-        let plan = store.plan();
-        if version.0 >= plan.steps_total() {
-            return Err(format!(
-                "The server leased step {} of {}.",
-                version.0 + 1,
-                plan.steps_total()
-            ));
-        }
-        let step = plan.step(version.0);
-        let end = range.first.checked_add(range.count);
-        if end.is_none_or(|end| end > step.micro_batches) {
-            return Err("The server leased micro-batches that the step does not have.".to_owned());
-        }
-        if self.run.codec == Codec::Exact && range.count > MAX_LEASE_MICRO_BATCHES {
-            return Err(format!(
-                "The server leased more than {MAX_LEASE_MICRO_BATCHES} micro-batches at once."
-            ));
-        }
-        Ok(step)
+        let step = store.plan().leased(version.0, range.first, range.count);
+        step.map_err(|error| format!("The lease is impossible: {error}."))
     }
 }
 

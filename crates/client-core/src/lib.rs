@@ -11,7 +11,6 @@ mod effect;
 mod input;
 pub mod limits;
 mod pace;
-mod parts;
 mod session;
 mod stats;
 mod status;
@@ -26,7 +25,6 @@ mod tests;
 
 pub use effect::{Effect, Task};
 pub use input::{Config, Input, TaskFault, TaskResult};
-pub use parts::{ImpossibleLease, Part, lease_parts};
 pub use session::Session;
 pub use stats::Stats;
 pub use status::{State, Status, StopCode};

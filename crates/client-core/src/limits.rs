@@ -16,8 +16,11 @@ pub const SILENT_HEARTBEATS: u64 = 3;
 pub const TASK_TARGET_MS: f64 = 40.0;
 /// Longest rest of a lane after one task, however low the duty cycle.
 pub const MAX_REST_MS: u64 = 60_000;
-/// A lane that fails so often in a row is retired: it gets no more work.
+/// A lane with so many failures that are not forgiven is retired: it gets no more work.
 pub const MAX_LANE_FAILURES: u32 = 3;
+/// A lane's failure is forgiven after so many tasks without one: a lane that dies of every other task, and has to
+/// be loaded again each time, is of no use either.
+pub const FORGIVING_TASKS: u32 = 20;
 /// A finishing worker waits so long for its last receipt.
 pub const FINISH_TIMEOUT_MS: u64 = 10_000;
 /// Weight of the newest task in the measured speed.

@@ -64,6 +64,16 @@ impl Work {
         matches!(self.lease.kind, LeaseKind::Shard { .. })
     }
 
+    /// The lane that does the shard.
+    pub(crate) fn lane(&self) -> Option<u16> {
+        self.lane
+    }
+
+    /// Whether a lane is at its shard.
+    pub(crate) fn is_at(&self, lane: u16) -> bool {
+        self.lane == Some(lane)
+    }
+
     /// Pieces that wait for a lane.
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting.iter().map(|range| range.count).sum()
@@ -142,16 +152,23 @@ impl Work {
         });
     }
 
-    /// A lane's pieces wait again. What a lane knows of a shard is lost with it: it begins again.
+    /// A lane's pieces wait again. What a lane knows of a shard is lost with it.
     pub(crate) fn give_back(&mut self, result: &TaskResult) {
         if self.is_sequential() {
+            self.begin_again();
+        } else {
+            self.waiting.insert(0, result.range);
+        }
+    }
+
+    /// A shard begins again, unless a lane has some of it, whose answer tells how that went.
+    pub(crate) fn begin_again(&mut self) {
+        if !self.in_flight() {
             *self = Self {
                 data_ready: self.data_ready,
                 compute_us: self.compute_us,
                 ..Self::new(self.lease.clone())
             };
-        } else {
-            self.waiting.insert(0, result.range);
         }
     }
 

@@ -23,9 +23,9 @@ pub const DEADLINE_SPREADS: f64 = 6.0;
 /// Deadlines look back over so many leases.
 pub const REMEMBERED_DURATIONS: usize = 16;
 /// Leases of a worker at a time where its lanes share them.
-pub const LEASES_AHEAD: usize = 1;
+pub const LEASES_AHEAD: usize = 2;
 /// Shards of a worker at a time, however many lanes it has.
-pub const MAX_LEASES_OF_WORKER: usize = 1;
+pub const MAX_LEASES_OF_WORKER: usize = 64;
 /// No second lease is given for less delay than this: it would cost more than it saves.
 pub const HEDGE_MIN_MS: f64 = 50.0;
 /// Weight of the newest lease in a worker's measured rate.

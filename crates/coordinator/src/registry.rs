@@ -84,7 +84,9 @@ impl Worker {
         self.answered_at = now;
         // Lanes share micro-batches; a shard has one lane.
         let lanes = match kind {
-            LeaseKind::Step | LeaseKind::Batch => f64::from(self.lanes.max(1)).min(f64::from(units)),
+            LeaseKind::Step | LeaseKind::Batch => {
+                f64::from(self.lanes.max(1)).min(f64::from(units))
+            }
             LeaseKind::Shard { .. } => 1.0,
         };
         let computed_ms = compute_us as f64 / 1_000.0 / lanes;

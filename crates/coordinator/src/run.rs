@@ -25,8 +25,8 @@ use crate::run_state::RunState;
 use crate::undurable::{Owed, Undurable};
 use snapshots::SnapshotProgress;
 pub(crate) use units::Work;
-pub use versions::mean_loss;
 use versions::Applying;
+pub use versions::mean_loss;
 
 /// A hosted run.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ pub mod layout;
 pub mod master;
 pub mod noise;
 pub mod optim;
+pub mod parts;
 mod random;
 mod rounding;
 pub mod rounds;

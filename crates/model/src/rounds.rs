@@ -45,6 +45,20 @@ impl RoundPlan {
         }
     }
 
+    /// Sync over `samples` samples, for one epoch.
+    #[cfg(test)]
+    pub(crate) fn synthetic_sync(samples: u32, micro_batch: u32, global_batch: u32) -> Self {
+        Self {
+            batches: BatchPlan::synthetic(samples, micro_batch, global_batch, 1),
+            kind: Kind::Sync,
+        }
+    }
+
+    /// Whether units are shards: batches one after the other.
+    pub fn has_shards(&self) -> bool {
+        matches!(self.kind, Kind::Local { .. })
+    }
+
     /// The batches.
     pub fn batches(&self) -> &BatchPlan {
         &self.batches

@@ -144,6 +144,16 @@ pub enum LeaseKind {
     },
 }
 
+impl LeaseKind {
+    /// Inner steps of a shard; none for micro-batches.
+    pub fn inner_steps(self) -> Option<u32> {
+        match self {
+            Self::Step | Self::Batch => None,
+            Self::Shard { inner_steps } => Some(inner_steps),
+        }
+    }
+}
+
 /// What became of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {

@@ -26,7 +26,7 @@ use crate::log::writer::Start;
 use crate::log::{Log, LogOptions, reader, segment};
 use crate::migrate;
 use crate::objects::{DiskObjects, Objects};
-use crate::recover::{self, Places, RecoveryReport, Survey, Tolerance};
+use crate::recover::{self, Alarm, Places, RecoveryReport, Survey, Tolerance};
 use crate::sealed::{self, SealError};
 use crate::snapshot::{Snapshot, Snapshots};
 
@@ -196,12 +196,19 @@ impl RunStore {
             applied.expect("the correction follows the state that it was made from");
         }
         log.sync()?;
+        let (torn_bytes, torn_records) = survey.torn();
+        let mut alarms = survey.alarms;
         for &id in &survey.damaged {
-            self.snapshots.set_aside(id)?;
+            // It is told again at the next start; no reason not to go on now.
+            if let Err(error) = self.snapshots.set_aside(id) {
+                alarms.push(Alarm {
+                    path: self.dir.join(SNAPSHOT_DIR),
+                    problem: format!("a damaged snapshot could not be set aside: {error}"),
+                });
+            }
         }
         // Their versions were rolled back: no entry leads on from them.
         self.snapshots.remove(&survey.discarded)?;
-        let (torn_bytes, torn_records) = survey.torn();
         let report = RecoveryReport {
             snapshot: survey.base.as_ref().map(Snapshot::id),
             fallbacks: survey.damaged,
@@ -210,7 +217,7 @@ impl RunStore {
             torn_bytes,
             torn_records,
             rolled_back,
-            alarms: survey.alarms,
+            alarms,
             elapsed: begun.elapsed(),
         };
         Ok(Recovered {

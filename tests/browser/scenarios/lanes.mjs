@@ -11,7 +11,7 @@ const LANES = 2;
 /** Slow enough that lanes die while there is still something to do. */
 const SLOW_PERCENT = 10;
 /** Lanes killed while the run goes on. */
-const DEATHS = 5;
+const DEATHS = 4;
 
 const isLane = (worker) => /\/lane-[^/]*\.js$/.test(worker.url());
 
@@ -72,12 +72,12 @@ test('lanes of a tab that die do not change a bit', { timeout: 1_000_000 }, asyn
     const server = await Server.start(t, 'lanes-lost', FIXTURE);
     const tab = await Tab.open(browser, server.origin);
     tab.page.on('worker', (worker) => {
-      // It may be gone again by then.
+      // It may do a task before, and be gone again by then.
       if (isLane(worker)) worker.evaluate(curse).catch(() => {});
     });
     await tab.join(SLOW_PERCENT);
     await tab.untilState(60_000, 'engine_failed');
-    assert.match(await tab.get('reason').textContent(), /failed 3 times in a row: A lane crashed: .*cosmic ray/);
+    assert.match(await tab.get('reason').textContent(), /keeps failing: A lane crashed: .*cosmic ray/);
     await server.untilStatus('no workers', 20_000, ({ workers }) => workers === 0);
     server.addWorker('--lanes', '1');
     const final = await server.untilFinished(LIMIT_MS);

@@ -8,7 +8,7 @@ use tabswarm_protocol::client::ReleaseReason;
 
 use super::Session;
 use crate::effect::Effect;
-use crate::limits::MAX_LANE_FAILURES;
+use crate::limits::{FORGIVING_TASKS, MAX_LANE_FAILURES};
 use crate::status::StopCode;
 
 /// What the session knows of a lane.
@@ -16,14 +16,23 @@ use crate::status::StopCode;
 pub(super) struct Lane {
     pub(super) busy: bool,
     pub(super) rest_until: Timestamp,
-    /// In a row.
-    pub(super) failures: u32,
+    /// Tasks without failure that would make up for its failures.
+    debt: u32,
 }
 
 impl Lane {
     /// Whether it failed too often and gets no more work.
     pub(super) fn is_retired(self) -> bool {
-        self.failures >= MAX_LANE_FAILURES
+        self.debt > (MAX_LANE_FAILURES - 1) * FORGIVING_TASKS
+    }
+
+    /// It did a task.
+    pub(super) fn succeeded(&mut self) {
+        self.debt = self.debt.saturating_sub(1);
+    }
+
+    fn failed(&mut self) {
+        self.debt = self.debt.saturating_add(FORGIVING_TASKS);
     }
 }
 
@@ -48,7 +57,7 @@ impl Session {
             if lane.is_retired() {
                 effects.push(Effect::RestartLane { lane: lane_idx });
             }
-            lane.failures = 0;
+            lane.debt = 0;
         }
     }
 
@@ -59,24 +68,23 @@ impl Session {
         let Some(lane) = lane.filter(|_| self.stopped.is_none()) else {
             return;
         };
-        lane.failures = lane.failures.saturating_add(1);
-        if !lane.is_retired() {
+        lane.failed();
+        let is_retired = lane.is_retired();
+        self.lose_shard(lane_idx);
+        if !is_retired {
             effects.push(Effect::RestartLane { lane: lane_idx });
             return;
         }
         effects.push(Effect::RetireLane {
             lane: lane_idx,
-            message: format!(
-                "Lane {lane_idx} failed {MAX_LANE_FAILURES} times in a row and gets no more work: {message}"
-            ),
+            message: format!("Lane {lane_idx} keeps failing and gets no more work: {message}"),
         });
         if self.working_lanes() == 0 {
             self.release_all(ReleaseReason::EngineFailed, effects);
-            let failed = match self.lanes.len() {
-                1 => "The engine failed".to_owned(),
-                lanes => format!("Each of the {lanes} lanes failed"),
+            let message = match self.lanes.len() {
+                1 => format!("The engine keeps failing: {message}"),
+                lanes => format!("Each of the {lanes} lanes keeps failing: {message}"),
             };
-            let message = format!("{failed} {MAX_LANE_FAILURES} times in a row: {message}");
             self.stop(StopCode::EngineFailed, message, effects);
         }
     }

@@ -90,13 +90,20 @@ impl Session {
     }
 
     fn employ_lanes(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.free_ownerless_shards();
         let n_lanes = self.working_lanes();
         for (lane_idx, lane) in (0..).zip(&mut self.lanes) {
             if lane.busy || lane.is_retired() || lane.rest_until > now {
                 continue;
             }
-            let ready = self.works.iter_mut().filter(|work| work.data_ready);
-            let task = ready.into_iter().find_map(|work| {
+            // A shard that the lane is at comes first: it would lose its place with another.
+            let at = self.works.iter().position(|work| work.is_at(lane_idx));
+            let works = match at {
+                Some(at) => &mut self.works[at..=at],
+                None => &mut self.works[..],
+            };
+            let mut ready = works.iter_mut().filter(|work| work.data_ready);
+            let task = ready.find_map(|work| {
                 let sharing = if work.is_sequential() { 1 } else { n_lanes };
                 let size = self.pace.task_size(work.waiting(), sharing);
                 work.take(lane_idx, size)
@@ -109,6 +116,29 @@ impl Session {
                 });
             }
         }
+    }
+
+    /// Shards whose lanes are no more begin again on others.
+    fn free_ownerless_shards(&mut self) {
+        let lanes = &self.lanes;
+        for work in &mut self.works {
+            let is_there = |lane: u16| {
+                lanes
+                    .get(usize::from(lane))
+                    .is_some_and(|l| !l.is_retired())
+            };
+            if work.lane().is_some_and(|lane| !is_there(lane)) {
+                work.begin_again();
+            }
+        }
+    }
+
+    /// What a lane knew is lost: the shard that it was at begins again.
+    pub(super) fn lose_shard(&mut self, lane_idx: u16) {
+        let works = self.works.iter_mut();
+        works
+            .filter(|work| work.is_at(lane_idx))
+            .for_each(Work::begin_again);
     }
 
     /// Whether a free lane could have something to do.
@@ -248,7 +278,7 @@ impl Session {
         self.last_computed = Some(now);
         self.stats.computed(now, result.samples, result.elapsed_us);
         if let Some(lane) = self.lanes.get_mut(usize::from(result.lane)) {
-            lane.failures = 0;
+            lane.succeeded();
         }
     }
 

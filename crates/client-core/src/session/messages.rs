@@ -1,8 +1,6 @@
 //! What each message of the server means.
 
-use tabswarm_protocol::server::{
-    RefusalCode, RunAssignment, Verdict, Welcome,
-};
+use tabswarm_protocol::server::{RefusalCode, RunAssignment, Verdict, Welcome};
 use tabswarm_protocol::{ClientMessage, LeaseId, RunId, ServerMessage, Timestamp};
 
 use super::link::Link;

@@ -95,7 +95,7 @@ fn a_broken_lane_is_restarted_and_its_work_done_again() {
 }
 
 #[test]
-fn a_lane_that_fails_three_times_in_a_row_stops_the_session() {
+fn the_only_lane_that_fails_three_times_stops_the_session() {
     check(
         "up; < params r1 v0; < lease l1 v0 0+2; data l1; broken 0 l1 0+1; broken 0 l1 0+1; broken 0 l1 0+1; status",
         expect![[r#"
@@ -113,13 +113,13 @@ fn a_lane_that_fails_three_times_in_a_row_stops_the_session() {
               restart lane 0
               compute on 0: l1 v0 0+1 e[20, 30]
             broken 0 l1 0+1
-              retire lane 0: Lane 0 failed 3 times in a row and gets no more work: out of memory
+              retire lane 0: Lane 0 keeps failing and gets no more work: out of memory
               send release l1 EngineFailed
               drop l1
               send goodbye
               close
             status
-              stopped (engine_failed): The engine failed 3 times in a row: out of memory
+              stopped (engine_failed): The engine keeps failing: out of memory
         "#]],
     );
 }
@@ -146,7 +146,7 @@ fn a_lane_that_keeps_failing_is_retired_and_the_others_go_on() {
               restart lane 1
               compute on 1: l1 v0 1+1 e[20, 30]
             broken 1 l1 1+1
-              retire lane 1: Lane 1 failed 3 times in a row and gets no more work: out of memory
+              retire lane 1: Lane 1 keeps failing and gets no more work: out of memory
             done 0 l1 0+1
               compute on 0: l1 v0 1+1 e[20, 30]
             done 0 l1 1+1
@@ -167,6 +167,42 @@ fn a_lane_that_keeps_failing_is_retired_and_the_others_go_on() {
             opened
               send hello run None, token Some(7), 1 lanes, [Portable]
         "#]],
+    );
+}
+
+#[test]
+fn a_lane_that_dies_of_every_other_task_is_retired_too() {
+    let script = "up; < params r1 v0; < lease l1 v0 0+9; data l1
+        broken 0 l1 0+1; done 0 l1 0+1; broken 0 l1 1+4; done 0 l1 1+4; broken 0 l1 5+4; status";
+    check(
+        script,
+        expect![[r#"
+        up
+        < params r1 v0
+          use r1 v0
+        < lease l1 v0 0+9
+          prepare l1 v0 0+9
+        data l1
+          compute on 0: l1 v0 0+1 e[20, 30]
+        broken 0 l1 0+1
+          restart lane 0
+          compute on 0: l1 v0 0+1 e[20, 30]
+        done 0 l1 0+1
+          compute on 0: l1 v0 1+4 e[20, 30]
+        broken 0 l1 1+4
+          restart lane 0
+          compute on 0: l1 v0 1+4 e[20, 30]
+        done 0 l1 1+4
+          compute on 0: l1 v0 5+4 e[20, 30]
+        broken 0 l1 5+4
+          retire lane 0: Lane 0 keeps failing and gets no more work: out of memory
+          send release l1 EngineFailed
+          drop l1
+          send goodbye
+          close
+        status
+          stopped (engine_failed): The engine keeps failing: out of memory
+    "#]],
     );
 }
 
@@ -192,7 +228,7 @@ fn the_last_lane_takes_the_session_with_it() {
               restart lane 1
               compute on 1: l1 v0 1+1 e[20, 30]
             broken 1 l1 1+1
-              retire lane 1: Lane 1 failed 3 times in a row and gets no more work: out of memory
+              retire lane 1: Lane 1 keeps failing and gets no more work: out of memory
             broken 0 l1 0+1
               restart lane 0
               compute on 0: l1 v0 0+1 e[20, 30]
@@ -200,13 +236,13 @@ fn the_last_lane_takes_the_session_with_it() {
               restart lane 0
               compute on 0: l1 v0 0+1 e[20, 30]
             broken 0 l1 0+1
-              retire lane 0: Lane 0 failed 3 times in a row and gets no more work: out of memory
+              retire lane 0: Lane 0 keeps failing and gets no more work: out of memory
               send release l1 EngineFailed
               drop l1
               send goodbye
               close
             status
-              stopped (engine_failed): Each of the 2 lanes failed 3 times in a row: out of memory
+              stopped (engine_failed): Each of the 2 lanes keeps failing: out of memory
         "#]],
     );
 }
@@ -223,7 +259,7 @@ fn lanes_that_die_idle_are_restarted_and_new_settings_revive_retired_ones() {
             lost 1
               restart lane 1
             lost 1
-              retire lane 1: Lane 1 failed 3 times in a row and gets no more work: killed
+              retire lane 1: Lane 1 keeps failing and gets no more work: killed
             lost 7
             < params r1 v0
               use r1 v0
@@ -284,7 +320,7 @@ fn a_new_start_restarts_a_failed_lane_and_gives_it_all_attempts_again() {
               restart lane 0
               compute on 0: l1 v0 0+1 e[20, 30]
             broken 0 l1 0+1
-              retire lane 0: Lane 0 failed 3 times in a row and gets no more work: out of memory
+              retire lane 0: Lane 0 keeps failing and gets no more work: out of memory
               send release l1 EngineFailed
               drop l1
               send goodbye
@@ -296,6 +332,7 @@ fn a_new_start_restarts_a_failed_lane_and_gives_it_all_attempts_again() {
               send hello run None, token None, 1 lanes, [Portable]
             < welcome
             < run r1
+              forget r1 v0
               load r1
             loaded r1
               send ready r1
@@ -379,6 +416,7 @@ fn a_connection_lost_within_a_lease_drops_it() {
               send hello run None, token Some(7), 1 lanes, [Portable]
             < welcome again
             < run r1
+              forget r1 v0
               load r1
             loaded r1
               send ready r1

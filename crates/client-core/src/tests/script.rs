@@ -293,7 +293,10 @@ fn message(words: &Words<'_>) -> ServerMessage {
             exponents: vec![20, 30],
             deadline_ms: 30_000,
             batch: words.option_or("batch", words.id(3)),
-            kind: match (words.option_or("batch", u64::MAX), words.option_or("steps", 0)) {
+            kind: match (
+                words.option_or("batch", u64::MAX),
+                words.option_or("steps", 0),
+            ) {
                 (_, 1..) => LeaseKind::Shard {
                     inner_steps: u32::try_from(words.option_or("steps", 0)).unwrap(),
                 },

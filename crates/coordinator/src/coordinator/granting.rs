@@ -234,7 +234,13 @@ impl Coordinator {
             .iter()
             .filter(|lease| lease.hedge.is_none() && !lease.lapsed);
         let mut late: Vec<(f64, LeaseId, u32)> = open
-            .map(|lease| (self.remaining_ms(now, run, lease), lease.id, lease.units(kind)))
+            .map(|lease| {
+                (
+                    self.remaining_ms(now, run, lease),
+                    lease.id,
+                    lease.units(kind),
+                )
+            })
             .filter(|(remaining, ..)| *remaining >= HEDGE_MIN_MS)
             .collect();
         late.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -5,8 +5,8 @@ use tabswarm_model::master::StepReport;
 use tabswarm_model::run_file::Mode;
 use tabswarm_protocol::{ParamVersion, Timestamp};
 
-use super::units::{Work, round};
 use super::HostedRun;
+use super::units::{Work, round};
 use crate::effect::Effect;
 use crate::lease::LeaseEntry;
 use crate::limits::SPEED_WINDOW_STEPS;
@@ -78,11 +78,7 @@ impl HostedRun {
     }
 
     /// One batch's update as an effect: the staler its parameters, the less it moves.
-    pub(crate) fn apply_batch(
-        &mut self,
-        lease: &LeaseEntry,
-        contribution: Contribution,
-    ) -> Effect {
+    pub(crate) fn apply_batch(&mut self, lease: &LeaseEntry, contribution: Contribution) -> Effect {
         let mut contributions = Contributions::default();
         contributions.add(contribution);
         let staleness = self.staleness(lease.version);

@@ -2,8 +2,8 @@
 
 mod credits;
 mod durability;
-mod joining;
 mod hedges;
+mod joining;
 mod leases;
 mod lines;
 mod modes;

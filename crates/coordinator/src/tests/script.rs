@@ -409,9 +409,9 @@ fn from_inside(words: &Words<'_>) -> Input {
 }
 
 fn mode(words: &Words<'_>) -> String {
-    let staleness = words.option("staleness").map(|staleness| {
-        format!("sync = {{ mode = \"async\", staleness_max = {staleness} }}\n")
-    });
+    let staleness = words
+        .option("staleness")
+        .map(|staleness| format!("sync = {{ mode = \"async\", staleness_max = {staleness} }}\n"));
     let local = words.option("shards").map(|shards| {
         let inner = words.option_or("inner", 2);
         let quorum = words.option("quorum").unwrap_or(shards);

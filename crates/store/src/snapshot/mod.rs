@@ -147,7 +147,9 @@ impl Snapshots {
         let manifest = StoredSnapshot::new(self.run_id, snapshot, (id.tensors(), &bytes));
         self.put_object(&id.tensors(), &bytes)?;
         self.put_object(&id.manifest(), sealed::seal(&manifest).as_bytes())?;
-        self.discard_behind(snapshot.state.version)?;
+        let mut discarded = self.ids()?;
+        discarded.retain(|other| other.version > id.version && other.sequence < id.sequence);
+        self.remove(&discarded)?;
         self.remove_old(keep)
     }
 

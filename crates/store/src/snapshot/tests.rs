@@ -96,6 +96,12 @@ fn the_newest_by_sequence_are_kept_and_discarded_versions_are_not() {
 }
 
 #[test]
+fn a_snapshot_that_comes_late_discards_nothing() {
+    let (_, snapshots, _) = written(&[(5, 5), (3, 3)], 3);
+    assert_eq!(versions(&snapshots), [5, 3]);
+}
+
+#[test]
 fn damage_is_told_and_set_aside() {
     let (disk, snapshots, run) = written(&[(4, 4)], 1);
     let id = SnapshotId {

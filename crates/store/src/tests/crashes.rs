@@ -3,7 +3,7 @@
 use super::life::{Counts, Dice, Life};
 use crate::faults::{Fault, FaultPlan};
 
-const STEPS: u64 = 45;
+const STEPS: u64 = 36;
 
 /// What one life without faults does to the disk.
 fn operations(seed: u64) -> u64 {

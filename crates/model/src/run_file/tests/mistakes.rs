@@ -154,8 +154,14 @@ const OPERATIONS: &[Edit] = &[
     (r#"mode = "sync""#, "mode = \"async\"\ninner_steps = 4"),
     (r#"mode = "sync""#, "mode = \"local\"\ninner_steps = 0"),
     (r#"mode = "sync""#, "mode = \"local\"\nshards = 1025"),
-    (r#"mode = "sync""#, "mode = \"local\"\nshards = 4\nquorum = 5"),
-    (r#"mode = "sync""#, "mode = \"local\"\nshards = 4\nquorum = 3"),
+    (
+        r#"mode = "sync""#,
+        "mode = \"local\"\nshards = 4\nquorum = 5",
+    ),
+    (
+        r#"mode = "sync""#,
+        "mode = \"local\"\nshards = 4\nquorum = 3",
+    ),
     (r#"mode = "sync""#, "mode = \"local\"\nround_timeout_ms = 1"),
     (
         r#"mode = "sync""#,

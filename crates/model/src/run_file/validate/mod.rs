@@ -8,8 +8,8 @@ mod mode;
 mod model;
 
 use super::raw::{
-    RawClass, RawCodec, RawData, RawDecay, RawLog, RawNormalize, RawOptimizer, RawRun,
-    RawSchedule, RawTrain, RawVocabulary,
+    RawClass, RawCodec, RawData, RawDecay, RawLog, RawNormalize, RawOptimizer, RawRun, RawSchedule,
+    RawTrain, RawVocabulary,
 };
 use super::{
     ArithmeticClass, Codec, DataFormat, DataSpec, MAX_CONTEXT, MAX_MICRO_BATCH,

@@ -30,7 +30,11 @@ impl Check {
     /// A key of another mode is a misunderstanding, not a default.
     fn keys_of_mode(&mut self, sync: &RawSync) {
         let keys = [
-            ("staleness_max", sync.staleness_max.is_some(), RawMode::Async),
+            (
+                "staleness_max",
+                sync.staleness_max.is_some(),
+                RawMode::Async,
+            ),
             ("inner_steps", sync.inner_steps.is_some(), RawMode::Local),
             ("shards", sync.shards.is_some(), RawMode::Local),
             ("quorum", sync.quorum.is_some(), RawMode::Local),
