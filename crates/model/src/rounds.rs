@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::batches::BatchPlan;
 use crate::run_file::{Mode, Run};
+use crate::schedule::Schedule;
 
 /// The division of a run into versions and of a version into units, the smallest parts that are leased.
 ///
@@ -124,6 +125,22 @@ impl RoundPlan {
         };
         let ahead = u64::from(inner_step) * u64::from(shards);
         (self.progress(version) + ahead).min(self.batches.steps_total())
+    }
+
+    /// The schedule's factors for `count` inner steps from `first` of any shard of the round that follows
+    /// `version`.
+    pub fn inner_rate_factors(
+        &self,
+        schedule: &Schedule,
+        version: u64,
+        first: u32,
+        count: u32,
+    ) -> Vec<f64> {
+        let total = self.batches.steps_total();
+        let steps = first..first.saturating_add(count);
+        steps
+            .map(|step| schedule.factor(self.inner_progress(version, step), total))
+            .collect()
     }
 
     /// Samples of `count` units from `first` of the version that follows `version`; `batch` is the one that
