@@ -141,6 +141,10 @@ impl Hosts {
     fn run_names(&self) -> io::Result<Vec<String>> {
         let runs = self.store.runs_path();
         self.disk.create_dir_all(&runs)?;
+        // It may be new, and nothing in it lasts unless its own name does.
+        if let Some(data_dir) = runs.parent() {
+            self.disk.sync_dir(data_dir)?;
+        }
         let (unfinished, names): (Vec<_>, Vec<_>) = self
             .disk
             .list(&runs)?

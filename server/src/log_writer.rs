@@ -4,7 +4,7 @@
 //! Nothing is ever dropped here: an entry stays until it is on stable storage, however often the disk fails.
 //! How much waits is bounded by the coordinator, which hands out no more work when too many steps do.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use std::time::Instant;
 use tabswarm_coordinator::LogEntry;
 use tabswarm_model::master::AppliedSums;
 use tabswarm_protocol::RunId;
-use tabswarm_store::{Log, StoreError};
+use tabswarm_store::{Log, LogQueue, StoreError};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -164,11 +164,7 @@ struct Writer<R> {
 
 /// A log with the entries that it does not hold durably yet.
 struct RunLog {
-    log: Log,
-    /// Entries that are not durable, oldest first.
-    entries: VecDeque<(Box<LogEntry>, Option<AppliedSums>)>,
-    /// So many of them are appended.
-    appended: usize,
+    queue: LogQueue,
     /// It failed, and is tried again then.
     retry_at: Option<Instant>,
     waiting: Vec<(u64, oneshot::Sender<()>)>,
@@ -204,12 +200,12 @@ impl<R: Fn(Logged)> Writer<R> {
                 sums,
             } => {
                 if let Some(run) = self.logs.get_mut(&run_id) {
-                    run.entries.push_back((entry, sums));
+                    run.queue.push(entry, sums);
                 }
             }
             Job::RemoveBehind { run_id, sequence } => {
                 if let Some(run) = self.logs.get_mut(&run_id)
-                    && let Err(error) = run.log.remove_behind(sequence)
+                    && let Err(error) = run.queue.log().remove_behind(sequence)
                 {
                     warn!(%run_id, %error, "old parts of the log could not be removed");
                 }
@@ -218,7 +214,7 @@ impl<R: Fn(Logged)> Writer<R> {
                 self.flush();
                 self.seal();
                 if let Some(run) = self.logs.remove(&run_id) {
-                    if run.entries.is_empty() {
+                    if run.queue.is_empty() {
                         // Whoever asked may have gone away.
                         closed.send(()).ok();
                     } else {
@@ -236,11 +232,11 @@ impl<R: Fn(Logged)> Writer<R> {
 
     fn flush(&mut self) {
         for (&run_id, run) in &mut self.logs {
-            if run.entries.is_empty() || run.retry_at.is_some_and(|at| Instant::now() < at) {
+            if run.queue.is_empty() || run.retry_at.is_some_and(|at| Instant::now() < at) {
                 continue;
             }
             let started = Instant::now();
-            let outcome = run.write(run_id);
+            let outcome = run.write(run_id, &self.spare);
             let elapsed = started.elapsed().as_micros();
             self.metrics
                 .log_us
@@ -248,7 +244,7 @@ impl<R: Fn(Logged)> Writer<R> {
             let outcome = match outcome {
                 Ok(durable) => {
                     self.metrics.log_syncs.add(1);
-                    run.settle(durable, &self.spare);
+                    run.settle(durable);
                     Ok(durable)
                 }
                 Err(error) => {
@@ -265,9 +261,9 @@ impl<R: Fn(Logged)> Writer<R> {
 
     fn seal(&mut self) {
         for (run_id, run) in &mut self.logs {
-            if run.unsealed && run.entries.is_empty() {
+            if run.unsealed && run.queue.is_empty() {
                 run.unsealed = false;
-                if let Err(error) = run.log.seal() {
+                if let Err(error) = run.queue.log().seal() {
                     warn!(%run_id, %error, "the log could not be sealed");
                 }
             }
@@ -278,43 +274,27 @@ impl<R: Fn(Logged)> Writer<R> {
 impl RunLog {
     fn new(log: Log) -> Self {
         Self {
-            log,
-            entries: VecDeque::new(),
-            appended: 0,
+            queue: LogQueue::new(log),
             retry_at: None,
             waiting: Vec::new(),
             unsealed: false,
         }
     }
 
-    /// Appends what is new and syncs; after a failure, begins again behind what is certainly durable.
-    fn write(&mut self, run_id: RunId) -> Result<u64, StoreError> {
-        if self.log.is_degraded() {
-            let durable = self.log.reopen_after_failure()?;
-            self.appended = 0;
+    /// Appends what is new and syncs.
+    fn write(&mut self, run_id: RunId, spare: &SpareSums) -> Result<u64, StoreError> {
+        if self.queue.write()? {
+            let durable = self.queue.log().durable();
             info!(%run_id, durable, "the log goes on in a new segment");
         }
-        for (entry, sums) in self.entries.iter().skip(self.appended) {
-            if entry.sequence > self.log.last() {
-                self.log.append(entry, sums.as_ref())?;
-            }
-            self.appended += 1;
-        }
-        self.log.sync()
+        let (durable, sums) = self.queue.sync()?;
+        sums.into_iter().for_each(|sums| spare.give_back(sums));
+        Ok(durable)
     }
 
-    fn settle(&mut self, durable: u64, spare: &SpareSums) {
+    fn settle(&mut self, durable: u64) {
         self.retry_at = None;
         self.unsealed = true;
-        while let Some((_, sums)) = self
-            .entries
-            .pop_front_if(|(entry, _)| entry.sequence <= durable)
-        {
-            self.appended = self.appended.saturating_sub(1);
-            if let Some(sums) = sums {
-                spare.give_back(sums);
-            }
-        }
         for (_, waiting) in self
             .waiting
             .extract_if(.., |(sequence, _)| *sequence <= durable)
@@ -331,10 +311,10 @@ impl RunLog {
     }
 
     fn acknowledge(&mut self, durable: oneshot::Sender<()>) {
-        match self.entries.back() {
+        match self.queue.newest() {
             None => drop(durable.send(())),
             Some(_) if self.retry_at.is_some() => {}
-            Some((newest, _)) => self.waiting.push((newest.sequence, durable)),
+            Some(newest) => self.waiting.push((newest, durable)),
         }
     }
 }

@@ -33,6 +33,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
         "tabswarm-server",
         &[
             "tabswarm-coordinator",
+            "tabswarm-store",
             "tabswarm-compute",
             "tabswarm-model",
             "tabswarm-protocol",

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tabswarm_model::run_file::StepLog;
 use tabswarm_tests::sim::{Outcome, Scenario, simulate};
 
 /// Seeds of a normal run; `TABSWARM_SIM_SEEDS` overrides it.
@@ -32,6 +33,12 @@ fn a_thousand_seeds_end_on_one_digest() {
         total.events += outcome.events;
         total.accepted += outcome.accepted;
         total.lapsed += outcome.lapsed;
+        total.server_starts += outcome.server_starts;
+        total.replayed += outcome.replayed;
+        total.torn_bytes += outcome.torn_bytes;
+        total.went_back += outcome.went_back;
+        total.log_failures += outcome.log_failures;
+        total.recomputed_samples += outcome.recomputed_samples;
         outcome
             .faults
             .iter()
@@ -44,7 +51,9 @@ fn a_thousand_seeds_end_on_one_digest() {
     println!("{total:#?}\nfaults {faults:#?}\nrejected {rejected:#?}");
     assert_eq!(digests.len(), 1, "{digests:?}");
     // A simulation in which nothing goes wrong proves nothing.
-    assert!(faults.len() >= 8, "{faults:?}");
+    assert!(faults.len() >= 14, "{faults:?}");
+    assert!(total.replayed > 0 && total.torn_bytes > 0 && total.went_back > 0);
+    assert!(total.log_failures > 0 && total.recomputed_samples > 0);
     assert!(rejected.len() >= 5, "{rejected:?}");
     assert!(rejected.values().sum::<u64>() > 0 && total.lapsed > 0);
 }
@@ -64,6 +73,7 @@ fn one_worker_without_faults_needs_nothing_twice() {
         workers: 1,
         hostile_workers: 0,
         faults: false,
+        step_log: StepLog::Updates,
         timeline: false,
     };
     let outcome = simulate(&scenario).unwrap_or_else(|failure| panic!("{failure}"));

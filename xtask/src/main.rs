@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod command;
 mod demo;
 mod digits;
@@ -57,6 +58,8 @@ enum Task {
     },
     /// Run whole networks under seeds, or replay one with its timeline.
     Sim(simulation::Options),
+    /// Kill a real server at random moments of a run, and check that nothing was lost.
+    Chaos(chaos::Options),
     /// Measure, each figure beside what it has to be compared with.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -91,6 +94,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test { quick } if !suite::run(&workspace, quick) => return Ok(ExitCode::FAILURE),
         Task::Test { .. } => {}
         Task::Sim(options) => simulation::simulate(&workspace, &options)?,
+        Task::Chaos(options) => chaos::chaos(&workspace, &options)?,
         Task::Bench(what) => bench::bench(&workspace, &what)?,
         Task::Tidy { fix } => tidy::tidy(&workspace, fix)?,
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::chaos;
 use crate::command;
 use crate::setup::{self, browser};
 use crate::tidy;
@@ -19,7 +20,7 @@ use crate::workspace::Workspace;
 type Check = fn(&Workspace) -> Result<()>;
 
 /// Name, check, and whether `--quick` includes it.
-const STEPS: [(&str, Check, bool); 12] = [
+const STEPS: [(&str, Check, bool); 13] = [
     ("set-up", |workspace| setup::setup(workspace, true), true),
     ("tidy", |workspace| tidy::tidy(workspace, false), true),
     ("format", format, true),
@@ -29,6 +30,7 @@ const STEPS: [(&str, Check, bool); 12] = [
     ("clippy, native", clippy_native, true),
     ("clippy, browser", clippy_wasm, true),
     ("Rust tests", rust_tests, true),
+    ("kills of a real server", chaos::short, false),
     ("Rust tests in documentation", doc_tests, false),
     ("documentation", documentation, false),
     ("browser tests", browser_tests, false),

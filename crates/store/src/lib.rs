@@ -27,7 +27,7 @@ mod tests;
 pub use disk::{Disk, DiskFile, RealDisk, UNFINISHED, replace};
 pub use error::{FORMAT, StoreError};
 pub use hosting::Hosting;
-pub use log::{Log, LogOptions};
+pub use log::{Log, LogOptions, LogQueue};
 pub use maintain::{LostStep, RepairReport, VerifyReport, compact, fork, repair, rollback, verify};
 pub use objects::{DiskObjects, Objects};
 pub use recover::{Alarm, RecoveryReport, ReplayedStep};

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use tabswarm_model::Run;
 use tabswarm_model::batches::{BatchPlan, StepShape};
 use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
+use tabswarm_model::run_file::StepLog;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
+use tabswarm_model::{Layout, Run};
 
 use super::chance::Chance;
 use crate::reference;
 
+/// Without `[durability]`, which is the scenario's.
 const RUN_FILE: &str = r#"
 name = "sim"
 seed = 7
@@ -42,6 +44,7 @@ every_steps = 10
 
 [snapshot]
 every_steps = 5
+keep = 2
 "#;
 
 const SAMPLES: u32 = 150;
@@ -50,14 +53,22 @@ const SAMPLES: u32 = 150;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) run: Arc<Run>,
+    /// As the operator wrote it.
+    pub(super) run_file: String,
+    pub(super) layout: Layout,
     pub(super) manifest: Manifest,
     pub(super) plan: BatchPlan,
     store: SampleStore,
 }
 
 impl Job {
-    pub(super) fn new() -> Self {
-        let run = Arc::new(Run::from_toml(RUN_FILE).expect("the run file is valid"));
+    pub(super) fn new(step_log: StepLog) -> Self {
+        let word = match step_log {
+            StepLog::Updates => "updates",
+            StepLog::Decisions => "decisions",
+        };
+        let run_file = format!("{RUN_FILE}\n[durability]\nlog = \"{word}\"\n");
+        let run = Arc::new(Run::from_toml(&run_file).expect("the run file is valid"));
         let bytes = chunk().to_bytes();
         let manifest = Manifest {
             sample_shape: vec![5],
@@ -74,7 +85,9 @@ impl Job {
             .insert(0, &bytes)
             .expect("the chunk is the manifest's");
         Self {
+            layout: run.graph().layout,
             run,
+            run_file,
             manifest,
             plan,
             store,
@@ -83,6 +96,17 @@ impl Job {
 
     pub(super) fn samples(&self) -> u32 {
         self.manifest.samples
+    }
+
+    pub(super) fn dataset(&self) -> Digest {
+        Digest::of(self.manifest.to_json().as_bytes())
+    }
+
+    /// Samples in the steps up to a version.
+    pub(super) fn samples_up_to(&self, version: u64) -> u64 {
+        (0..version)
+            .map(|step| u64::from(self.plan.step(step).samples))
+            .sum()
     }
 
     /// The digest of every version.

@@ -2,8 +2,9 @@
 //! them, on a virtual clock.
 //!
 //! Decisions are those of the shipped crates; messages travel as real frames through the real decoder; real
-//! gradients of a small network are computed by the real engine. What is simulated is time, sockets, disks
-//! and misfortune. Every committed step is compared with a straight-line training of the same run file
+//! gradients of a small network are computed by the real engine; everything that lasts is kept by the real store,
+//! on a disk in memory that forgets, tears and refuses what it is told to. What is simulated is time, sockets and
+//! misfortune. Every committed step is compared with a straight-line training of the same run file
 //! (ELASTIC), so a micro-batch lost, doubled or computed against the wrong parameters cannot go unnoticed.
 //!
 //! A failure names its seed: `cargo xtask sim --seed N` replays it with a timeline.
@@ -11,12 +12,16 @@
 mod chance;
 mod fixture;
 mod hostile;
+mod ledger;
 mod network;
 mod server;
+mod storage;
 mod worker;
 mod world;
 
 use std::fmt;
+
+use tabswarm_model::run_file::StepLog;
 
 pub use world::Outcome;
 
@@ -29,14 +34,17 @@ pub struct Scenario {
     pub workers: usize,
     /// Workers that send whatever they like.
     pub hostile_workers: usize,
-    /// Connections break, workers die, the server dies, snapshots fail, …
+    /// Connections break, workers die, the server dies, its disk fails, …
     pub faults: bool,
+    /// What the log keeps of each step.
+    pub step_log: StepLog,
     /// Keep a readable timeline.
     pub timeline: bool,
 }
 
 impl Scenario {
-    /// A scenario drawn from its seed: 1 to 8 workers, faults in nine of ten, hostile workers in half.
+    /// A scenario drawn from its seed: 1 to 8 workers, faults in nine of ten, hostile workers in half, a log
+    /// without updates in a third.
     pub fn from_seed(seed: u64) -> Self {
         let mut chance = chance::Chance::new(seed ^ 0x5eed);
         Self {
@@ -48,6 +56,11 @@ impl Scenario {
                 0
             },
             faults: !chance.one_in(10),
+            step_log: if chance.one_in(3) {
+                StepLog::Decisions
+            } else {
+                StepLog::Updates
+            },
             timeline: false,
         }
     }

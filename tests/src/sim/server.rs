@@ -1,47 +1,50 @@
-//! The simulated server: the real coordinator and master, a disk that keeps what was made durable.
+//! The simulated server process: the real coordinator and master, with the real store below them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tabswarm_coordinator::{
-    ConnectionId, Coordinator, Effect, Event, Input, NewRun, Payload, ReceivedUpdate, RunCommand,
-    RunPhase, RunState,
+    Change, ConnectionId, Coordinator, Effect, Event, Input, LogEntry, NewRun, Payload,
+    ReceivedUpdate, RunCommand, RunPhase,
 };
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::MICRO_BATCH_LIMIT;
 use tabswarm_model::master::{Master, StepInput};
+use tabswarm_model::run_file::StepLog;
 use tabswarm_protocol::client::Update;
 use tabswarm_protocol::server::{ParamsHeader, RejectReason};
 use tabswarm_protocol::{
-    ClientMessage, Decoder, FrameError, ParamVersion, RawMessage, RunId, ServerMessage, Timestamp,
-    codec, encode_frames,
+    ClientMessage, Decoder, FrameError, RawMessage, RunId, ServerMessage, Timestamp, codec,
+    encode_frames,
 };
+use tabswarm_store::Snapshot;
 
 use super::fixture::Job;
+use super::ledger::{Broken, Ledger};
+use super::storage::{Found, Logged, Storage};
 
 pub(super) const RUN_ID: RunId = RunId(1);
-
-/// A snapshot as it lies on the disk.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) master: Master,
-    pub(super) state: RunState,
-}
 
 /// What the server wants of the world around it.
 #[derive(Debug)]
 pub(super) enum Output {
     Send(ConnectionId, Vec<u8>),
     Close(ConnectionId),
-    WriteSnapshot(Box<Stored>),
+    WriteSnapshot(Box<Snapshot>),
+    /// The log's thread has something to do.
+    WakeLog,
     Event(Event),
+    /// The server did what it must not.
+    Broken(Broken),
 }
 
 /// The server process; it dies as a whole.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) coordinator: Coordinator,
-    pub(super) master: Master,
+    pub(super) storage: Storage,
+    master: Master,
+    step_log: StepLog,
     sockets: BTreeMap<ConnectionId, Socket>,
 }
 
@@ -52,33 +55,33 @@ struct Socket {
 }
 
 impl Server {
-    /// Starts from a snapshot, or anew.
+    /// Hosts the run that was found on the disk.
     pub(super) fn start(
         now: u64,
         epoch: u32,
         job: &Job,
-        stored: Option<&Stored>,
+        (storage, found): (Storage, Found),
+        ledger: &mut Ledger,
         outputs: &mut Vec<Output>,
     ) -> Self {
-        let (master, state) = match stored {
-            Some(stored) => (stored.master.clone(), stored.state.clone()),
-            None => (Master::new(&job.run), RunState::fresh(&job.run)),
-        };
+        let Found { state, master, .. } = found;
         let phase = state.phase;
         let new_run = NewRun {
             run_id: RUN_ID,
             run: Arc::clone(&job.run),
-            dataset: Digest::of(job.manifest.to_json().as_bytes()),
+            dataset: job.dataset(),
             samples: job.samples(),
             params_digest: Digest::of_params(master.params()),
             state,
         };
         let mut server = Self {
             coordinator: Coordinator::new(epoch),
+            storage,
             master,
+            step_log: job.run.step_log,
             sockets: BTreeMap::new(),
         };
-        server.handle(now, Input::CreateRun(Box::new(new_run)), outputs);
+        server.handle(now, Input::CreateRun(Box::new(new_run)), ledger, outputs);
         if phase == RunPhase::Created {
             let command = RunCommand::Start;
             server.handle(
@@ -87,6 +90,7 @@ impl Server {
                     run_id: RUN_ID,
                     command,
                 },
+                ledger,
                 outputs,
             );
         }
@@ -94,12 +98,21 @@ impl Server {
     }
 
     /// Handles an input and all that follows at once.
-    pub(super) fn handle(&mut self, now: u64, input: Input, outputs: &mut Vec<Output>) {
+    pub(super) fn handle(
+        &mut self,
+        now: u64,
+        input: Input,
+        ledger: &mut Ledger,
+        outputs: &mut Vec<Output>,
+    ) {
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let mut effects = Vec::new();
             self.coordinator.handle(Timestamp(now), input, &mut effects);
             for effect in effects {
+                if let Err(broken) = record(&effect, ledger) {
+                    outputs.push(Output::Broken(broken));
+                }
                 if let Some(answer) = self.carry_out(effect, outputs) {
                     assert!(next.is_none(), "a step is applied at a time");
                     next = Some(answer);
@@ -153,15 +166,54 @@ impl Server {
                 });
             }
             Effect::Evaluate { .. } => {}
+            Effect::Append { entry, .. } => self.append(entry, outputs),
             Effect::TakeSnapshot { state, .. } => {
-                let mut master = self.master.clone();
-                // Updates of the step in progress are not part of a snapshot.
-                master.reset();
-                outputs.push(Output::WriteSnapshot(Box::new(Stored { master, state })));
+                let snapshot = Snapshot::of(state, &self.master);
+                self.storage.want_snapshot(snapshot);
+                self.submit_snapshot(outputs);
             }
             Effect::Event(event) => outputs.push(Output::Event(event)),
         }
         None
+    }
+
+    fn append(&mut self, entry: Box<LogEntry>, outputs: &mut Vec<Output>) {
+        let is_step = matches!(entry.change, Change::Step(_));
+        let sums = (is_step && self.step_log == StepLog::Updates)
+            .then(|| self.master.applied_sums().clone());
+        if self.storage.append(entry, sums) {
+            outputs.push(Output::WakeLog);
+        }
+    }
+
+    fn submit_snapshot(&mut self, outputs: &mut Vec<Output>) {
+        outputs.extend(self.storage.ready_snapshot().map(Output::WriteSnapshot));
+    }
+
+    /// The log's thread reports.
+    pub(super) fn logged(
+        &mut self,
+        now: u64,
+        logged: Logged,
+        ledger: &mut Ledger,
+        outputs: &mut Vec<Output>,
+    ) {
+        let run_id = RUN_ID;
+        match logged {
+            Ok(sequence) => {
+                ledger.is_durable(sequence);
+                self.storage.durable = sequence;
+                self.submit_snapshot(outputs);
+                self.handle(now, Input::LogDurable { run_id, sequence }, ledger, outputs);
+            }
+            Err(reason) => {
+                if let Some(sequence) = self.storage.give_up_snapshot() {
+                    let input = Input::SnapshotFailed { run_id, sequence };
+                    self.handle(now, input, ledger, outputs);
+                }
+                self.handle(now, Input::LogFailed { run_id, reason }, ledger, outputs);
+            }
+        }
     }
 
     /// A connection was opened.
@@ -183,6 +235,7 @@ impl Server {
         connection: ConnectionId,
         bytes: &[u8],
         fresh_token: [u8; 32],
+        ledger: &mut Ledger,
         outputs: &mut Vec<Output>,
     ) -> bool {
         let Some(socket) = self.sockets.get_mut(&connection) else {
@@ -196,7 +249,7 @@ impl Server {
                 .get(&connection)
                 .is_some_and(|socket| socket.greeted);
             match self.interpret(connection, &message, greeted, fresh_token) {
-                Ok(input) => self.handle(now, input, outputs),
+                Ok(input) => self.handle(now, input, ledger, outputs),
                 Err(_) => failed = true,
             }
         }
@@ -242,10 +295,11 @@ impl Server {
         &mut self,
         now: u64,
         connection: ConnectionId,
+        ledger: &mut Ledger,
         outputs: &mut Vec<Output>,
     ) {
         if self.sockets.remove(&connection).is_some() {
-            self.handle(now, Input::Disconnected { connection }, outputs);
+            self.handle(now, Input::Disconnected { connection }, ledger, outputs);
         }
     }
 
@@ -253,18 +307,37 @@ impl Server {
     pub(super) fn snapshot_ended(
         &mut self,
         now: u64,
-        version: ParamVersion,
+        sequence: u64,
         durable: bool,
+        ledger: &mut Ledger,
         outputs: &mut Vec<Output>,
     ) {
         let run_id = RUN_ID;
         let input = if durable {
-            Input::SnapshotDurable { run_id, version }
+            Input::SnapshotDurable { run_id, sequence }
         } else {
-            Input::SnapshotFailed { run_id, version }
+            Input::SnapshotFailed { run_id, sequence }
         };
-        self.handle(now, input, outputs);
+        self.handle(now, input, ledger, outputs);
     }
+}
+
+/// Tells the ledger what the server is about to do.
+fn record(effect: &Effect, ledger: &mut Ledger) -> Result<(), Broken> {
+    match effect {
+        Effect::Send {
+            connection,
+            message,
+        } => ledger.said(*connection, message)?,
+        Effect::Append { entry, .. } => {
+            ledger.appended(entry, matches!(entry.change, Change::Step(_)))?;
+        }
+        Effect::TakeSnapshot { state, .. } => ledger.snapshot_wanted(state)?,
+        Effect::ResetAccumulator { .. } => ledger.step_is_void(),
+        Effect::Event(Event::UpdateAccepted { lease_id, .. }) => ledger.counted(*lease_id),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What the socket's task does with an update before the coordinator sees it.

@@ -6,7 +6,6 @@ use tabswarm_client_core::limits::MAX_UNANSWERED;
 use tabswarm_client_core::{Config, Effect, Input, Session, Task, TaskFault, TaskResult};
 use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
 use tabswarm_coordinator::ConnectionId;
-use tabswarm_model::Layout;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::client::{Class, Update, WorkerKind};
@@ -220,7 +219,6 @@ pub(super) struct Tools<'a> {
     pub(super) chance: &'a mut Chance,
     pub(super) job: &'a mut Job,
     pub(super) engine: &'a mut Engine,
-    pub(super) layout: &'a Layout,
     pub(super) faults: bool,
 }
 
@@ -233,7 +231,7 @@ impl Tools<'_> {
     ) -> Result<Vec<i32>, TaskFault> {
         self.engine.set_params(params).expect("the model's length");
         let step = self.job.plan.step(task.version.0);
-        let mut sums = LeaseAccumulator::new(self.layout);
+        let mut sums = LeaseAccumulator::new(&self.job.layout);
         let mut batch = MicroBatch::default();
         for idx in task.range.first..task.range.first + task.range.count {
             self.job.gather(step, idx, &mut batch);

@@ -1,5 +1,6 @@
 //! The world: virtual time, everybody's events in order, misfortune, and the checks.
 
+mod disk_side;
 mod faults;
 mod peers;
 mod server_side;
@@ -11,13 +12,17 @@ use std::sync::Arc;
 use tabswarm_client_core::Input as WorkerInput;
 use tabswarm_compute::Engine;
 use tabswarm_coordinator::{ConnectionId, Input as ServerInput, RunCommand};
-use tabswarm_model::Layout;
+use tabswarm_model::digest::Digest;
+use tabswarm_store::Snapshot;
+use tabswarm_store::faults::FaultyDisk;
 
 use super::chance::Chance;
 use super::fixture::Job;
 use super::hostile::Hostile;
+use super::ledger::Ledger;
 use super::network::{Direction, Network};
-use super::server::{self, Server, Stored};
+use super::server::{self, Server};
+use super::storage::{self, Logged};
 use super::worker::Worker;
 use super::{Failure, Scenario};
 use watch::Watch;
@@ -42,7 +47,17 @@ enum Happening {
     Worker(usize, u32, WorkerInput),
     WorkerTick(usize, u32),
     ServerTick(u32),
-    SnapshotWritten(u32, Box<Stored>),
+    /// The log's thread appends what is queued.
+    LogWrites(u32),
+    /// The log's thread makes it durable.
+    LogSyncs(u32),
+    /// What the log's thread reported reaches the server.
+    LogReports(u32, Logged),
+    /// The log's thread had nothing to do for a while.
+    LogSeals(u32),
+    SnapshotWritten(u32, Box<Snapshot>),
+    /// The planned fault of that number is over.
+    DiskHeals(u32),
     ServerStarts,
     HostileConnects(usize),
     Fault,
@@ -68,12 +83,19 @@ pub(super) struct World {
     chance: Chance,
     network: Network,
     job: Job,
+    reference: Vec<Digest>,
     engine: Engine,
-    layout: Layout,
+    disk: FaultyDisk,
+    /// Faults of the disk so far.
+    n_disk_faults: u32,
+    /// The disk is full until then, whoever starts.
+    full_until: u64,
+    /// Planned faults are over at this operation of the disk.
+    faulty_until: u64,
+    ledger: Ledger,
     server: Option<Server>,
     server_epoch: u32,
     server_tick_at: Option<u64>,
-    stored: Option<Stored>,
     seats: Vec<Seat>,
     hostile: Vec<(Hostile, Option<ConnectionId>)>,
     faults_left: u32,
@@ -83,19 +105,25 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(scenario: Scenario) -> Self {
         let mut chance = Chance::new(scenario.seed);
-        let mut job = Job::new();
+        let mut job = Job::new(scenario.step_log);
         let graph = Arc::new(job.run.graph());
-        let layout = graph.layout.clone();
+        let reference = job.reference();
         let engine = Engine::new(graph, job.run.class, job.run.micro_batch as usize)
             .expect("every machine has the portable class");
         let seats = (0..scenario.workers)
             .map(|_| Seat::new(&mut chance))
             .collect();
         let hostile = (0..scenario.hostile_workers)
-            .map(|_| (Hostile::new(layout.len()), None))
+            .map(|_| (Hostile::new(job.layout.len()), None))
             .collect();
         Self {
-            watch: Watch::new(job.reference(), scenario.timeline),
+            watch: Watch::new(reference.clone(), scenario.timeline),
+            disk: storage::format(scenario.seed),
+            n_disk_faults: 0,
+            full_until: 0,
+            faulty_until: 0,
+            ledger: Ledger::new(&job.run),
+            reference,
             faults_left: if scenario.faults { 40 } else { 0 },
             now: 0,
             n_events: 0,
@@ -105,14 +133,12 @@ impl World {
             server: None,
             server_epoch: 0,
             server_tick_at: None,
-            stored: None,
             seats,
             hostile,
             scenario,
             chance,
             job,
             engine,
-            layout,
         }
     }
 
@@ -134,7 +160,7 @@ impl World {
                 return Err(Box::new(self.failure(problem)));
             }
             if self.is_over() {
-                return Ok(self.watch.outcome(self.now, self.n_events));
+                return self.end();
             }
             if self.now > PATIENCE_MS || self.n_events > PATIENCE_EVENTS {
                 let version = self.watch.version;
@@ -154,10 +180,17 @@ impl World {
         }
     }
 
-    /// The last version is durable.
+    /// The last version is there whatever happens now.
     fn is_over(&self) -> bool {
-        let stored = self.stored.as_ref();
-        stored.is_some_and(|stored| stored.state.version.0 == self.job.plan.steps_total())
+        self.ledger.safe_version() == self.job.plan.steps_total()
+    }
+
+    /// The last power cut.
+    fn end(mut self) -> Result<Outcome, Box<Failure>> {
+        match self.final_problem() {
+            None => Ok(self.watch.outcome(self.now, self.n_events)),
+            Some(problem) => Err(Box::new(self.failure(problem))),
+        }
     }
 
     fn at(&mut self, at: u64, happening: Happening) {
@@ -193,7 +226,12 @@ impl World {
                     self.tell_server(ServerInput::Tick);
                 }
             }
-            Happening::SnapshotWritten(epoch, stored) => self.snapshot_written(epoch, stored),
+            Happening::LogWrites(epoch) => self.log_writes(epoch),
+            Happening::LogSyncs(epoch) => self.log_syncs(epoch),
+            Happening::LogReports(epoch, logged) => self.log_reports(epoch, logged),
+            Happening::LogSeals(epoch) => self.log_seals(epoch),
+            Happening::SnapshotWritten(epoch, snapshot) => self.snapshot_written(epoch, &snapshot),
+            Happening::DiskHeals(number) => self.disk_heals(number),
             Happening::ServerStarts => self.start_server(),
             Happening::HostileConnects(idx) => self.hostile_connects(idx),
             Happening::Fault => self.fault(),
@@ -237,7 +275,8 @@ impl World {
             return;
         };
         let mut outputs = Vec::new();
-        let failed = server.receive(self.now, id, bytes, fresh_token, &mut outputs);
+        let ledger = &mut self.ledger;
+        let failed = server.receive(self.now, id, bytes, fresh_token, ledger, &mut outputs);
         self.after_server(outputs);
         if failed {
             self.close(id, Direction::ToWorker);
@@ -279,7 +318,7 @@ impl World {
     fn disconnect_server(&mut self, id: ConnectionId) {
         if let Some(server) = &mut self.server {
             let mut outputs = Vec::new();
-            server.disconnect(self.now, id, &mut outputs);
+            server.disconnect(self.now, id, &mut self.ledger, &mut outputs);
             self.after_server(outputs);
         }
     }

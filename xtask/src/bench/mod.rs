@@ -2,6 +2,7 @@
 //!
 //! Nothing here judges: a benchmark prints what it measured. Tests never look at a clock.
 
+mod commit;
 mod compute;
 mod host;
 mod machine;
@@ -19,11 +20,14 @@ use crate::workspace::Workspace;
 pub(crate) enum Bench {
     /// How fast gradients are computed: natively, in a browser, and by others.
     Compute(compute::Options),
+    /// How fast steps are committed and acknowledged, and what the log costs.
+    Commit(commit::Options),
 }
 
 /// Measures and prints.
 pub(crate) fn bench(workspace: &Workspace, what: &Bench) -> Result<()> {
     match what {
         Bench::Compute(options) => compute::compute(workspace, options),
+        Bench::Commit(options) => commit::commit(workspace, options),
     }
 }

@@ -36,31 +36,36 @@ pub fn max_bytes(len: usize) -> usize {
 
 /// Encodes values.
 pub fn encode(values: &[i32]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(values.len() * 2 + 64);
+    let mut bytes = Vec::with_capacity(max_bytes(values.len()));
+    encode_into(values, &mut bytes);
+    bytes
+}
+
+/// Appends the encoding of values.
+pub fn encode_into(values: &[i32], bytes: &mut Vec<u8>) {
     for block in values.chunks(EXACT_BLOCK_VALUES) {
         let width = width_of(block.iter().fold(0, |all, &value| all | zigzag(value)));
         bytes.push(width.to_le_bytes()[0]);
         if width > 0 {
-            pack(block, width, &mut bytes);
+            pack(block, width, bytes);
         }
     }
-    bytes
 }
 
 fn pack(block: &[i32], width: u32, bytes: &mut Vec<u8>) {
-    let mut pending = 0_u64;
-    let mut pending_bits = 0;
+    // Each value is put behind the bits of the one before, and eight bytes are written that begin with its
+    // first bit: no branch depends on where bytes end.
+    let mut packed = [0; PADDED_BLOCK_BYTES];
+    let (mut at, mut pending, mut pending_bits) = (0, 0_u64, 0);
     for &value in block {
         pending |= u64::from(zigzag(value)) << pending_bits;
+        packed[at..at + 8].copy_from_slice(&pending.to_le_bytes());
         pending_bits += width;
-        if pending_bits >= 32 {
-            bytes.extend_from_slice(&pending.to_le_bytes()[..4]);
-            pending >>= 32;
-            pending_bits -= 32;
-        }
+        at += pending_bits as usize / 8;
+        pending >>= pending_bits & !7;
+        pending_bits &= 7;
     }
-    let rest = pending_bits.div_ceil(8) as usize;
-    bytes.extend_from_slice(&pending.to_le_bytes()[..rest]);
+    bytes.extend_from_slice(&packed[..packed_bytes(block.len(), width)]);
 }
 
 /// Decodes exactly `len` values.

@@ -8,6 +8,7 @@
 //! Byte layouts are in `docs/store.md`.
 
 mod control;
+mod queue;
 pub(crate) mod reader;
 pub(crate) mod record;
 pub(crate) mod segment;
@@ -16,4 +17,5 @@ pub(crate) mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use queue::LogQueue;
 pub use writer::{Log, LogOptions};

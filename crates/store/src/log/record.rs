@@ -234,11 +234,16 @@ impl Encoder {
     fn push_sums(&mut self, sums: &AppliedSums) -> TensorForm {
         match sums {
             AppliedSums::Exact(sums) => {
+                // Nearly always they fit: one pass that stops nowhere, and a look at the end.
+                let mut is_wide = false;
                 self.narrow.clear();
-                self.narrow
-                    .extend(sums.iter().map_while(|&sum| i32::try_from(sum).ok()));
-                if self.narrow.len() == sums.len() {
-                    self.bytes.extend_from_slice(&exact::encode(&self.narrow));
+                self.narrow.extend(sums.iter().map(|&sum| {
+                    let narrow = truncated(sum);
+                    is_wide |= i64::from(narrow) != sum;
+                    narrow
+                }));
+                if !is_wide {
+                    exact::encode_into(&self.narrow, &mut self.bytes);
                     return TensorForm::Packed;
                 }
                 self.bytes
@@ -252,6 +257,12 @@ impl Encoder {
             }
         }
     }
+}
+
+/// The lower half of a sum.
+#[expect(clippy::cast_possible_truncation, reason = "the caller compares")]
+const fn truncated(sum: i64) -> i32 {
+    sum as i32
 }
 
 /// Copies a whole record for another segment, with what is durable now.

@@ -1,7 +1,16 @@
 //! Full disks and failing ones: nothing is acknowledged that is not stored, and life goes on after that.
 
-use super::life::{Counts, Life};
-use crate::faults::{Fault, FaultPlan};
+use std::path::Path;
+use std::sync::Arc;
+
+use tabswarm_model::digest::Digest;
+use tabswarm_protocol::RunId;
+
+use super::life::{Counts, DIR, Life};
+use crate::disk::Disk;
+use crate::faults::{Fault, FaultPlan, FaultyDisk};
+use crate::hosting::Hosting;
+use crate::run_store::RunStore;
 
 const STEPS: u64 = 36;
 
@@ -72,6 +81,39 @@ fn a_disk_that_fails_at_any_operation_costs_nothing_acknowledged() {
         );
         assert!(points >= 500 && reopened > 100);
     }
+}
+
+#[test]
+fn a_folder_that_was_opened_is_there_after_a_power_cut() {
+    let hosting = Hosting {
+        run_id: RunId(7),
+        dataset: Digest([1; 32]),
+        test_set: Digest([2; 32]),
+    };
+    let dir = Path::new(DIR);
+    let mut opened = 0;
+    for seed in 0..200 {
+        let disk = FaultyDisk::new(seed);
+        disk.create_dir_all(Path::new("/runs")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk.plan(Some(FaultPlan {
+            first: disk.operations() + seed % 25,
+            count: 1,
+            fault: Fault::Kill,
+        }));
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        // The process dies somewhere in here; the folder may be in place without its name being durable.
+        drop(RunStore::create(shared.clone(), dir, "", hosting));
+        disk.restart();
+        if !disk.exists(dir).unwrap() {
+            continue;
+        }
+        RunStore::open(shared.clone(), dir).unwrap();
+        opened += 1;
+        disk.power_cut();
+        assert!(disk.exists(dir).unwrap(), "seed {seed}: the run is gone");
+    }
+    assert!(opened > 20, "{opened}");
 }
 
 #[test]

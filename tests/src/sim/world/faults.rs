@@ -3,9 +3,21 @@
 use tabswarm_client_core::Input as WorkerInput;
 use tabswarm_coordinator::{ConnectionId, Input as ServerInput, RunCommand};
 use tabswarm_protocol::client::PauseReason;
+use tabswarm_store::faults::Fault;
 
 use super::{Happening, Seat, World};
 use crate::sim::network::Direction;
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    /// `kill -9`: everything that was written is there, synced or not.
+    Killed,
+    /// What was not synced is whole, torn or gone.
+    PowerCut,
+    /// One of them, in the middle of an operation of the disk.
+    Planned,
+}
 
 impl World {
     /// Injects a fault and schedules the next one.
@@ -17,12 +29,18 @@ impl World {
         let after = self.chance.between(20, 900);
         self.at(self.now + after, Happening::Fault);
         let seat = self.chance.below(self.seats.len());
-        match self.chance.below(12) {
+        match self.chance.below(20) {
             0 | 1 => self.kill_worker(seat),
             2 | 3 => self.break_connection(seat),
             4 | 5 => self.partition(seat),
-            6 => self.crash_server(),
+            6 => self.crash_server(Death::Killed),
             7 => self.restart_server(),
+            11 => self.crash_server(Death::PowerCut),
+            12 | 13 => self.plan_death(Fault::PowerCut),
+            14 => self.plan_death(Fault::Kill),
+            15 => self.fill_disk(),
+            16 | 17 => self.plan_errors("syncs fail", Fault::SyncError),
+            18 => self.plan_errors("operations of the disk fail", Fault::IoError),
             8 | 9 => self.pause_worker(seat),
             10 => self.finish_worker(seat),
             _ => self.pause_run(),
@@ -81,12 +99,25 @@ impl World {
         }
     }
 
-    /// `kill -9`: memory is gone, snapshots not yet written are gone.
-    fn crash_server(&mut self) {
-        if self.server.take().is_none() {
+    /// Memory is gone, and on the disk is what the kind of death leaves.
+    pub(super) fn crash_server(&mut self, death: Death) {
+        match death {
+            Death::PowerCut => self.disk.power_cut(),
+            Death::Killed | Death::Planned => self.disk.restart(),
+        }
+        // Also of a machine that is down already, or starting.
+        self.plan_full_disk();
+        let was_starting = death == Death::Planned && self.server.is_none();
+        if self.server.take().is_none() && !was_starting {
             return;
         }
-        self.watch.fault(self.now, "server crashed");
+        match death {
+            Death::Killed => self.watch.fault(self.now, "server killed"),
+            Death::PowerCut => self.watch.fault(self.now, "power cut"),
+            Death::Planned => self
+                .watch
+                .fault(self.now, "crash in an operation of the disk"),
+        }
         let open: Vec<(ConnectionId, usize)> = self
             .network
             .open
@@ -105,7 +136,7 @@ impl World {
         self.at(self.now + after, Happening::ServerStarts);
     }
 
-    /// An orderly restart: workers are told, a snapshot is begun.
+    /// An orderly restart: workers are told, the log is closed.
     fn restart_server(&mut self) {
         if self.server.is_none() {
             return;
@@ -113,7 +144,15 @@ impl World {
         self.watch.fault(self.now, "server restarted");
         let reconnect_in_ms = 500;
         self.tell_server(ServerInput::Shutdown { reconnect_in_ms });
-        self.crash_server();
+        if let Some(server) = &mut self.server {
+            server.storage.close();
+        }
+        let death = if self.disk.has_crashed() {
+            Death::Planned
+        } else {
+            Death::Killed
+        };
+        self.crash_server(death);
     }
 
     fn pause_worker(&mut self, seat: usize) {

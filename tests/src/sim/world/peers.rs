@@ -3,6 +3,7 @@
 use tabswarm_client_core::Input as WorkerInput;
 use tabswarm_coordinator::ConnectionId;
 use tabswarm_protocol::ServerMessage;
+use tabswarm_protocol::server::Verdict;
 
 use super::{Happening, World};
 use crate::sim::network::Direction;
@@ -27,13 +28,19 @@ impl World {
         }
     }
 
-    pub(super) fn watch_credit(&mut self, seat: usize, message: &ServerMessage) {
-        let credited = match message {
-            ServerMessage::Welcome(welcome) => welcome.credited_samples,
-            ServerMessage::Credited { samples } => *samples,
-            _ => return,
-        };
-        self.watch.credited(seat, credited);
+    fn watch_credit(&mut self, seat: usize, message: &ServerMessage) {
+        match message {
+            ServerMessage::Welcome(welcome) => {
+                self.watch.welcomed(seat, welcome.credited_samples);
+                self.watch.credited(seat, welcome.credited_samples);
+            }
+            ServerMessage::Credited { samples } => self.watch.credited(seat, *samples),
+            ServerMessage::Receipt {
+                lease_id,
+                verdict: Verdict::Accepted { samples },
+            } => self.watch.acknowledged(seat, *lease_id, *samples),
+            _ => {}
+        }
     }
 
     pub(super) fn opened(&mut self, seat: usize, incarnation: u32) {
@@ -64,7 +71,6 @@ impl World {
             chance: &mut self.chance,
             job: &mut self.job,
             engine: &mut self.engine,
-            layout: &self.layout,
             faults: self.scenario.faults,
         };
         seat.worker

@@ -1,16 +1,18 @@
-//! The server's side of the world: its inputs, its outputs, its disk.
+//! The server's side of the world: its inputs and its outputs.
 
-use tabswarm_coordinator::{Input as ServerInput, RunCommand};
+use tabswarm_coordinator::{Input as ServerInput, InvariantId, RunCommand};
 
+use super::faults::Death;
 use super::{Happening, World};
+use crate::sim::ledger::Broken;
 use crate::sim::network::Direction;
-use crate::sim::server::{self, Server, Stored};
+use crate::sim::server::{self, Server};
 
 impl World {
     pub(super) fn tell_server(&mut self, input: ServerInput) {
         if let Some(server) = &mut self.server {
             let mut outputs = Vec::new();
-            server.handle(self.now, input, &mut outputs);
+            server.handle(self.now, input, &mut self.ledger, &mut outputs);
             self.after_server(outputs);
         }
     }
@@ -23,10 +25,16 @@ impl World {
                     self.close(id, Direction::ToWorker);
                     self.disconnect_server(id);
                 }
-                server::Output::WriteSnapshot(stored) => {
+                server::Output::WriteSnapshot(snapshot) => {
                     let after = self.now + self.chance.between(1, 400);
-                    self.at(after, Happening::SnapshotWritten(self.server_epoch, stored));
+                    let happening = Happening::SnapshotWritten(self.server_epoch, snapshot);
+                    self.at(after, happening);
                 }
+                server::Output::WakeLog => {
+                    let after = self.now + self.chance.between(0, 5);
+                    self.at(after, Happening::LogWrites(self.server_epoch));
+                }
+                server::Output::Broken(broken) => self.watch.broken(&broken),
                 server::Output::Event(event) => self.watch.event(self.now, &event),
             }
         }
@@ -46,34 +54,42 @@ impl World {
     pub(super) fn start_server(&mut self) {
         self.server_epoch += 1;
         self.server_tick_at = None;
-        let version = self
-            .stored
-            .as_ref()
-            .map_or(0, |stored| stored.state.version.0);
-        self.watch.server_starts(self.now, version);
+        let (opened, may_fail) = self.open_storage();
+        if self.disk.has_crashed() {
+            self.crash_server(Death::Planned);
+            return;
+        }
+        let (storage, found) = match opened {
+            Ok(opened) => opened,
+            Err(error) if may_fail => {
+                // The operator sees that the run is not hosted, and tries again.
+                self.watch.note(self.now, || format!("no start: {error}"));
+                let after = self.now + self.chance.between(500, 3_000);
+                self.at(after, Happening::ServerStarts);
+                return;
+            }
+            Err(error) => {
+                let broken = Broken(InvariantId::AckDurable, format!("no start: {error}"));
+                self.watch.broken(&broken);
+                return;
+            }
+        };
+        self.watch.server_starts(self.now, &found);
+        if let Err(broken) = self.ledger.recovered(&found, &self.job, &self.reference) {
+            self.watch.broken(&broken);
+        }
         let mut outputs = Vec::new();
-        let stored = self.stored.as_ref();
-        let server = Server::start(self.now, self.server_epoch, &self.job, stored, &mut outputs);
+        let server = Server::start(
+            self.now,
+            self.server_epoch,
+            &self.job,
+            (storage, found),
+            &mut self.ledger,
+            &mut outputs,
+        );
         self.server = Some(server);
         self.after_server(outputs);
         // An operator looks after a server that came back with its run paused.
         self.at(self.now + 6_000, Happening::Operator(RunCommand::Start));
-    }
-
-    pub(super) fn snapshot_written(&mut self, epoch: u32, stored: Box<Stored>) {
-        if epoch != self.server_epoch || self.server.is_none() {
-            return;
-        }
-        let version = stored.state.version;
-        let durable = !(self.scenario.faults && self.chance.one_in(8));
-        if durable {
-            self.watch.snapshot(&stored.state);
-            self.stored = Some(*stored);
-        }
-        let mut outputs = Vec::new();
-        if let Some(server) = &mut self.server {
-            server.snapshot_ended(self.now, version, durable, &mut outputs);
-        }
-        self.after_server(outputs);
     }
 }

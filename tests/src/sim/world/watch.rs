@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use tabswarm_coordinator::{Event, InvariantId, RunState};
+use tabswarm_coordinator::{Event, InvariantId};
 use tabswarm_model::digest::Digest;
+use tabswarm_protocol::LeaseId;
 use tabswarm_protocol::server::RejectReason;
+
+use crate::sim::ledger::Broken;
+use crate::sim::storage::Found;
 
 /// A simulation that ended well.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +29,16 @@ pub struct Outcome {
     pub step_restarts: u64,
     /// Times that the server was started.
     pub server_starts: u64,
+    /// Steps that a starting server replayed.
+    pub replayed: u64,
+    /// Bytes of half-written entries that starting servers found.
+    pub torn_bytes: u64,
+    /// Starts that went back to a snapshot, because the log has no updates.
+    pub went_back: u64,
+    /// Times that the log could not be written.
+    pub log_failures: u64,
+    /// Samples that were computed and credited more than once, all of them in runs that went back.
+    pub recomputed_samples: u64,
     /// Faults injected, by kind.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -39,6 +53,8 @@ pub(super) struct Watch {
     keep_timeline: bool,
     /// Largest credit that each seat was told.
     credits: BTreeMap<usize, u64>,
+    /// Samples of the updates that each seat heard to count.
+    acknowledged: BTreeMap<usize, BTreeMap<LeaseId, u64>>,
     outcome: Outcome,
 }
 
@@ -51,6 +67,7 @@ impl Watch {
             timeline: Vec::new(),
             keep_timeline,
             credits: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             outcome: Outcome::default(),
         }
     }
@@ -65,6 +82,10 @@ impl Watch {
         self.problem.get_or_insert(problem);
     }
 
+    pub(super) fn broken(&mut self, Broken(id, detail): &Broken) {
+        self.violated(*id, detail);
+    }
+
     fn violated(&mut self, id: InvariantId, detail: &str) {
         self.fail(format!("{id} does not hold: {detail}"));
     }
@@ -74,10 +95,25 @@ impl Watch {
         self.note(now, || format!("fault: {kind}"));
     }
 
-    pub(super) fn server_starts(&mut self, now: u64, version: u64) {
-        self.outcome.server_starts += 1;
-        self.version = version;
-        self.note(now, || format!("server starts at version {version}"));
+    pub(super) fn server_starts(&mut self, now: u64, found: &Found) {
+        let (state, report) = (&found.state, &found.report);
+        let outcome = &mut self.outcome;
+        outcome.server_starts += 1;
+        outcome.replayed += report.replayed.len() as u64;
+        outcome.torn_bytes += report.torn_bytes;
+        outcome.went_back += u64::from(report.rolled_back.is_some());
+        outcome.recomputed_samples = state.samples_verified - state.samples_committed;
+        self.version = state.version.0;
+        self.note(now, || {
+            format!(
+                "server starts at entry {}, version {}; from {:?}, {} steps replayed, {} bytes torn",
+                state.sequence,
+                state.version,
+                report.snapshot,
+                report.replayed.len(),
+                report.torn_bytes
+            )
+        });
     }
 
     pub(super) fn event(&mut self, now: u64, event: &Event) {
@@ -92,6 +128,7 @@ impl Watch {
                 *self.outcome.rejected.entry(*reason).or_default() += 1;
             }
             Event::LeaseLapsed { .. } => self.outcome.lapsed += 1,
+            Event::LogFailed { .. } => self.outcome.log_failures += 1,
             Event::StepRestarted { .. } => self.outcome.step_restarts += 1,
             _ => {}
         }
@@ -114,15 +151,19 @@ impl Watch {
         self.outcome.digest = Some(digest);
     }
 
-    /// A snapshot is durable: what it credits is what was committed.
-    pub(super) fn snapshot(&mut self, state: &RunState) {
-        let credited: u64 = state.credits.iter().map(|(_, samples)| samples).sum();
-        if credited != state.samples_committed {
-            let detail = format!(
-                "{credited} samples credited, {} committed",
-                state.samples_committed
-            );
-            self.violated(InvariantId::CreditVerified, &detail);
+    /// A worker heard that an update counts.
+    pub(super) fn acknowledged(&mut self, seat: usize, lease_id: LeaseId, samples: u32) {
+        let leases = self.acknowledged.entry(seat).or_default();
+        leases.insert(lease_id, u64::from(samples));
+    }
+
+    /// A worker came back: its credit covers everything that it heard of.
+    pub(super) fn welcomed(&mut self, seat: usize, credited: u64) {
+        let leases = self.acknowledged.get(&seat);
+        let heard: u64 = leases.map_or(0, |leases| leases.values().sum());
+        if credited < heard {
+            let detail = format!("worker {seat} heard that {heard} samples count, has {credited}");
+            self.violated(InvariantId::AckDurable, &detail);
         }
     }
 
@@ -140,6 +181,7 @@ impl Watch {
     /// A worker begins a session: without credit.
     pub(super) fn begins(&mut self, seat: usize) {
         self.credits.remove(&seat);
+        self.acknowledged.remove(&seat);
     }
 
     pub(super) fn outcome(self, virtual_ms: u64, events: u64) -> Outcome {

@@ -1,0 +1,271 @@
+//! What the server has promised, kept apart from the server: every state that the run was in, what became
+//! durable, and what workers were told. Compared with what is found after every crash.
+
+use std::collections::BTreeMap;
+
+use tabswarm_coordinator::{ConnectionId, InvariantId, LogEntry, RunState};
+use tabswarm_model::Run;
+use tabswarm_model::digest::Digest;
+use tabswarm_model::run_file::StepLog;
+use tabswarm_protocol::server::Verdict;
+use tabswarm_protocol::{LeaseId, ServerMessage};
+
+use super::fixture::Job;
+use super::storage::Found;
+
+/// Entries that recovery adds at most where the log has no updates: the run went back, and runs again.
+const MAX_CORRECTIONS: u64 = 2;
+
+/// An invariant that does not hold, and why.
+#[derive(Debug)]
+pub(super) struct Broken(pub(super) InvariantId, pub(super) String);
+
+/// The accountant.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    step_log: StepLog,
+    /// The run after every entry, as entries say.
+    states: BTreeMap<u64, RunState>,
+    /// The last entry that counts as durable.
+    durable: u64,
+    /// Version of the newest durable snapshot.
+    snapshot_version: u64,
+    /// Accepted updates of the step in progress.
+    step: Vec<LeaseId>,
+    /// The entry of each accepted update.
+    entries: BTreeMap<LeaseId, u64>,
+    identities: BTreeMap<ConnectionId, Digest>,
+    /// Samples of accepted updates that an identity was told of.
+    acknowledged: BTreeMap<Digest, BTreeMap<LeaseId, u64>>,
+}
+
+impl Ledger {
+    pub(super) fn new(run: &Run) -> Self {
+        Self {
+            step_log: run.step_log,
+            states: BTreeMap::from([(0, RunState::fresh(run))]),
+            durable: 0,
+            snapshot_version: 0,
+            step: Vec::new(),
+            entries: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+        }
+    }
+
+    /// The version that is there after any crash.
+    pub(super) fn safe_version(&self) -> u64 {
+        match self.step_log {
+            StepLog::Updates => self.states[&self.durable].version.0,
+            StepLog::Decisions => self.snapshot_version,
+        }
+    }
+
+    /// An update counts in the step in progress.
+    pub(super) fn counted(&mut self, lease_id: LeaseId) {
+        self.step.push(lease_id);
+    }
+
+    /// The step in progress begins again.
+    pub(super) fn step_is_void(&mut self) {
+        self.step.clear();
+    }
+
+    /// The server gave an entry to its log.
+    pub(super) fn appended(&mut self, entry: &LogEntry, is_step: bool) -> Result<(), Broken> {
+        let (_, newest) = self.states.last_key_value().expect("the first is there");
+        let mut state = newest.clone();
+        state.apply(entry).map_err(|error| {
+            let detail = format!("the log's next entry does not fit: {error}");
+            Broken(InvariantId::VersionPlusOne, detail)
+        })?;
+        self.states.insert(entry.sequence, state);
+        if is_step {
+            let leases = std::mem::take(&mut self.step).into_iter();
+            self.entries
+                .extend(leases.map(|lease_id| (lease_id, entry.sequence)));
+        }
+        Ok(())
+    }
+
+    /// The coordinator wants a state stored: it must be the one that its entries lead to.
+    pub(super) fn snapshot_wanted(&self, state: &RunState) -> Result<(), Broken> {
+        if self.states.get(&state.sequence) == Some(state) {
+            return Ok(());
+        }
+        let detail = format!(
+            "entries up to {} lead to {:?}, the coordinator has {state:?}",
+            state.sequence,
+            self.states.get(&state.sequence)
+        );
+        Err(Broken(InvariantId::AckDurable, detail))
+    }
+
+    /// The log holds everything up to an entry.
+    pub(super) fn is_durable(&mut self, sequence: u64) {
+        self.durable = self.durable.max(sequence);
+    }
+
+    /// A snapshot is in place.
+    pub(super) fn snapshot_stored(&mut self, state: &RunState) {
+        self.snapshot_version = state.version.0;
+    }
+
+    /// The server says something: what it acknowledges or credits must be durable already.
+    pub(super) fn said(
+        &mut self,
+        connection: ConnectionId,
+        message: &ServerMessage,
+    ) -> Result<(), Broken> {
+        match message {
+            ServerMessage::Welcome(welcome) => {
+                let identity = Digest::of(&welcome.resume_token.0);
+                self.identities.insert(connection, identity);
+                self.credited(connection, welcome.credited_samples)
+            }
+            ServerMessage::Credited { samples } => self.credited(connection, *samples),
+            ServerMessage::Receipt {
+                lease_id,
+                verdict: Verdict::Accepted { samples },
+            } => self.accepted(connection, *lease_id, u64::from(*samples)),
+            _ => Ok(()),
+        }
+    }
+
+    fn credited(&self, connection: ConnectionId, samples: u64) -> Result<(), Broken> {
+        let identity = self.identity(connection)?;
+        let durable = self.states[&self.durable].credit_of(identity);
+        if samples <= durable {
+            return Ok(());
+        }
+        let detail = format!("credited {samples} samples of which {durable} are durable");
+        Err(Broken(InvariantId::AckDurable, detail))
+    }
+
+    fn accepted(
+        &mut self,
+        connection: ConnectionId,
+        lease_id: LeaseId,
+        samples: u64,
+    ) -> Result<(), Broken> {
+        let entry = self.entries.get(&lease_id);
+        if entry.is_none_or(|entry| *entry > self.durable) {
+            let detail = format!(
+                "lease {} was acknowledged; its entry is {entry:?}, durable is {}",
+                lease_id.0, self.durable
+            );
+            return Err(Broken(InvariantId::AckDurable, detail));
+        }
+        let identity = self.identity(connection)?;
+        let leases = self.acknowledged.entry(identity).or_default();
+        leases.insert(lease_id, samples);
+        Ok(())
+    }
+
+    fn identity(&self, connection: ConnectionId) -> Result<Digest, Broken> {
+        let known = self.identities.get(&connection).copied();
+        let detail = "an answer came before the welcome".to_owned();
+        known.ok_or(Broken(InvariantId::AckDurable, detail))
+    }
+
+    /// A server has read the run's files: nothing that anybody was promised may be missing.
+    pub(super) fn recovered(
+        &mut self,
+        found: &Found,
+        job: &Job,
+        reference: &[Digest],
+    ) -> Result<(), Broken> {
+        let state = &found.state;
+        let broken = |id, detail: String| Err(Broken(id, detail));
+        if state.sequence < self.durable {
+            let detail = format!(
+                "entry {} was durable, {} is found",
+                self.durable, state.sequence
+            );
+            return broken(InvariantId::AckDurable, detail);
+        }
+        self.check_descent(state)?;
+        let version = state.version.0;
+        let digest = Digest::of_params(found.master.params());
+        let expected = usize::try_from(version)
+            .ok()
+            .and_then(|at| reference.get(at));
+        if expected != Some(&digest) {
+            let detail = format!("version {version} is recovered as {digest}, not {expected:?}");
+            return broken(InvariantId::Elastic, detail);
+        }
+        self.check_credits(state, job)?;
+        if let Some(alarm) = found.report.alarms.first() {
+            return broken(
+                InvariantId::AckDurable,
+                format!("no bit was flipped: {alarm}"),
+            );
+        }
+        self.states
+            .retain(|sequence, _| *sequence <= state.sequence);
+        self.states.insert(state.sequence, state.clone());
+        self.durable = state.sequence;
+        self.snapshot_version = match self.step_log {
+            // What is not in a snapshot was given up just now.
+            StepLog::Decisions => version,
+            StepLog::Updates => self.snapshot_version,
+        };
+        self.step.clear();
+        self.entries.clear();
+        self.identities.clear();
+        Ok(())
+    }
+
+    /// The state is one that the run was in, but for what recovery adds where the log has no updates.
+    fn check_descent(&self, state: &RunState) -> Result<(), Broken> {
+        if self.states.get(&state.sequence) == Some(state) {
+            return Ok(());
+        }
+        let oldest = state
+            .sequence
+            .saturating_sub(MAX_CORRECTIONS)
+            .max(self.durable);
+        let is_corrected = self.step_log == StepLog::Decisions
+            && self
+                .states
+                .range(oldest..=state.sequence)
+                .any(|(_, before)| {
+                    before.credits == state.credits
+                        && before.samples_verified == state.samples_verified
+                        && before.version >= state.version
+                });
+        if is_corrected {
+            return Ok(());
+        }
+        let detail = format!(
+            "after entry {} the run was {:?}, found is {state:?}",
+            state.sequence,
+            self.states.get(&state.sequence)
+        );
+        Err(Broken(InvariantId::AckDurable, detail))
+    }
+
+    fn check_credits(&self, state: &RunState, job: &Job) -> Result<(), Broken> {
+        let broken = |detail| Err(Broken(InvariantId::CreditVerified, detail));
+        let credited: u64 = state.credits.iter().map(|(_, samples)| samples).sum();
+        let (verified, committed) = (state.samples_verified, state.samples_committed);
+        if credited != verified || committed != job.samples_up_to(state.version.0) {
+            return broken(format!(
+                "{credited} samples credited, {verified} verified, {committed} committed"
+            ));
+        }
+        if verified < committed || (self.step_log == StepLog::Updates && verified != committed) {
+            return broken(format!(
+                "{verified} samples verified, {committed} committed"
+            ));
+        }
+        for (&identity, leases) in &self.acknowledged {
+            let (told, credit) = (leases.values().sum::<u64>(), state.credit_of(identity));
+            if credit < told {
+                let detail = format!("{identity} was told that {told} samples count, has {credit}");
+                return Err(Broken(InvariantId::AckDurable, detail));
+            }
+        }
+        Ok(())
+    }
+}
