@@ -261,8 +261,7 @@ model = {{ input = [1], layers = [{{ kind = "dense", units = 1 }}], loss = "mse"
 train = {{ epochs = 1, micro_batch = 2, global_batch = 4 }}
 optimizer = {{ kind = "sgd", learning_rate = 0.5 }}
 sync = {{ mode = "local", inner_steps = 3, shards = 2 }}
-numeric = {{ reproducible = false }}
-update = {{ codec = "{codec}" }}
+numeric = {{ reproducible = false, codec = "{codec}" }}
 "#
         );
         Run::from_toml(&run).unwrap()

@@ -206,7 +206,7 @@ impl World {
         self.watch.server_starts(self.now, &found);
         match recovered {
             Err(broken) => Some(format!("{} at the end: {}", broken.0, broken.1)),
-            Ok(()) if version != self.job.plan.steps_total() => {
+            Ok(()) if version != self.job.plan.versions_total() => {
                 Some(format!("the end is version {version}"))
             }
             Ok(()) => None,
