@@ -127,7 +127,8 @@ impl<H: Host> Driver<H> {
     }
 
     fn use_params(&mut self, key: ParamsKey) {
-        if let Some(params) = self.params.get(key) {
+        // Lanes that are at a lease of older ones get them later, with their first task that needs them.
+        if let Some(params) = self.params.get(key).filter(|_| self.leases.is_empty()) {
             self.lanes.give_params(key, &params, &mut self.host);
         }
     }

@@ -257,7 +257,7 @@ mod tests {
 name = "task"
 seed = 7
 data = {{ format = "idx", path = "d" }}
-model = {{ input = [1], layers = [{{ kind = "dense", units = 1 }}], loss = "mse" }}
+model = {{ input = [1], layers = [{{ kind = "dense", units = 2 }}], loss = "mse" }}
 train = {{ epochs = 1, micro_batch = 2, global_batch = 4 }}
 optimizer = {{ kind = "sgd", learning_rate = 0.5 }}
 sync = {{ mode = "local", inner_steps = 3, shards = 2 }}
@@ -298,7 +298,7 @@ numeric = {{ reproducible = false, codec = "{codec}" }}
         fn new(codec: &str) -> Self {
             Self {
                 run: run(codec),
-                start: vec![8.0, -4.0].into(),
+                start: vec![8.0, -4.0, 2.0, 0.0].into(),
                 engine: Slope::default(),
                 shard: OpenShard::default(),
             }
@@ -331,8 +331,8 @@ numeric = {{ reproducible = false, codec = "{codec}" }}
 
     #[test]
     fn a_shard_gives_what_it_moved_however_it_is_divided() {
-        // 8 -> 4 -> 2 -> 1, and the same for -4.
-        let moved = [7.0, -3.5];
+        // 8 -> 4 -> 2 -> 1, and the same for the others.
+        let moved = [7.0, -3.5, 1.75, 0.0];
         for codec in ["exact", "f32"] {
             for tasks in [
                 vec![(0, 3)],
@@ -374,7 +374,7 @@ numeric = {{ reproducible = false, codec = "{codec}" }}
         assert_eq!(bench.steps(&(parts, other), &[]).unwrap_err(), unknown);
         // Once more from the beginning.
         let (_, sums) = bench.steps(&work(0, 3), &[]).unwrap();
-        assert_eq!(values(&sums), [7.0, -3.5]);
+        assert_eq!(values(&sums), [7.0, -3.5, 1.75, 0.0]);
         assert_eq!(bench.steps(&work(1, 1), &[]).unwrap_err(), unknown);
     }
 
@@ -409,7 +409,7 @@ numeric = {{ reproducible = false, codec = "{codec}" }}
     #[test]
     fn gradients_of_some_micro_batches_add_up() {
         let mut engine = Slope {
-            params: vec![1.0, -2.0],
+            params: vec![1.0, -2.0, 0.5, 0.0],
             ..Slope::default()
         };
         let run = run("exact");
@@ -417,7 +417,7 @@ numeric = {{ reproducible = false, codec = "{codec}" }}
         let parts = [part(3, 1, 2)];
         let stats = add_gradients(&mut engine, run.seed, &parts, &EXPONENTS, &mut sums).unwrap();
         assert_eq!((stats.samples, stats.loss_q20, stats.correct), (4, 6, 2));
-        assert_eq!(values(&sums), [4.0, -8.0]);
+        assert_eq!(values(&sums), [4.0, -8.0, 2.0, 0.0]);
         assert_eq!(engine.asked, [(3, 1), (3, 2)]);
     }
 }

@@ -142,7 +142,7 @@ fn a_lane_goes_on_with_its_shard_whatever_else_becomes_ready() {
     check(
         "up; < params r1 v1; < lease l1 v1 0+1 steps=9; < lease l2 v1 1+1 steps=9; data l2; done 0 l2 0+1; data l1
          done 0 l2 1+4; done 0 l2 5+4",
-        expect![[]],
+        expect![[r#""#]],
     );
 }
 
@@ -151,7 +151,7 @@ fn a_shard_begins_again_elsewhere_when_its_lane_is_gone() {
     check(
         "config lanes=2; up; < params r1 v1; < lease l1 v1 0+1 steps=2; < lease l2 v1 1+1 steps=9; data l1; data l2
          done 1 l2 0+1; lanes 1; done 1 l2 1+4; done 0 l1 0+1; done 0 l1 1+1",
-        expect![[]],
+        expect![[r#""#]],
     );
 }
 
@@ -159,6 +159,6 @@ fn a_shard_begins_again_elsewhere_when_its_lane_is_gone() {
 fn a_shard_begins_again_when_its_lane_is_lost_between_two_tasks() {
     check(
         "config duty=50; up; < params r1 v1; < lease l1 v1 0+1 steps=9; data l1; done 0 l1 0+1; lost 0; wait 100",
-        expect![[]],
+        expect![[r#""#]],
     );
 }
