@@ -54,8 +54,8 @@ async fn rounds_of_several_workers_under_churn_equal_those_of_one() -> Result<()
     leaving.finish.send(()).ok();
     let late = site.worker(3, true)?;
     assert_eq!(site.final_digest().await?, expected_digest_of(&LOCAL)?);
-    for worker in [leaving, staying, late] {
-        worker.task.await??;
+    for task in [leaving.task, staying.task, late.task] {
+        task.await??;
     }
     site.server.shutdown().await?;
     Ok(())

@@ -97,7 +97,8 @@ impl Session {
                 continue;
             }
             // A shard that the lane is at comes first: it would lose its place with another.
-            let at = self.works.iter().position(|work| work.is_at(lane_idx));
+            let is_in_progress = |work: &Work| work.is_at(lane_idx) && work.waiting() > 0;
+            let at = self.works.iter().position(is_in_progress);
             let works = match at {
                 Some(at) => &mut self.works[at..=at],
                 None => &mut self.works[..],

@@ -142,7 +142,24 @@ fn a_lane_goes_on_with_its_shard_whatever_else_becomes_ready() {
     check(
         "up; < params r1 v1; < lease l1 v1 0+1 steps=9; < lease l2 v1 1+1 steps=9; data l2; done 0 l2 0+1; data l1
          done 0 l2 1+4; done 0 l2 5+4",
-        expect![[r#""#]],
+        expect![[r#"
+            up
+            < params r1 v1
+              use r1 v1
+            < lease l1 v1 0+1 steps=9
+              prepare l1 v1 0+1 (shard)
+            < lease l2 v1 1+1 steps=9
+              prepare l2 v1 1+1 (shard)
+            data l2
+              compute on 0: l2 v1 0+1 e[20, 30]
+            done 0 l2 0+1
+              compute on 0: l2 v1 1+4 e[20, 30]
+            data l1
+            done 0 l2 1+4
+              compute on 0: l2 v1 5+4 e[20, 30]
+            done 0 l2 5+4
+              update l2 [1+1]: 18 samples, loss 900, 9 correct, 30000 us
+        "#]],
     );
 }
 
@@ -151,7 +168,28 @@ fn a_shard_begins_again_elsewhere_when_its_lane_is_gone() {
     check(
         "config lanes=2; up; < params r1 v1; < lease l1 v1 0+1 steps=2; < lease l2 v1 1+1 steps=9; data l1; data l2
          done 1 l2 0+1; lanes 1; done 1 l2 1+4; done 0 l1 0+1; done 0 l1 1+1",
-        expect![[r#""#]],
+        expect![[r#"
+            config lanes=2
+            up
+            < params r1 v1
+              use r1 v1
+            < lease l1 v1 0+1 steps=2
+              prepare l1 v1 0+1 (shard)
+            < lease l2 v1 1+1 steps=9
+              prepare l2 v1 1+1 (shard)
+            data l1
+              compute on 0: l1 v1 0+1 e[20, 30]
+            data l2
+              compute on 1: l2 v1 0+1 e[20, 30]
+            done 1 l2 0+1
+              compute on 1: l2 v1 1+4 e[20, 30]
+            lanes 1
+            done 1 l2 1+4
+            done 0 l1 0+1
+              compute on 0: l1 v1 1+1 e[20, 30]
+            done 0 l1 1+1
+              update l1 [0+1]: 4 samples, loss 200, 2 correct, 20000 us
+        "#]],
     );
 }
 
@@ -159,6 +197,21 @@ fn a_shard_begins_again_elsewhere_when_its_lane_is_gone() {
 fn a_shard_begins_again_when_its_lane_is_lost_between_two_tasks() {
     check(
         "config duty=50; up; < params r1 v1; < lease l1 v1 0+1 steps=9; data l1; done 0 l1 0+1; lost 0; wait 100",
-        expect![[r#""#]],
+        expect![[r#"
+            config duty=50
+            up
+            < params r1 v1
+              use r1 v1
+            < lease l1 v1 0+1 steps=9
+              prepare l1 v1 0+1 (shard)
+            data l1
+              compute on 0: l1 v1 0+1 e[20, 30]
+            done 0 l1 0+1
+            lost 0
+              restart lane 0
+            wait 100
+              at 1.010
+              compute on 0: l1 v1 0+4 e[20, 30]
+        "#]],
     );
 }

@@ -201,7 +201,9 @@ impl World {
             Ok(opened) => opened,
             Err(error) => return Some(format!("no start at the end: {error}")),
         };
-        let recovered = self.ledger.recovered(&found, &self.job, &self.reference);
+        let recovered = self
+            .ledger
+            .recovered(&found, &self.job, self.reference.as_deref());
         let version = found.state.version.0;
         self.watch.server_starts(self.now, &found);
         match recovered {
