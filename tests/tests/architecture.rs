@@ -63,6 +63,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "tabswarm-server",
             "tabswarm-client-native",
             "tabswarm-coordinator",
+            "tabswarm-store",
             "tabswarm-client-core",
             "tabswarm-compute",
             "tabswarm-model",

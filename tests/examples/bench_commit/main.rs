@@ -30,7 +30,7 @@ use tokio::task::spawn_blocking;
 use disk::LogNowhere;
 use sender::Sender;
 
-const USAGE: &str = "usage: bench_commit --datasets DIR --scratch DIR [--rounds N] [--seconds S]";
+const USAGE: &str = "usage: bench_commit --datasets DIR --scratch DIR [--rounds N] [--seconds S] [--work precomputed|paced|computed]";
 /// Before a measurement begins: connections, first leases, exponents.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// Native workers.
@@ -46,7 +46,8 @@ const PACE: Duration = Duration::from_millis(5);
 struct Options {
     datasets: PathBuf,
     scratch: PathBuf,
-    rounds: u64,
+    rounds: usize,
+    works: Vec<Work>,
     window: Duration,
 }
 
@@ -63,7 +64,11 @@ impl Options {
         Some(Self {
             datasets: value("--datasets")?.into(),
             scratch: value("--scratch")?.into(),
-            rounds: number("--rounds", 3)?,
+            rounds: usize::try_from(number("--rounds", 4)?).ok()?,
+            works: match value("--work") {
+                Some(word) => vec![Work::from_word(word)?],
+                None => vec![Work::Precomputed, Work::Paced, Work::Computed],
+            },
             window: Duration::from_secs(number("--seconds", 5)?),
         })
     }
@@ -104,6 +109,14 @@ enum Work {
     Paced,
     /// Native workers, one lane each.
     Computed,
+}
+
+impl Work {
+    fn from_word(word: &str) -> Option<Self> {
+        let all = [Self::Precomputed, Self::Paced, Self::Computed];
+        all.into_iter()
+            .find(|work| format!("{work:?}").eq_ignore_ascii_case(word))
+    }
 }
 
 fn main() -> ExitCode {
@@ -150,8 +163,10 @@ async fn measure_all(options: &Options) -> Result<Value> {
     .await?;
     let mut rows = Vec::new();
     for round in 0..options.rounds {
-        for work in [Work::Precomputed, Work::Paced, Work::Computed] {
-            for (idx, cell) in CELLS.into_iter().enumerate() {
+        for &work in &options.works {
+            for idx in 0..CELLS.len() {
+                // Each cell comes first, last and between in turn.
+                let cell = CELLS[(idx + round) % CELLS.len()];
                 let site = if cell.is_written { &server } else { &unlogged };
                 let run = format!("w1-{round}-{idx}-{work:?}").to_lowercase();
                 let mut row = site.measure(&run, cell, work, options.window).await?;

@@ -14,8 +14,8 @@ use crate::workspace::Workspace;
 /// How to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Rounds; every cell is measured once in each.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    /// Rounds; every cell is measured once in each, each time in another order.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rounds: u64,
     /// Seconds of one measurement.
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
