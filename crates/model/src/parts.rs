@@ -150,9 +150,10 @@ impl RoundPlan {
 
     fn shard_parts(&self, lease: Leased, inner_steps: u32) -> Result<Vec<Part>, LeaseError> {
         let is_over = lease.version >= self.versions_total();
-        let batches = match is_over {
-            true => 0..0,
-            false => self.shard(lease.version, lease.first),
+        let batches = if is_over {
+            0..0
+        } else {
+            self.shard(lease.version, lease.first)
         };
         let expected = batches.end - batches.start;
         if lease.count != 1 || expected == 0 || expected != u64::from(inner_steps) {
