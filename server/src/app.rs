@@ -19,6 +19,7 @@ use crate::auth::Guard;
 use crate::blob_cache::BlobCache;
 use crate::config::Config;
 use crate::hosting::Hosts;
+use crate::ledger::LedgerLink;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::store::Store;
@@ -40,6 +41,8 @@ pub(crate) struct App {
     pub(crate) hosts: Arc<Hosts>,
     /// One run is created at a time: ingestion uses all cores already.
     pub(crate) creating: Mutex<()>,
+    /// Credits, identities and events for those who ask.
+    pub(crate) ledger: Arc<LedgerLink>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// The page.
@@ -104,6 +107,8 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
         .route("/admin/datasets/{digest}", get(api::blobs::dataset))
         .route("/admin/health", get(admin::health))
         .route("/admin/workers", get(admin::workers::list))
+        .route("/admin/events", get(admin::ledger::events))
+        .route("/admin/credits", get(admin::ledger::credits))
         .route("/metrics", get(admin::metrics))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -121,7 +126,8 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
 /// For everybody: whether all is well. It answers, so it serves: reads go on while the disk refuses writes.
 async fn healthz(State(app): State<Arc<App>>) -> &'static str {
     let view = app.view.get();
-    let degraded = view.runs.iter().any(|run| run.status.degraded.is_some());
+    let degraded = view.runs.iter().any(|run| run.status.degraded.is_some())
+        || app.ledger.status().degraded.is_some();
     if degraded { "degraded" } else { "ok" }
 }
 

@@ -30,6 +30,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The file system that runs are stored in: the real one, except in tests.
     pub disk: Arc<dyn Disk>,
+    /// Where snapshots are kept if not in the runs' folders, as `s3://BUCKET/PREFIX`.
+    pub snapshots: Option<String>,
     /// The operator's data sets, one folder each.
     pub datasets_dir: PathBuf,
     /// Origins besides the server's own whose pages may connect.
@@ -56,6 +58,7 @@ impl Config {
             admin_listen: listen,
             data_dir,
             disk: Arc::new(RealDisk),
+            snapshots: None,
             datasets_dir,
             allowed_origins: Vec::new(),
             admin_token: None,

@@ -22,9 +22,10 @@ use tabswarm_store::{
 use thiserror::Error;
 use tracing::{error, info, warn};
 
-use crate::actor::PreparedRun;
+use crate::actor::{Origin, PreparedRun};
 use crate::dataset::{IngestError, Ingested, TestSet, ingest};
 use crate::history::History;
+use crate::snapshot_place::{SnapshotPlace, SnapshotPlaceError};
 use crate::store::Store;
 use crate::store::chunks::StoredSetError;
 use crate::view::RunFacts;
@@ -50,6 +51,9 @@ pub(crate) enum CreateError {
     /// The run's folder can't be written.
     #[error(transparent)]
     RunStore(#[from] StoreError),
+    /// Its snapshots have no place.
+    #[error(transparent)]
+    Snapshots(#[from] SnapshotPlaceError),
 }
 
 /// Makes runs ready.
@@ -59,6 +63,7 @@ pub(crate) struct Hosts {
     disk: Arc<dyn Disk>,
     datasets_dir: PathBuf,
     log_options: LogOptions,
+    snapshots: SnapshotPlace,
     next_run_id: AtomicU32,
 }
 
@@ -69,12 +74,14 @@ impl Hosts {
         disk: Arc<dyn Disk>,
         datasets_dir: PathBuf,
         log_options: LogOptions,
+        snapshots: SnapshotPlace,
     ) -> Self {
         Self {
             store,
             disk,
             datasets_dir,
             log_options,
+            snapshots,
             next_run_id: AtomicU32::new(1),
         }
     }
@@ -98,7 +105,11 @@ impl Hosts {
             test_set,
         };
         let test_set = TestSet::load(&self.store, test_set)?;
-        let run_store = RunStore::create(Arc::clone(&self.disk), &dir, run_toml, hosting)?;
+        let objects = self.snapshots.of_new_run(&dir)?;
+        let mut run_store = RunStore::create(Arc::clone(&self.disk), &dir, run_toml, hosting)?;
+        if let Some(objects) = objects {
+            run_store = run_store.with_objects(objects);
+        }
         let recovered = run_store.recover(&run, self.log_options)?;
         info!(run = run.name, %run_id, samples = manifest.samples, "run created");
         let parts = Parts {
@@ -107,7 +118,7 @@ impl Hosts {
             test_set,
             recovered,
         };
-        Ok(parts.prepare(run_store, History::default(), Vec::new()))
+        Ok(parts.prepare(run_store, History::default(), Vec::new(), Origin::Created))
     }
 
     /// Whether there is a run in a folder. Where that can't be told, making one fails and says why.
@@ -157,7 +168,7 @@ impl Hosts {
     }
 
     fn restore(&self, name: &str, dir: &Path) -> anyhow::Result<PreparedRun> {
-        let run_store = RunStore::open(Arc::clone(&self.disk), dir)?;
+        let run_store = self.snapshots.open_run(&self.disk, dir)?;
         let hosting = run_store.hosting();
         // Also of runs that can't be restored now: ids are never used twice.
         self.next_run_id
@@ -187,13 +198,18 @@ impl Hosts {
             test_set,
             recovered,
         };
-        Ok(parts.prepare(run_store, history, snapshots))
+        Ok(parts.prepare(run_store, history, snapshots, Origin::Restored))
     }
 
     /// Takes a resting run back to an earlier version, on the disk. Nobody else works on its files.
-    pub(crate) fn roll_back(&self, run: &RunFacts, to: ParamVersion) -> Result<(), StoreError> {
-        let dir = run.store.dir();
-        let state = tabswarm_store::rollback(&self.disk, dir, &run.run, to, self.log_options)?;
+    pub(crate) fn roll_back(
+        &self,
+        run: &RunFacts,
+        to: ParamVersion,
+    ) -> Result<(), SnapshotPlaceError> {
+        // Opened anew: what earlier failures left is tidied up.
+        let run_store = self.snapshots.open_run(&self.disk, run.store.dir())?;
+        let state = tabswarm_store::rollback(&run_store, &run.run, to, self.log_options)?;
         info!(run = run.run.name, version = %state.version, "run rolled back");
         Ok(())
     }
@@ -229,7 +245,9 @@ impl Hosts {
         };
         let manifest = self.store.training.verify(hosting.dataset)?;
         let test_set = TestSet::load(&self.store, hosting.test_set)?;
-        let run_store = tabswarm_store::fork(&of.store, &of.run, at, &dir, (&run_toml, hosting))?;
+        let objects = self.snapshots.of_new_run(&dir)?;
+        let files = (&*run_toml, hosting);
+        let run_store = tabswarm_store::fork(&of.store, &of.run, at, &dir, files, objects)?;
         let recovered = run_store.recover(&run, self.log_options)?;
         let snapshots = run_store.snapshots().list()?;
         info!(run = run.name, of = of.run.name, version = %at, "run forked");
@@ -239,7 +257,11 @@ impl Hosts {
             test_set,
             recovered,
         };
-        Ok(parts.prepare(run_store, History::default(), snapshots))
+        let origin = Origin::Forked {
+            of: of.run.name.clone(),
+            at,
+        };
+        Ok(parts.prepare(run_store, History::default(), snapshots, origin))
     }
 
     /// The run's data, made again from the operator's files where the data directory's are damaged.
@@ -350,6 +372,7 @@ impl Parts {
         run_store: RunStore,
         history: History,
         snapshots: Vec<SnapshotInfo>,
+        origin: Origin,
     ) -> PreparedRun {
         let Self {
             run,
@@ -358,7 +381,10 @@ impl Parts {
             recovered,
         } = self;
         let Recovered {
-            state, master, log, ..
+            state,
+            master,
+            log,
+            report,
         } = recovered;
         let hosting = run_store.hosting();
         let graph = run.graph();
@@ -388,6 +414,8 @@ impl Parts {
             test_set,
             history,
             snapshots,
+            origin,
+            report,
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) const OUTBOX_MESSAGES: usize = 512;
 pub(crate) const ACTOR_QUEUE_MESSAGES: usize = 1_024;
 /// Jobs waiting for the snapshot writer: a snapshot, a phase and a history for every run.
 pub(crate) const WRITER_QUEUE_JOBS: usize = 256;
+/// Violated invariants that a start writes into the ledger; they come in torrents, and the counter has them all.
+pub(crate) const MAX_VIOLATION_EVENTS: u32 = 100;
 /// Log entries that are made durable together at most.
 pub(crate) const LOG_GROUP_ENTRIES: usize = 256;
 /// A log that can't be written is tried again so often.

@@ -110,6 +110,10 @@ pub(crate) struct LogWriter {
 
 impl LogWriter {
     /// Starts the thread; `report` is called on it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the coordinator bounds what waits, and its thread must never wait for the disk"
+    )]
     pub(crate) fn spawn(
         metrics: Arc<Metrics>,
         report: impl Fn(Logged) + Send + 'static,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tabswarm_coordinator::InvariantId;
 use tabswarm_protocol::server::RejectReason;
 
+use crate::ledger::LedgerStatus;
 use crate::view::{RunView, View};
 
 /// A number that only grows.
@@ -87,7 +88,7 @@ impl Metrics {
     }
 
     /// The text that a scraper reads.
-    pub(crate) fn expose(&self, view: &View) -> String {
+    pub(crate) fn expose(&self, view: &View, ledger: &LedgerStatus) -> String {
         let mut page = Page::default();
         let version = env!("CARGO_PKG_VERSION");
         page.family(
@@ -118,6 +119,7 @@ impl Metrics {
             violations,
         );
         self.traffic(&mut page);
+        page.ledger(ledger);
         page.runs(view);
         page.text
     }
@@ -219,6 +221,22 @@ impl Page {
         }
     }
 
+    fn ledger(&mut self, status: &LedgerStatus) {
+        let degraded = f64::from(u8::from(status.degraded.is_some()));
+        self.family(
+            "ledger_degraded",
+            "gauge",
+            "1 while the ledger can't be written",
+            [(String::new(), degraded)],
+        );
+        self.family(
+            "ledger_records_dropped_total",
+            "counter",
+            "Events that the ledger lost",
+            [(String::new(), status.records_dropped as f64)],
+        );
+    }
+
     /// Gauges of each run; names of runs need no escaping.
     fn runs(&mut self, view: &View) {
         let families: [(&str, &str, Gauge); 7] = [
@@ -276,13 +294,21 @@ mod tests {
         let metrics = Metrics::default();
         metrics.rejected(RejectReason::Superseded);
         metrics.violated(InvariantId::LeaseOnce);
-        let text = metrics.expose(&View::default());
+        let ledger = LedgerStatus {
+            degraded: Some("full".to_owned()),
+            records_waiting: 1,
+            records_dropped: 2,
+            out_of_step: Vec::new(),
+        };
+        let text = metrics.expose(&View::default(), &ledger);
         for line in [
             "tabswarm_gradients_total{outcome=\"superseded\"} 1\n",
             "tabswarm_gradients_total{outcome=\"accepted\"} 0\n",
             "tabswarm_invariant_violations_total{id=\"LEASE-ONCE\"} 1\n",
             "tabswarm_invariant_violations_total{id=\"ELASTIC\"} 0\n",
             "# TYPE tabswarm_ws_bytes_total counter\n",
+            "tabswarm_ledger_degraded 1\n",
+            "tabswarm_ledger_records_dropped_total 2\n",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::{fmt, io};
 
+use serde_json::json;
 use tabswarm_store::LogOptions;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -20,9 +22,11 @@ use crate::blob_cache::BlobCache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hosting::Hosts;
+use crate::ledger::LedgerLink;
 use crate::limits::{BLOB_CACHE_BYTES, DRAIN_DEADLINE, SNAPSHOT_DEADLINE};
 use crate::listener::{self, Listener};
 use crate::metrics::Metrics;
+use crate::snapshot_place::{FirstUse, SnapshotPlace};
 use crate::store::{Store, StoreError};
 use crate::view::ViewCell;
 
@@ -51,6 +55,18 @@ pub enum ServeError {
         /// What happened.
         problem: String,
     },
+    /// The place of snapshots.
+    #[error("{problem}")]
+    Snapshots {
+        /// What happened, and what to do.
+        problem: String,
+    },
+    /// The ledger, where waiting does not help.
+    #[error("{problem}")]
+    Ledger {
+        /// What happened, and what to do.
+        problem: String,
+    },
     /// A thread.
     #[error("a thread can't be started: {0}")]
     Thread(io::Error),
@@ -72,6 +88,7 @@ pub struct Handle {
     stop_listening: watch::Sender<bool>,
     all_gone: mpsc::Receiver<()>,
     store: Arc<Store>,
+    ledger: Arc<LedgerLink>,
 }
 
 impl fmt::Debug for Handle {
@@ -92,22 +109,20 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     let admin_listener = bind(config.admin_listen, "--admin-listen").await?;
     let (store, hosts, admin_token) = open(&config).await?;
     let restored = restore(&hosts).await?;
+    let ledger = Arc::new(LedgerLink::new(store.ledger_path()));
     let (view, metrics) = (Arc::new(ViewCell::default()), Arc::new(Metrics::default()));
     let assets = Assets::load().map_err(ServeError::Thread)?;
-    let [e0, e1, e2, e3, ..] = random_bytes()?;
-    let epoch = u32::from_le_bytes([e0, e1, e2, e3]);
     let spawned = actor::spawn(
-        epoch,
+        random_epoch()?,
         Clock::start(),
         Arc::clone(&view),
         Arc::clone(&metrics),
+        Arc::clone(&ledger),
     );
     let (actor, ended) = spawned.map_err(ServeError::Thread)?;
-    for run in restored {
-        let prepared = Box::new(run);
-        let created = actor.ask(|done| Message::Create { prepared, done }).await;
-        created.map_err(|_gone| ServeError::Broken)?;
-    }
+    // Before there are runs, which tell it their credits.
+    open_ledger(&ledger, &actor).await?;
+    host_all(&actor, restored).await?;
     let (alive, all_gone) = mpsc::channel(1);
     let (stop_listening, shutdown) = watch::channel(false);
     let addresses = (
@@ -124,6 +139,7 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
         assets,
         blobs: BlobCache::new(BLOB_CACHE_BYTES),
         guard: Guard::new(&admin_token),
+        ledger: Arc::clone(&ledger),
         sockets: Arc::new(Semaphore::new(config.max_workers)),
         next_connection: AtomicU64::new(1),
         alive: alive.clone(),
@@ -155,7 +171,37 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
         stop_listening,
         all_gone,
         store,
+        ledger,
     })
+}
+
+fn random_epoch() -> Result<u32, ServeError> {
+    let [e0, e1, e2, e3, ..] = random_bytes()?;
+    Ok(u32::from_le_bytes([e0, e1, e2, e3]))
+}
+
+async fn host_all(actor: &ActorHandle, runs: Vec<PreparedRun>) -> Result<(), ServeError> {
+    for run in runs {
+        let prepared = Box::new(run);
+        let created = actor.ask(|done| Message::Create { prepared, done }).await;
+        created.map_err(|_gone| ServeError::Broken)?;
+    }
+    Ok(())
+}
+
+async fn open_ledger(ledger: &Arc<LedgerLink>, actor: &ActorHandle) -> Result<(), ServeError> {
+    let asked = actor.clone();
+    let opened = ledger
+        .open(move |run_id| asked.try_send(Message::Reconcile { run_id }))
+        .await;
+    if let Err(error) = opened {
+        actor.send(Message::Shutdown).await.ok();
+        let problem = error.to_string();
+        return Err(ServeError::Ledger { problem });
+    }
+    let detail = json!({ "version": env!("CARGO_PKG_VERSION") });
+    ledger.event("server-started", None, &detail);
+    Ok(())
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
@@ -173,12 +219,15 @@ fn local(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
 }
 
 async fn open(config: &Config) -> Result<(Arc<Store>, Arc<Hosts>, AdminToken), ServeError> {
-    let config = config.clone();
-    let opened = blocking(move || open_blocking(config)).await;
+    let (config, runtime) = (config.clone(), runtime::Handle::current());
+    let opened = blocking(move || open_blocking(config, &runtime)).await;
     opened.map_err(|problem| ServeError::Runs { problem })?
 }
 
-fn open_blocking(config: Config) -> Result<(Arc<Store>, Arc<Hosts>, AdminToken), ServeError> {
+fn open_blocking(
+    config: Config,
+    runtime: &runtime::Handle,
+) -> Result<(Arc<Store>, Arc<Hosts>, AdminToken), ServeError> {
     let store = Arc::new(Store::open(&config.data_dir)?);
     let token = match config.admin_token {
         Some(token) => token,
@@ -186,11 +235,17 @@ fn open_blocking(config: Config) -> Result<(Arc<Store>, Arc<Hosts>, AdminToken),
     };
     let [s0, s1, s2, s3, s4, s5, s6, s7, ..] = random_bytes()?;
     let log_options = LogOptions::new(u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]));
+    let (url, claim) = (config.snapshots.as_deref(), FirstUse::Claim);
+    let snapshots = SnapshotPlace::open(&config.data_dir, url, runtime.clone(), claim);
+    let snapshots = snapshots.map_err(|error| ServeError::Snapshots {
+        problem: error.to_string(),
+    })?;
     let hosts = Arc::new(Hosts::new(
         Arc::clone(&store),
         config.disk,
         config.datasets_dir,
         log_options,
+        snapshots,
     ));
     Ok((store, hosts, token))
 }
@@ -235,6 +290,9 @@ impl Handle {
         if timeout(DRAIN_DEADLINE, self.all_gone.recv()).await.is_err() {
             warn!("some connections did not end in time");
         }
+        self.ledger
+            .event("server-stopped", None, &json!({ "in_order": in_order }));
+        self.ledger.close().await;
         drop(self.store);
         if in_order {
             Ok(())

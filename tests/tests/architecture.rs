@@ -37,6 +37,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "tabswarm-compute",
             "tabswarm-model",
             "tabswarm-protocol",
+            "tabswarm-store",
         ],
     ),
     (

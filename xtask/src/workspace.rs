@@ -62,6 +62,11 @@ impl Workspace {
         self.root.join("tests/browser")
     }
 
+    /// The S3 server that the tests of object storage start.
+    pub(crate) fn s3_tests(&self) -> PathBuf {
+        self.root.join("tests/s3")
+    }
+
     /// Data sets, one folder each.
     pub(crate) fn datasets(&self) -> PathBuf {
         self.root.join("datasets")

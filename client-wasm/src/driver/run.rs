@@ -6,8 +6,8 @@ use tabswarm_model::parts::{Leased, Part};
 use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_model::{ArithmeticClass, Graph, Run};
+use tabswarm_protocol::RunId;
 use tabswarm_protocol::server::{ParamsHeader, RunAssignment};
-use tabswarm_protocol::{ParamVersion, RunId};
 
 /// A run that the server assigned.
 #[derive(Debug)]
@@ -123,6 +123,8 @@ impl ActiveRun {
 
 #[cfg(test)]
 mod tests {
+    use tabswarm_protocol::ParamVersion;
+
     use super::*;
     use crate::fixture::{self, manifest};
 

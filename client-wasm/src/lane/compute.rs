@@ -317,6 +317,46 @@ mod tests {
     }
 
     #[test]
+    fn soft_targets_go_with_their_samples() {
+        let soft = r#"{"kind":"softmax_cross_entropy","targets":"soft","temperature":2.0}"#;
+        let run_json = fixture::run_json("exact").replace(r#""softmax_cross_entropy""#, soft);
+        let mut computer = Computer::new(&run_json).unwrap();
+        computer.set_params(&[0.1; fixture::PARAMETERS]);
+        let inputs = inputs();
+        let targets = [0.5, 0.25, 0.25, 0.0, 1.0, 0.0, 0.125, 0.125, 0.75];
+        let mut sums = |from: usize, sizes: &[u32]| {
+            let end = from + sizes.iter().sum::<u32>() as usize;
+            let samples = TaskSamples {
+                inputs: &inputs[from * FEATURES..end * FEATURES],
+                labels: &[],
+                soft_targets: &targets[from * 3..end * 3],
+                sizes,
+                parts: &[TaskPart {
+                    batch: 0,
+                    first: 0,
+                    count: u32::try_from(sizes.len()).unwrap(),
+                }],
+                inner: None,
+            };
+            computer.compute(samples, &[16, 16]).unwrap();
+            match computer.sums() {
+                Sums::Exact(sums) => sums.sums().to_vec(),
+                Sums::F32(_) => vec![],
+            }
+        };
+        let (whole, head, tail) = (sums(0, &[2, 1]), sums(0, &[2]), sums(2, &[1]));
+        let parts: Vec<i32> = head.iter().zip(&tail).map(|(a, b)| a + b).collect();
+        assert_eq!(whole, parts);
+        assert_ne!(head, tail);
+        let none = TaskSamples {
+            soft_targets: &[],
+            ..task(&inputs)
+        };
+        let few = Fault::Failed("The task has too few samples.".to_owned());
+        assert_eq!(computer.compute(none, &[16, 16]), Err(few));
+    }
+
+    #[test]
     fn a_task_begins_with_empty_sums() {
         let inputs = inputs();
         let mut computer = computer("exact");

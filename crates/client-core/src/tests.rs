@@ -3,6 +3,7 @@
 mod computing;
 mod connecting;
 mod faults;
+mod lanes;
 mod lines;
 mod script;
 mod several;

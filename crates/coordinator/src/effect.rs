@@ -1,5 +1,6 @@
 //! What the coordinator wants done.
 
+use tabswarm_model::digest::Digest;
 use tabswarm_protocol::{ParamVersion, RunId, ServerMessage};
 
 use crate::event::Event;
@@ -101,6 +102,19 @@ pub enum Effect {
         cause: SnapshotCause,
         /// The coordinator's part.
         state: RunState,
+    },
+    /// Log entries became durable, and with them these credits: for whoever keeps a list of them. The pieces of
+    /// a run join on to each other, from the state that it was created with on; after [`crate::Input::Replace`]
+    /// from the new one.
+    Credited {
+        /// Of which run.
+        run_id: RunId,
+        /// The last entry before the piece.
+        after: u64,
+        /// The last entry of the piece.
+        through: u64,
+        /// Samples by identity, in the order of entries; an identity may come more than once, or nobody.
+        credits: Vec<(Digest, u64)>,
     },
     /// Something for the log and the metrics.
     Event(Event),

@@ -1,6 +1,7 @@
 //! What happened, for logs, metrics and the event list.
 
 use tabswarm_model::digest::Digest;
+use tabswarm_protocol::client::WorkerKind;
 use tabswarm_protocol::server::{RefusalCode, RejectReason};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, WorkerId};
 
@@ -16,6 +17,12 @@ pub enum Event {
         worker_id: WorkerId,
         /// Whether it went on as an earlier one.
         resumed: bool,
+        /// Digest of its token, under which it is credited.
+        identity: Digest,
+        /// What it is.
+        kind: WorkerKind,
+        /// Its name and version of itself.
+        software: String,
     },
     /// A worker's connection is gone.
     WorkerLeft {

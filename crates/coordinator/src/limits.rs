@@ -47,7 +47,7 @@ pub const IDLE_NOTICE_MS: u64 = 1_000;
 /// The master's sums of committed steps that wait for the disk take at most so much memory.
 pub const UNDURABLE_BYTES: usize = 128 << 20;
 /// Most committed steps that wait for the disk, however small they are: a crash takes them all back.
-pub const MAX_UNDURABLE_STEPS: usize = 64;
+pub const MAX_UNDURABLE_STEPS: usize = 16;
 /// And so many may wait however large they are, so that computing and writing overlap.
 pub const MIN_UNDURABLE_STEPS: usize = 2;
 /// A worker is told its credit at most so often.

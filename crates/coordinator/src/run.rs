@@ -215,6 +215,18 @@ impl HostedRun {
         earned.saturating_sub(self.undurable.samples_of(identity))
     }
 
+    /// All durable credits, sorted by identity, and the last entry in them.
+    pub(crate) fn durable_credits(&self) -> (u64, Vec<(Digest, u64)>) {
+        let first_undurable = self.undurable.first();
+        let sequence = first_undurable.map_or(self.state.sequence, |first| first - 1);
+        let credits = self.state.credits.iter();
+        let credits = credits.map(|&(identity, _)| (identity, self.credited(identity)));
+        (
+            sequence,
+            credits.filter(|(_, samples)| *samples > 0).collect(),
+        )
+    }
+
     /// Whether an update of this lease counts already, and its worker waits for the answer.
     pub(crate) fn owes(&self, lease_id: LeaseId) -> bool {
         let in_progress = self.work.owed().iter();

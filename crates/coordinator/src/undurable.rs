@@ -22,6 +22,17 @@ pub(crate) struct Consequences {
     pub(crate) credits: Vec<(Digest, u64)>,
 }
 
+/// What follows from entries that became durable together.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// Everything up to this entry was durable before.
+    pub(crate) after: u64,
+    /// Everything up to this entry is durable now.
+    pub(crate) through: u64,
+    /// Of all entries between, in their order.
+    pub(crate) consequences: Consequences,
+}
+
 #[derive(Debug)]
 struct Entry {
     sequence: u64,
@@ -56,15 +67,27 @@ impl Undurable {
         });
     }
 
-    /// Everything up to an entry is durable: what follows from it.
-    pub(crate) fn settle(&mut self, sequence: u64) -> Consequences {
+    /// Everything up to an entry is durable: what follows from it. None if it was known already.
+    pub(crate) fn settle(&mut self, sequence: u64) -> Option<Settled> {
+        let first = self.entries.front()?.sequence;
+        let mut through = None;
         let mut all = Consequences::default();
         while let Some(entry) = self.entries.pop_front_if(|e| e.sequence <= sequence) {
             self.steps -= usize::from(entry.is_step);
+            through = Some(entry.sequence);
             all.owed.extend(entry.consequences.owed);
             all.credits.extend(entry.consequences.credits);
         }
-        all
+        Some(Settled {
+            after: first - 1,
+            through: through?,
+            consequences: all,
+        })
+    }
+
+    /// The oldest entry that is not durable.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.entries.front().map(|entry| entry.sequence)
     }
 
     /// Committed steps that a crash would take back.
@@ -114,12 +137,16 @@ mod tests {
             undurable.push_step(sequence, consequences);
         }
         assert_eq!((undurable.steps(), undurable.samples_of(id)), (3, 24));
-        let first = undurable.settle(3);
-        assert_eq!((first.owed.len(), first.credits.len()), (2, 2));
+        let first = undurable.settle(3).unwrap();
+        assert_eq!((first.after, first.through), (0, 3));
+        let Consequences { owed, credits } = first.consequences;
+        assert_eq!((owed.len(), credits.len()), (2, 2));
         assert_eq!((undurable.steps(), undurable.samples_of(id)), (1, 8));
         assert!(undurable.owes(LeaseId(4)) && !undurable.owes(LeaseId(3)));
-        assert!(undurable.settle(3).owed.is_empty());
-        assert_eq!(undurable.settle(9).owed.len(), 1);
-        assert!(undurable.is_empty());
+        assert!(undurable.settle(3).is_none());
+        let last = undurable.settle(9).unwrap();
+        assert_eq!((last.after, last.through), (3, 4));
+        assert_eq!(last.consequences.owed.len(), 1);
+        assert!(undurable.is_empty() && undurable.settle(9).is_none());
     }
 }

@@ -84,9 +84,14 @@ fn a_run_is_created_written_compacted_and_opened_again() {
         (21, 1)
     );
     drop(recovered);
-    let state = compact(&disk, &dir, &run, options()).unwrap();
+    let state = compact(
+        &RunStore::open(disk.clone(), &dir).unwrap(),
+        &run,
+        options(),
+    )
+    .unwrap();
     assert_eq!((state.sequence, state.phase), (21, RunPhase::Paused));
-    let report = verify(&disk, &dir, Some(&run)).unwrap();
+    let report = verify(&disk, &dir, None, Some(&run)).unwrap();
     assert_eq!((&report.problems[..], report.snapshots), (&[][..], 2));
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -105,7 +110,7 @@ fn an_old_folder_is_migrated_on_the_real_disk() {
         }
     }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let error = verify(&disk, &folder, None).unwrap_err();
+    let error = verify(&disk, &folder, None, None).unwrap_err();
     assert!(
         matches!(error, StoreError::OlderFormat { found: 1, .. }),
         "{error}"

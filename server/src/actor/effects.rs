@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 use super::outbox::{Delivery, Outbound};
 use super::{Actor, events};
 use crate::evaluation::{self, Evaluated};
+use crate::ledger::CreditBatch;
 use crate::log_writer::{self, Logged};
 use crate::snapshot_writer::{self, SnapshotJob, Written};
 use crate::view::{RunView, View};
@@ -67,6 +68,17 @@ impl Actor {
                 cause,
                 state,
             } => self.take_snapshot(run_id, cause, state),
+            Effect::Credited {
+                run_id,
+                after,
+                through,
+                credits,
+            } => self.ledger.credit(CreditBatch {
+                run: run_id,
+                after,
+                through,
+                deltas: credits,
+            }),
             Effect::Event(event) => self.event(&event),
         }
     }
@@ -162,11 +174,12 @@ impl Actor {
         let sequence = job.snapshot.state.sequence;
         if !self.writer.submit(snapshot_writer::Job::Snapshot(job)) {
             warn!(%run_id, "snapshot skipped: the disk does not keep up");
-            self.snapshot_failed(run_id, sequence);
+            self.snapshot_failed(run_id, sequence, "the disk does not keep up");
         }
     }
 
-    fn snapshot_failed(&mut self, run_id: RunId, sequence: u64) {
+    fn snapshot_failed(&mut self, run_id: RunId, sequence: u64, problem: &str) {
+        self.note_failed_snapshot(run_id, sequence, problem);
         self.snapshots_pending = self.snapshots_pending.saturating_sub(1);
         self.metrics.snapshot_failures.add(1);
         self.follow_ups
@@ -204,7 +217,7 @@ impl Actor {
                     .get_mut(&run_id)
                     .and_then(|run| run.waiting_snapshot.take());
                 if let Some(job) = waiting {
-                    self.snapshot_failed(run_id, job.snapshot.state.sequence);
+                    self.snapshot_failed(run_id, job.snapshot.state.sequence, &reason);
                 }
                 self.handle(Input::LogFailed { run_id, reason });
             }
@@ -234,7 +247,7 @@ impl Actor {
             }
             Err(problem) => {
                 error!(%run_id, sequence, problem, "snapshot could not be written; free disk space or fix the data directory");
-                self.snapshot_failed(run_id, sequence);
+                self.snapshot_failed(run_id, sequence, &problem);
                 self.handle_follow_ups();
             }
         }
@@ -275,6 +288,7 @@ impl Actor {
 
     fn event(&mut self, event: &Event) {
         events::record(event, &self.metrics);
+        self.note_event(event);
         match event {
             Event::StepCommitted {
                 run_id,

@@ -8,7 +8,9 @@ use crate::metrics::Metrics;
 /// Logs and counts an event.
 pub(super) fn record(event: &Event, metrics: &Metrics) {
     match event {
-        Event::WorkerJoined { worker_id, resumed } => {
+        Event::WorkerJoined {
+            worker_id, resumed, ..
+        } => {
             info!(%worker_id, resumed, "worker joined");
         }
         Event::WorkerLeft { worker_id, goodbye } => info!(%worker_id, goodbye, "worker left"),
@@ -44,6 +46,19 @@ pub(super) fn record(event: &Event, metrics: &Metrics) {
             metrics.rejected(*reason);
             debug!(%worker_id, %lease_id, ?reason, "update rejected");
         }
+        Event::StepRestarted { .. }
+        | Event::StepCommitted { .. }
+        | Event::PhaseChanged { .. }
+        | Event::LogFailed { .. }
+        | Event::LogRecovered { .. }
+        | Event::RolledBack { .. }
+        | Event::InvariantViolated { .. } => record_of_run(event, metrics),
+    }
+}
+
+/// Those of runs rather than workers.
+fn record_of_run(event: &Event, metrics: &Metrics) {
+    match event {
         Event::StepRestarted {
             run_id,
             version,
@@ -78,6 +93,7 @@ pub(super) fn record(event: &Event, metrics: &Metrics) {
             metrics.violated(*id);
             error!(%id, detail, "invariant violated: please report this");
         }
+        _ => {}
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tabswarm_coordinator::{NewRun, Payload, RunState, StepOutcome};
+use tabswarm_coordinator::{NewRun, Payload, RunPhase, RunState, StepOutcome};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::master::{AppliedSums, Master, StepInput};
 use tabswarm_model::run_file::{Codec, StepLog};
 use tabswarm_protocol::server::ParamsHeader;
 use tabswarm_protocol::{ParamVersion, ServerMessage, encode_frames};
-use tabswarm_store::{Log, Snapshot, SnapshotInfo};
+use tabswarm_store::{Log, RecoveryReport, Snapshot, SnapshotInfo};
 
 use super::outbox::EdgeRun;
 use crate::dataset::TestSet;
@@ -38,6 +38,26 @@ pub(crate) struct PreparedRun {
     pub(crate) history: History,
     /// Snapshots on disk, newest first.
     pub(crate) snapshots: Vec<SnapshotInfo>,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
+    /// What was found on the disk.
+    pub(crate) report: RecoveryReport,
+}
+
+/// Where a run comes from that is hosted now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was just made from a run file.
+    Created,
+    /// It was stored before the server started.
+    Restored,
+    /// It was just begun at a version of another run.
+    Forked {
+        /// The other run's name.
+        of: String,
+        /// Its version.
+        at: ParamVersion,
+    },
 }
 
 /// A hosted run.
@@ -48,6 +68,8 @@ pub(crate) struct HostedRun {
     pub(crate) snapshots: Arc<[SnapshotInfo]>,
     /// A snapshot whose last entry is not durable in the log yet.
     pub(crate) waiting_snapshot: Option<Box<SnapshotJob>>,
+    /// The phase that the ledger knows of.
+    pub(crate) phase_noted: RunPhase,
     /// Somebody else works on its files.
     pub(crate) is_detached: bool,
     /// The last log entry that is durable.
@@ -76,6 +98,7 @@ impl HostedRun {
             history: Arc::new(history),
             snapshots: snapshots.into(),
             waiting_snapshot: None,
+            phase_noted: RunPhase::Created,
             is_detached: false,
             durable,
             master,

@@ -6,9 +6,12 @@
 mod effects;
 mod events;
 mod hosted;
+mod ledger;
+mod message;
 mod outbox;
 
-pub(crate) use hosted::PreparedRun;
+pub(crate) use hosted::{Origin, PreparedRun};
+pub(crate) use message::{Command, Durable, Forbidden, Message};
 pub(crate) use outbox::{EdgeRun, Outbound, Outbox, TooSlow};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,151 +20,28 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tabswarm_coordinator::{
-    ConnectionId, Coordinator, Effect, Input, ReceivedUpdate, RunCommand, RunPhase, WorkerStatus,
-};
+use tabswarm_coordinator::{Coordinator, Effect, Input, RunPhase};
 use tabswarm_model::digest::Digest;
-use tabswarm_protocol::client::Hello;
-use tabswarm_protocol::{ClientMessage, RunId, Timestamp, Token};
+use tabswarm_protocol::{RunId, Timestamp};
 use tabswarm_store::Recovered;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::clock::Clock;
-use crate::evaluation::{Evaluated, Evaluator};
+use crate::evaluation::Evaluator;
 use crate::hosting::Reopened;
+use crate::ledger::LedgerLink;
 use crate::limits::{
     ACTOR_QUEUE_MESSAGES, PUBLISH_INTERVAL_MS, RECONNECT_IN_MS, REFRESH_INTERVAL_MS,
     SNAPSHOT_DEADLINE,
 };
-use crate::log_writer::{self, LogWriter, Logged};
+use crate::log_writer::{self, LogWriter};
 use crate::metrics::Metrics;
-use crate::snapshot_writer::{self, SnapshotWriter, Written};
+use crate::snapshot_writer::{self, SnapshotWriter};
 use crate::view::ViewCell;
 use hosted::HostedRun;
 use outbox::Outboxes;
-
-/// What the thread may be told.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// A worker introduced itself on a new socket.
-    Hello {
-        /// The socket.
-        connection: ConnectionId,
-        /// What it said.
-        hello: Hello,
-        /// A fresh random token.
-        fresh_token: Token,
-        /// The way back.
-        outbox: Outbox,
-    },
-    /// Another message of a worker.
-    Worker {
-        /// The socket.
-        connection: ConnectionId,
-        /// What it said.
-        message: ClientMessage,
-    },
-    /// A decoded update.
-    Update {
-        /// The socket.
-        connection: ConnectionId,
-        /// The update.
-        update: ReceivedUpdate,
-    },
-    /// A socket is gone.
-    Disconnected {
-        /// The socket.
-        connection: ConnectionId,
-    },
-    /// Host a run.
-    Create {
-        /// The run.
-        prepared: Box<PreparedRun>,
-        /// Answered when it is in the published view.
-        done: oneshot::Sender<()>,
-    },
-    /// An operator's command.
-    Command {
-        /// Which run.
-        run_id: RunId,
-        /// What to do.
-        command: Command,
-        /// Answered when its effects are in the published view.
-        done: oneshot::Sender<Result<Durable, Forbidden>>,
-    },
-    /// Let go of a resting run's files: somebody will work on them.
-    Detach {
-        /// Which run.
-        run_id: RunId,
-        /// Answered with what is told when its log is closed; or the phase in which it does not rest.
-        done: oneshot::Sender<Result<Durable, Forbidden>>,
-    },
-    /// Work on a run's files is done.
-    Attach {
-        /// Which run.
-        run_id: RunId,
-        /// What they say now.
-        reopened: Box<Reopened>,
-        /// Answered when it is in the published view.
-        done: oneshot::Sender<()>,
-    },
-    /// Who is there?
-    Workers {
-        /// The answer.
-        reply: oneshot::Sender<Vec<WorkerStatus>>,
-    },
-    /// An evaluation is done.
-    Evaluated(Evaluated),
-    /// Log entries are durable, or could not be made so.
-    Logged(Logged),
-    /// A snapshot is written, or could not be.
-    Written(Written),
-    /// Take snapshots, tell workers, end.
-    Shutdown,
-}
-
-/// What an operator may want of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Begin, or go on after a pause.
-    Start,
-    /// No more leases.
-    Pause,
-    /// Go on after a pause.
-    Resume,
-    /// End for good.
-    Stop,
-}
-
-/// Told when a command's effects will survive a restart; dropped if the log can't be written.
-pub(crate) type Durable = oneshot::Receiver<()>;
-
-/// A command that makes no sense in the run's phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the run is {phase}")]
-pub(crate) struct Forbidden {
-    /// The phase.
-    pub(crate) phase: RunPhase,
-}
-
-impl Command {
-    fn check(self, phase: RunPhase) -> Result<RunCommand, Forbidden> {
-        let command = match self {
-            Self::Start => RunCommand::Start,
-            Self::Resume if phase == RunPhase::Paused => RunCommand::Start,
-            Self::Resume => return Err(Forbidden { phase }),
-            Self::Pause => RunCommand::Pause,
-            Self::Stop => RunCommand::Stop,
-        };
-        if phase.allows(command) {
-            Ok(command)
-        } else {
-            Err(Forbidden { phase })
-        }
-    }
-}
 
 /// The thread is gone: the server is going down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -176,6 +56,11 @@ impl ActorHandle {
     /// Queues a message; waits while the queue is full.
     pub(crate) async fn send(&self, message: Message) -> Result<(), ActorGone> {
         self.0.send(message).await.map_err(|_gone| ActorGone)
+    }
+
+    /// Queues a message; false if there is no room.
+    pub(crate) fn try_send(&self, message: Message) -> bool {
+        self.0.try_send(message).is_ok()
     }
 
     /// Sends a message that is answered and waits for the answer.
@@ -200,6 +85,7 @@ pub(crate) fn spawn(
     clock: Clock,
     view: Arc<ViewCell>,
     metrics: Arc<Metrics>,
+    ledger: Arc<LedgerLink>,
 ) -> io::Result<(ActorHandle, Ended)> {
     let (sender, inbox) = mpsc::channel(ACTOR_QUEUE_MESSAGES);
     let (ended_sender, ended) = oneshot::channel();
@@ -229,6 +115,8 @@ pub(crate) fn spawn(
         log,
         view,
         metrics,
+        ledger,
+        violations_noted: 0,
         effects: Vec::new(),
         follow_ups: VecDeque::new(),
         snapshots_pending: 0,
@@ -255,6 +143,9 @@ struct Actor {
     log: LogWriter,
     view: Arc<ViewCell>,
     metrics: Arc<Metrics>,
+    ledger: Arc<LedgerLink>,
+    /// Violated invariants that the ledger was told of.
+    violations_noted: u32,
     effects: Vec<Effect>,
     /// Inputs that came from carrying out effects.
     follow_ups: VecDeque<Input>,
@@ -372,6 +263,10 @@ impl Actor {
                 self.publish();
                 done.send(()).ok();
             }
+            Message::Reconcile { run_id: None } => self.reconcile_all(),
+            Message::Reconcile {
+                run_id: Some(run_id),
+            } => self.reconcile(run_id),
             Message::Workers { reply } => drop(reply.send(self.coordinator.workers())),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
             Message::Logged(logged) => self.logged(logged),
@@ -389,17 +284,22 @@ impl Actor {
             test_set,
             history,
             snapshots,
+            origin,
+            report,
         } = prepared;
         let (run_id, version) = (new_run.run_id, new_run.state.version);
+        self.note_hosted(&facts, &origin, &report);
         let is_evaluated = history.eval_of(version.0).is_some();
         self.evaluator
             .add_run(run_id, Arc::clone(&facts.run), test_set);
         let digest = new_run.params_digest;
-        let hosted = HostedRun::new(facts, master, digest, history, snapshots, log.durable());
+        let mut hosted = HostedRun::new(facts, master, digest, history, snapshots, log.durable());
+        hosted.phase_noted = new_run.state.phase;
         self.runs.insert(run_id, hosted);
         let log = Box::new(log);
         self.log.submit(log_writer::Job::Open { run_id, log });
         self.handle(Input::CreateRun(Box::new(new_run)));
+        self.reconcile(run_id);
         let status = self.coordinator.run_status(self.clock.now(), run_id);
         if status.is_some_and(|status| status.phase == RunPhase::Finished) && !is_evaluated {
             self.evaluate(run_id, version);
@@ -442,8 +342,12 @@ impl Actor {
             snapshots,
         } = reopened;
         let Recovered {
-            state, master, log, ..
+            state,
+            master,
+            log,
+            report,
         } = recovered;
+        self.note_recovery(run_id, &report);
         let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
@@ -456,6 +360,7 @@ impl Actor {
             state: Box::new(state),
             params_digest,
         });
+        self.reconcile(run_id);
     }
 
     /// Told when all changes of a run so far are on stable storage.

@@ -1,5 +1,6 @@
 //! What only the operator may do. Every address but `/healthz` asks for the token.
 
+pub(crate) mod ledger;
 pub(crate) mod runs;
 pub(crate) mod versions;
 pub(crate) mod workers;
@@ -46,6 +47,19 @@ pub(crate) async fn require_token(
 struct HealthJson<'a> {
     status: &'static str,
     reasons: Vec<ReasonJson<'a>>,
+    ledger: LedgerJson<'a>,
+}
+
+#[derive(Serialize)]
+struct LedgerJson<'a> {
+    status: &'static str,
+    /// Why nothing can be written to it, with what to do.
+    reason: Option<&'a str>,
+    records_waiting: usize,
+    /// Events that were lost since the start.
+    records_dropped: u64,
+    /// Runs whose credits are about to be taken from them again.
+    out_of_step: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -60,8 +74,29 @@ struct ReasonJson<'a> {
 pub(crate) async fn health(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let view = app.view.get();
     let reasons: Vec<_> = view.runs.iter().filter_map(reason_of).collect();
-    let status = if reasons.is_empty() { "ok" } else { "degraded" };
-    json(&headers, &HealthJson { status, reasons })
+    let ledger = app.ledger.status();
+    let is_well = reasons.is_empty() && ledger.degraded.is_none();
+    let answer = HealthJson {
+        status: word(is_well),
+        reasons,
+        ledger: LedgerJson {
+            status: word(ledger.degraded.is_none()),
+            reason: ledger.degraded.as_deref(),
+            records_waiting: ledger.records_waiting,
+            records_dropped: ledger.records_dropped,
+            out_of_step: view
+                .runs
+                .iter()
+                .filter(|run| ledger.out_of_step.contains(&run.facts.run_id))
+                .map(|run| &*run.facts.run.name)
+                .collect(),
+        },
+    };
+    json(&headers, &answer)
+}
+
+fn word(is_well: bool) -> &'static str {
+    if is_well { "ok" } else { "degraded" }
 }
 
 fn reason_of(run: &RunView) -> Option<ReasonJson<'_>> {
@@ -78,5 +113,9 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (content_type, app.metrics.expose(&app.view.get())).into_response()
+    (
+        content_type,
+        app.metrics.expose(&app.view.get(), &app.ledger.status()),
+    )
+        .into_response()
 }

@@ -23,6 +23,7 @@ use crate::dataset::IngestError;
 use crate::hosting::CreateError;
 use crate::http::json;
 use crate::problem::Problem;
+use crate::snapshot_place::SnapshotPlaceError;
 use crate::view::RunView;
 
 /// A run as the operator sees it.
@@ -228,7 +229,14 @@ pub(super) fn refused(error: CreateError) -> Problem {
             "Name taken",
             error.to_string(),
         ),
+        CreateError::Snapshots(SnapshotPlaceError::NotEmpty { .. }) => Problem::new(
+            StatusCode::CONFLICT,
+            "objects_exist",
+            "Objects exist",
+            error.to_string(),
+        ),
         CreateError::Ingest(IngestError::Store(_))
+        | CreateError::Snapshots(_)
         | CreateError::Stored(_)
         | CreateError::RunStore(_)
             if !matches!(
@@ -245,7 +253,7 @@ pub(super) fn refused(error: CreateError) -> Problem {
             "No such version",
             error.to_string(),
         ),
-        CreateError::Stored(_) => Problem::internal(),
+        CreateError::Snapshots(_) | CreateError::Stored(_) => Problem::internal(),
         CreateError::Ingest(error) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Problem::new(

@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::hosting::Hosts;
 use crate::http::json;
 use crate::problem::Problem;
+use crate::snapshot_place::SnapshotPlaceError;
 use crate::view::RunFacts;
 
 /// A version that can be restored.
@@ -199,13 +200,15 @@ fn facts(app: &App, name: &str) -> Result<Arc<RunFacts>, Problem> {
 }
 
 /// Works on a run's files away from the network's threads.
-async fn blocking<T: Send + 'static>(
+async fn blocking<T: Send + 'static, E: Into<SnapshotPlaceError> + Send + 'static>(
     name: &str,
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
+    match tokio::task::spawn_blocking(|| work().map_err(Into::into)).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(StoreError::NoSuchVersion { version, .. })) => Err(no_version(name, version)),
+        Ok(Err(SnapshotPlaceError::Run(StoreError::NoSuchVersion { version, .. }))) => {
+            Err(no_version(name, version))
+        }
         Ok(Err(error)) => {
             error!(run = name, %error, "the run's files can't be used");
             Err(Problem::internal())

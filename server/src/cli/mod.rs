@@ -3,11 +3,13 @@
 //! Exit codes: 0 done, 1 it failed, 2 the command line makes no sense.
 
 mod client;
+mod ledger;
 mod run;
 mod sample;
 mod serve;
 mod store;
 mod table;
+mod time;
 mod worker;
 
 use std::io::{self, Write as _};
@@ -43,6 +45,10 @@ enum Command {
     /// Check, repair and shrink what a server that is not running has stored.
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Print what happened to a running server and its runs.
+    Events(ledger::EventsArgs),
+    /// Print who was credited how many samples.
+    Credits(ledger::CreditsArgs),
     /// Look at the workers of a running server.
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
@@ -55,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Digest(args) => args.run(),
         Command::Store(command) => command.run(),
+        Command::Events(args) => args.run(),
+        Command::Credits(args) => args.run(),
         Command::Worker(command) => command.run(),
     };
     match outcome {
@@ -73,6 +81,18 @@ fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Writes lines as they come, none where there is nothing. True while somebody reads them.
+fn print_lines(lines: &[String]) -> anyhow::Result<bool> {
+    let mut output = io::stdout().lock();
+    for line in lines {
+        match writeln!(output, "{line}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+            written => written?,
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

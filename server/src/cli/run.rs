@@ -200,15 +200,8 @@ impl RunCommand {
 impl Named {
     /// A run's address; names that no run can have would change it.
     pub(super) fn path(&self, suffix: &str) -> anyhow::Result<String> {
-        let name = &self.name;
-        if !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            || name.is_empty()
-        {
-            bail!("{name:?} is no run's name: names are letters, digits and dashes");
-        }
-        Ok(format!("/admin/runs/{name}{suffix}"))
+        checked_name(&self.name)?;
+        Ok(format!("/admin/runs/{}{suffix}", self.name))
     }
 
     fn versions(&self) -> anyhow::Result<()> {
@@ -229,6 +222,15 @@ impl Named {
         let path = self.path(&format!("/{verb}"))?;
         show(&self.client, &self.client.client()?.post(&path, "")?)
     }
+}
+
+/// Refuses what no run can be called.
+pub(super) fn checked_name(name: &str) -> anyhow::Result<()> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if name.is_empty() || !name.bytes().all(fits) {
+        bail!("{name:?} is no run's name: names are letters, digits and dashes");
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

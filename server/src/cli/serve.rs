@@ -21,11 +21,17 @@ use crate::telemetry::{self, LogFormat};
 /// Exit code after a second signal, as shells report an interrupt.
 const INTERRUPTED: i32 = 130;
 
+/// The variable behind `--snapshots`.
+pub(super) const SNAPSHOTS_VARIABLE: &str = "TABSWARM_SNAPSHOTS";
+const SNAPSHOTS_HELP: &str = "Keep snapshots in a bucket, such as s3://bucket/prefix, instead of the runs' folders; \
+    the usual AWS_* variables say how it is reached. Chosen once for a data directory";
+
 /// Flags of `serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     tabswarm serve\n  \
-    tabswarm serve --listen 0.0.0.0:8080 --allow-origin https://blog.example\n\n\
+    tabswarm serve --listen 0.0.0.0:8080 --allow-origin https://blog.example\n  \
+    tabswarm serve --snapshots s3://bucket/prefix   # with AWS_REGION, AWS_ACCESS_KEY_ID, ... set\n\n\
     The first Ctrl-C ends the server in order: snapshots become durable and workers are told when to come \
     back. The second one ends it at once; then the steps since the last snapshot are computed again.")]
 pub(super) struct ServeArgs {
@@ -53,6 +59,8 @@ pub(super) struct ServeArgs {
         value_name = "FOLDER"
     )]
     data_dir: PathBuf,
+    #[arg(long, env = SNAPSHOTS_VARIABLE, help = SNAPSHOTS_HELP, value_name = "URL")]
+    snapshots: Option<String>,
     /// Folder with one folder for each data set.
     #[arg(
         long,
@@ -127,6 +135,7 @@ impl ServeArgs {
             admin_listen: self.admin_listen,
             data_dir: self.data_dir,
             disk: Arc::new(RealDisk),
+            snapshots: self.snapshots,
             datasets_dir: self.datasets_dir,
             allowed_origins: self.allow_origin,
             admin_token,

@@ -12,10 +12,13 @@ use tabswarm_store::{
     Disk, LogOptions, RealDisk, RepairReport, RunStore, VerifyReport, compact, repair, rollback,
     verify,
 };
+use tokio::runtime::{Builder, Runtime};
 
 use super::print;
+use super::serve::SNAPSHOTS_VARIABLE;
 use super::table::grouped;
 use crate::auth::random_bytes;
+use crate::snapshot_place::{FirstUse, SnapshotPlace};
 use crate::store::{DirLock, run_folders};
 
 /// Verbs about a data directory that no server uses.
@@ -53,13 +56,20 @@ pub(super) enum StoreCommand {
 pub(super) struct Place {
     /// A data directory, for all of its runs, or the folder of one run.
     folder: PathBuf,
+    #[arg(long, env = SNAPSHOTS_VARIABLE, help = SNAPSHOTS_HELP, value_name = "URL")]
+    snapshots: Option<String>,
 }
+
+const SNAPSHOTS_HELP: &str = "Where the server keeps the snapshots, if not in the runs' folders: what `tabswarm serve` is given";
 
 /// The runs of a place; no server uses them meanwhile.
 struct Opened {
     disk: Arc<dyn Disk>,
     runs: Vec<PathBuf>,
+    snapshots: SnapshotPlace,
     _lock: DirLock,
+    /// For requests to a bucket.
+    _runtime: Runtime,
 }
 
 impl StoreCommand {
@@ -78,13 +88,8 @@ impl StoreCommand {
                         opened.runs.len()
                     );
                 };
-                let state = rollback(
-                    &opened.disk,
-                    dir,
-                    &run_of(&opened.disk, dir)?,
-                    ParamVersion(to),
-                    log_options()?,
-                )?;
+                let (store, run) = opened.run(dir)?;
+                let state = rollback(&store, &run, ParamVersion(to), log_options()?)?;
                 print(&format!(
                     "{}: back at version {}, {}",
                     name(dir),
@@ -113,24 +118,39 @@ impl Place {
                 folder.display()
             );
         };
+        let lock = DirLock::take(root)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("a thread can't be started")?;
+        let url = self.snapshots.as_deref();
+        let handle = runtime.handle().clone();
+        let snapshots = SnapshotPlace::open(root, url, handle, FirstUse::Refuse)?;
         Ok(Opened {
             disk: Arc::new(RealDisk),
             runs,
-            _lock: DirLock::take(root)?,
+            snapshots,
+            _lock: lock,
+            _runtime: runtime,
         })
     }
 }
 
 impl Opened {
-    fn each(
-        &self,
-        work: impl Fn(&Arc<dyn Disk>, &Path) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    /// A run with its files, which are brought to today's format.
+    fn run(&self, dir: &Path) -> anyhow::Result<(RunStore, Run)> {
+        let store = self.snapshots.open_run(&self.disk, dir)?;
+        let run = Run::from_toml(store.run_file()).context("its run file is not valid any more")?;
+        Ok((store, run))
+    }
+
+    fn each(&self, work: impl Fn(&Self, &Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
         if self.runs.is_empty() {
             return print("There are no runs.");
         }
         for dir in &self.runs {
-            work(&self.disk, dir).with_context(|| format!("run {}", name(dir)))?;
+            work(self, dir).with_context(|| format!("run {}", name(dir)))?;
         }
         Ok(())
     }
@@ -143,11 +163,6 @@ fn name(dir: &Path) -> String {
         .into_owned()
 }
 
-fn run_of(disk: &Arc<dyn Disk>, dir: &Path) -> anyhow::Result<Run> {
-    let store = RunStore::open(Arc::clone(disk), dir)?;
-    Run::from_toml(store.run_file()).context("its run file is not valid any more")
-}
-
 fn log_options() -> anyhow::Result<LogOptions> {
     let [s0, s1, s2, s3, s4, s5, s6, s7, ..] = random_bytes()?;
     Ok(LogOptions::new(u64::from_le_bytes([
@@ -157,13 +172,14 @@ fn log_options() -> anyhow::Result<LogOptions> {
 
 fn verify_all(opened: &Opened) -> anyhow::Result<()> {
     let damaged = Cell::new(0);
-    opened.each(|disk, dir| {
+    opened.each(|opened, dir| {
+        let disk = &opened.disk;
         // A run file that can't be read is found by the check itself.
         let text = disk.read(&dir.join("run.toml")).ok();
         let run = text
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .and_then(|text| Run::from_toml(&text).ok());
-        let report = verify(disk, dir, run.as_ref())?;
+        let report = verify(disk, dir, opened.snapshots.of_run(dir)?, run.as_ref())?;
         damaged.set(damaged.get() + usize::from(!report.problems.is_empty()));
         print(&verified(&name(dir), &report))
     })?;
@@ -174,7 +190,7 @@ fn verify_all(opened: &Opened) -> anyhow::Result<()> {
 }
 
 fn verified(name: &str, report: &VerifyReport) -> String {
-    let mut text = format!(
+    let mut lines = vec![format!(
         "{name}: {} snapshots, {} log records in {} bytes, {} steps replayed: {}",
         report.snapshots,
         grouped(report.records),
@@ -185,21 +201,22 @@ fn verified(name: &str, report: &VerifyReport) -> String {
         } else {
             "damaged"
         }
-    );
+    )];
     if report.torn_bytes > 0 {
         let bytes = grouped(report.torn_bytes);
-        text += &format!(
-            "\n  {bytes} bytes at the end are half written; nobody was told of them, the next start drops them"
-        );
+        lines.push(format!(
+            "  {bytes} bytes at the end are half written; nobody was told of them, the next start drops them"
+        ));
     }
     for problem in &report.problems {
-        text += &format!("\n  {problem}");
+        lines.push(format!("  {problem}"));
     }
-    text
+    lines.join("\n")
 }
 
-fn repair_one(disk: &Arc<dyn Disk>, dir: &Path) -> anyhow::Result<()> {
-    let report = repair(disk, dir, &run_of(disk, dir)?)?;
+fn repair_one(opened: &Opened, dir: &Path) -> anyhow::Result<()> {
+    let (store, run) = opened.run(dir)?;
+    let report = repair(&store, &run)?;
     print(&repaired(&name(dir), &report))
 }
 
@@ -209,31 +226,35 @@ fn repaired(name: &str, report: &RepairReport) -> String {
     if n_lost == 0 && report.moved.is_empty() {
         return format!("{name}: nothing to repair, at version {version}");
     }
-    let mut text = format!("{name}: repaired, at version {version}");
+    let mut lines = vec![format!("{name}: repaired, at version {version}")];
     for path in &report.moved {
-        text += &format!("\n  a copy of what was damaged is in {}", path.display());
+        lines.push(format!(
+            "  a copy of what was damaged is in {}",
+            path.display()
+        ));
     }
     if n_lost > 0 {
-        text += &format!(
-            "\n  lost: {} changes that were stored, of which {} are known to be these steps",
+        lines.push(format!(
+            "  lost: {} changes that were stored, of which {} are known to be these steps",
             grouped(n_lost),
             report.lost_steps.len()
-        );
+        ));
     }
     for lost in &report.lost_steps {
         let samples: u64 = lost.credits.iter().map(|(_, samples)| samples).sum();
-        text += &format!(
-            "\n    the step to version {}, with {} credited samples of {} workers",
+        lines.push(format!(
+            "    the step to version {}, with {} credited samples of {} workers",
             grouped(lost.version.0),
             grouped(samples),
             lost.credits.len()
-        );
+        ));
     }
-    text
+    lines.join("\n")
 }
 
-fn compact_one(disk: &Arc<dyn Disk>, dir: &Path) -> anyhow::Result<()> {
-    let state = compact(disk, dir, &run_of(disk, dir)?, log_options()?)?;
+fn compact_one(opened: &Opened, dir: &Path) -> anyhow::Result<()> {
+    let (store, run) = opened.run(dir)?;
+    let state = compact(&store, &run, log_options()?)?;
     print(&format!(
         "{}: one snapshot at version {}, no log",
         name(dir),
@@ -241,9 +262,8 @@ fn compact_one(disk: &Arc<dyn Disk>, dir: &Path) -> anyhow::Result<()> {
     ))
 }
 
-fn list_versions(disk: &Arc<dyn Disk>, dir: &Path) -> anyhow::Result<()> {
-    let store = RunStore::open(Arc::clone(disk), dir)?;
-    let run = Run::from_toml(store.run_file()).context("its run file is not valid any more")?;
+fn list_versions(opened: &Opened, dir: &Path) -> anyhow::Result<()> {
+    let (store, run) = opened.run(dir)?;
     let lines: Vec<String> = store
         .versions(&run)?
         .into_iter()

@@ -6,6 +6,8 @@
 //! chunks/DIGEST[.br]          training data, served as it lies here
 //! datasets/DIGEST.json        manifests of training sets
 //! test-sets/…                 the same two for test sets, which are never served
+//! ledger.db                   credits, identities and events, see the module `ledger`
+//! snapshots.json              only where snapshots are kept in a bucket: which one
 //! runs/NAME/                  one folder a run, see the crate `tabswarm_store`
 //! ```
 //! Every file is written under another name, made durable and renamed, so that a crash leaves the old one or
@@ -21,6 +23,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use chunks::ChunkStore;
+
+use crate::ledger::LEDGER_FILE;
 
 /// Why a data directory can't be used.
 #[derive(Debug, Error)]
@@ -111,6 +115,11 @@ impl Store {
     /// The file that holds the admin token.
     pub(crate) fn admin_token_path(&self) -> PathBuf {
         self.root.join(ADMIN_TOKEN_FILE)
+    }
+
+    /// The ledger's file.
+    pub(crate) fn ledger_path(&self) -> PathBuf {
+        self.root.join(LEDGER_FILE)
     }
 
     /// The folder of all runs' folders.

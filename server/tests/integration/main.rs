@@ -1,9 +1,11 @@
 //! The real server on ports of the loopback that the system chooses, with small made-up data sets.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod bucket;
 mod cli;
 mod durability;
 mod http;
+mod ledger;
 mod lifecycle;
 mod sockets;
 mod support;

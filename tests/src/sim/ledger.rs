@@ -160,6 +160,34 @@ impl Ledger {
         }
     }
 
+    /// Credits became durable: they must be what the entries between have credited.
+    pub(super) fn piece_credited(
+        &self,
+        after: u64,
+        through: u64,
+        credits: &[(Digest, u64)],
+    ) -> Result<(), Broken> {
+        let broken = |detail| Err(Broken(InvariantId::CreditVerified, detail));
+        if after >= through || through > self.durable {
+            return broken(format!(
+                "entries {after} to {through} are credited, {} are durable",
+                self.durable
+            ));
+        }
+        let before = self.states[&after].credits.iter().copied();
+        let mut sums: BTreeMap<Digest, u64> = before.collect();
+        for (identity, samples) in credits {
+            *sums.entry(*identity).or_default() += samples;
+        }
+        let expected = &self.states[&through].credits;
+        if expected.iter().copied().eq(sums) {
+            return Ok(());
+        }
+        broken(format!(
+            "the credits of entries {after} to {through} do not lead from one state to the other"
+        ))
+    }
+
     fn credited(&self, connection: ConnectionId, samples: u64) -> Result<(), Broken> {
         let identity = self.identity(connection)?;
         let durable = self.states[&self.durable].credit_of(identity);

@@ -165,7 +165,8 @@ impl Server {
                     outcome,
                 });
             }
-            Effect::Evaluate { .. } => {}
+            // The second is checked by the ledger before it comes here.
+            Effect::Evaluate { .. } | Effect::Credited { .. } => {}
             Effect::Append { entry, .. } => self.append(entry, outputs),
             Effect::TakeSnapshot { state, .. } => {
                 let snapshot = Snapshot::of(state, &self.master);
@@ -333,6 +334,12 @@ fn record(effect: &Effect, ledger: &mut Ledger) -> Result<(), Broken> {
             ledger.appended(entry, matches!(entry.change, Change::Step(_)))?;
         }
         Effect::TakeSnapshot { state, .. } => ledger.snapshot_wanted(state)?,
+        Effect::Credited {
+            after,
+            through,
+            credits,
+            ..
+        } => ledger.piece_credited(*after, *through, credits)?,
         Effect::ResetAccumulator { .. } => ledger.step_is_void(),
         Effect::Event(Event::UpdateAccepted { lease_id, .. }) => ledger.counted(*lease_id)?,
         _ => {}

@@ -23,6 +23,8 @@ pub(crate) fn setup(workspace: &Workspace, tests: bool) -> Result<()> {
         browser::install().context("the browser tests' programs could not be set up")?;
         npm::install(workspace, &workspace.browser_tests())
             .context("the browser tests' npm packages are missing")?;
+        npm::install(workspace, &workspace.s3_tests())
+            .context("the S3 server for tests is missing")?;
     }
     Ok(())
 }

@@ -158,6 +158,7 @@ fn a_lane_goes_on_with_its_shard_whatever_else_becomes_ready() {
             done 0 l2 1+4
               compute on 0: l2 v1 5+4 e[20, 30]
             done 0 l2 5+4
+              compute on 0: l1 v1 0+6 e[20, 30]
               update l2 [1+1]: 18 samples, loss 900, 9 correct, 30000 us
         "#]],
     );
@@ -188,6 +189,7 @@ fn a_shard_begins_again_elsewhere_when_its_lane_is_gone() {
             done 0 l1 0+1
               compute on 0: l1 v1 1+1 e[20, 30]
             done 0 l1 1+1
+              compute on 0: l2 v1 0+4 e[20, 30]
               update l1 [0+1]: 4 samples, loss 200, 2 correct, 20000 us
         "#]],
     );

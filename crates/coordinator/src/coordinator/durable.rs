@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::limits::CREDITED_EVERY_MS;
 use crate::phase::RunPhase;
 use crate::run_state::RunState;
+use crate::undurable::Consequences;
 
 impl Coordinator {
     pub(super) fn log_durable(
@@ -61,14 +62,23 @@ impl Coordinator {
             return;
         };
         let waited = run.waits_for_disk();
-        let settled = run.undurable.settle(sequence);
+        let Some(settled) = run.undurable.settle(sequence) else {
+            return;
+        };
         let goes_on = waited && !run.waits_for_disk();
-        for owed in &settled.owed {
+        let Consequences { owed, credits } = settled.consequences;
+        for owed in &owed {
             let samples = owed.samples;
             let verdict = Verdict::Accepted { samples };
             self.answer(owed.worker_id, owed.lease_id, verdict, effects);
         }
-        let credited: BTreeSet<Digest> = settled.credits.iter().map(|(id, _)| *id).collect();
+        let credited: BTreeSet<Digest> = credits.iter().map(|(id, _)| *id).collect();
+        effects.push(Effect::Credited {
+            run_id,
+            after: settled.after,
+            through: settled.through,
+            credits,
+        });
         for identity in credited {
             if let Some(worker_id) = self.registry.by_identity(identity) {
                 self.tell_credit(now, worker_id, effects);
@@ -127,6 +137,12 @@ impl Coordinator {
         self.runs
             .get(&run_id)
             .is_some_and(crate::run::HostedRun::may_be_replaced)
+    }
+
+    /// A run's credits as far as they are on stable storage, sorted by identity, and the last log entry in them.
+    pub fn durable_credits(&self, run_id: RunId) -> Option<(u64, Vec<(Digest, u64)>)> {
+        let run = self.runs.get(&run_id)?;
+        Some(run.durable_credits())
     }
 
     pub(super) fn replace(

@@ -37,12 +37,14 @@ impl Coordinator {
         let known = self.registry.by_token(token);
         let worker_id = known.unwrap_or_else(|| self.registry.add(now, token, &hello));
         let resumed = known.is_some();
+        let (kind, software) = (hello.kind, hello.software.clone());
         if let Some(replaced) = self.registry.connect(now, worker_id, connection, hello) {
             let message = "Another connection goes on as this worker.".to_owned();
             refuse(replaced, RefusalCode::Replaced, message, effects);
         }
         self.lapse_leases(now, worker_id, effects);
-        let credited_samples = self.credited(Digest::of(&token.0));
+        let identity = Digest::of(&token.0);
+        let credited_samples = self.credited(identity);
         if let Some(worker) = self.registry.get(worker_id) {
             worker.credited = credited_samples;
         }
@@ -57,7 +59,13 @@ impl Coordinator {
                 credited_samples,
             }),
         ));
-        effects.push(Effect::Event(Event::WorkerJoined { worker_id, resumed }));
+        effects.push(Effect::Event(Event::WorkerJoined {
+            worker_id,
+            resumed,
+            identity,
+            kind,
+            software,
+        }));
         self.assign(now, worker_id, effects);
         self.hand_out_everywhere(now, effects);
     }

@@ -9,6 +9,7 @@ use super::script::output;
 use crate::limits::MAX_UNDURABLE_STEPS;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a script and what it prints")]
 fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
     check(
         "slow-disk; create r1; start r1; logged r1 1; wait 600; c1 join r1; wait 1
@@ -24,6 +25,7 @@ fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
               # phase r1 running
               snapshot r1 Started: v0 running, 0 samples, credits []
             logged r1 1
+              credit r1 0..1: []
             wait 600
             c1 join r1
               c1 <- welcome w1, token 1, credited 0
@@ -75,9 +77,11 @@ fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
             logged r1 2
               c2 <- receipt l1 Accepted { samples: 2 }
               c2 <- receipt l2 Accepted { samples: 6 }
+              credit r1 1..2: [8]
               c2 <- credited 8
             logged r1 3
               c2 <- receipt l3 Accepted { samples: 8 }
+              credit r1 2..3: [8]
             c2 update l3 0+4
               c2 <- receipt l3 Accepted { samples: 8 }
             workers
@@ -134,9 +138,11 @@ fn a_snapshot_makes_durable_what_the_log_could_not() {
               v1 of 3 steps, running, 8 samples, 0/s, loss Some(1.0), 1 workers, 1 lanes, 1 steps wait for the disk: no space left
             durable r1 v0
               snapshot r1 Interval: v1 running, 8 samples, credits [8]
+              credit r1 0..1: []
             durable r1 v1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }
+              credit r1 1..2: [8]
               c1 <- credited 8
             status r1
               v1 of 3 steps, running, 8 samples, 0/s, loss Some(1.0), 1 workers, 1 lanes, 0 steps wait for the disk: no space left
@@ -166,25 +172,26 @@ fn a_run_waits_when_too_much_would_be_lost() {
     let last = format!("committed r1 v{MAX_UNDURABLE_STEPS},");
     let tail = &output[output.find(&last).expect("as many steps as may wait")..];
     expect![[r#"
-        committed r1 v64, loss 1
+        committed r1 v16, loss 1
         wait 1
-        c1 update l66 0+4
-          # rejected l66 w1 UnknownLease
-          c1 <- receipt l66 Rejected(UnknownLease)
+        c1 update l18 0+4
+          # rejected l18 w1 UnknownLease
+          c1 <- receipt l18 Rejected(UnknownLease)
         wait 1500
           at 1.250
           c1 <- idle ServerStorage
         status r1
-          v64 of 120 steps, running, 428 samples, 269/s, loss Some(1.0), 1 workers, 1 lanes
+          v16 of 120 steps, running, 108 samples, 66/s, loss Some(1.0), 1 workers, 1 lanes
         logged r1 2
           c1 <- receipt l1 Accepted { samples: 2 }
           c1 <- receipt l2 Accepted { samples: 6 }
+          credit r1 1..2: [8]
           c1 <- credited 8
-          c1 <- params r1 v64
-          c1 <- lease l66 v64 0+4 e[100, 100] 2001 ms
-          # granted l66 w1
+          c1 <- params r1 v16
+          c1 <- lease l18 v16 0+4 e[100, 100] 2001 ms
+          # granted l18 w1
         status r1
-          v64 of 120 steps, running, 428 samples, 269/s, loss Some(1.0), 1 workers, 1 lanes
+          v16 of 120 steps, running, 108 samples, 66/s, loss Some(1.0), 1 workers, 1 lanes
     "#]]
     .assert_eq(tail);
 }
@@ -208,6 +215,7 @@ fn a_full_disk_is_told_once_and_forgiven() {
               v0 of 3 steps, running, 0 samples, 0/s, loss None, 0 workers, 0 lanes, 0 steps wait for the disk: no space left
             logged r1 1
               # log of r1 recovered
+              credit r1 0..1: []
             status r1
               v0 of 3 steps, running, 0 samples, 0/s, loss None, 0 workers, 0 lanes
         "#]],

@@ -57,6 +57,15 @@ pub(super) fn line(effect: &Effect) -> String {
             cause,
             state,
         } => format!("snapshot {run_id} {cause:?}: {}", state_line(state)),
+        Effect::Credited {
+            run_id,
+            after,
+            through,
+            credits,
+        } => {
+            let samples: Vec<u64> = credits.iter().map(|(_, samples)| *samples).collect();
+            format!("credit {run_id} {after}..{through}: {samples:?}")
+        }
         Effect::Event(event) => format!("# {}", event_line(event)),
     }
 }
@@ -130,7 +139,9 @@ fn range_line(range: MicroBatchRange) -> String {
 
 fn event_line(event: &Event) -> String {
     match event {
-        Event::WorkerJoined { worker_id, resumed } => format!("joined {worker_id} {resumed}"),
+        Event::WorkerJoined {
+            worker_id, resumed, ..
+        } => format!("joined {worker_id} {resumed}"),
         Event::WorkerLeft { worker_id, goodbye } => format!("left {worker_id} {goodbye}"),
         Event::Refused { code, .. } => format!("refused {code:?}"),
         Event::LeaseGranted {

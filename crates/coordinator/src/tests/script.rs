@@ -127,7 +127,8 @@ impl Runner {
                 }
                 _ => {}
             }
-            let is_routine = matches!(effect, Effect::Append { .. }) && !self.slow_disk;
+            let is_routine = matches!(effect, Effect::Append { .. } | Effect::Credited { .. })
+                && !self.slow_disk;
             if !is_routine {
                 writeln!(self.output, "  {}", line(effect)).unwrap();
             }

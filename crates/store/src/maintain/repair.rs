@@ -1,7 +1,6 @@
 //! Giving up what can't be read, so that the rest goes on.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tabswarm_coordinator::{Change, RunState};
 use tabswarm_model::Run;
@@ -45,8 +44,8 @@ pub struct RepairReport {
 ///
 /// # Errors
 /// Where `hosting.json` or `run.toml` is damaged, which have to come from a backup, or nothing is usable.
-pub fn repair(disk: &Arc<dyn Disk>, dir: &Path, run: &Run) -> Result<RepairReport, StoreError> {
-    let store = RunStore::open(disk.clone(), dir)?;
+pub fn repair(store: &RunStore, run: &Run) -> Result<RepairReport, StoreError> {
+    let (disk, dir) = (store.disk(), store.dir());
     let mut moved = Vec::new();
     if let Err(StoreError::Damaged { path, .. }) = store.read_history::<serde::de::IgnoredAny>() {
         moved.push(copy_aside(&**disk, dir, &path)?);

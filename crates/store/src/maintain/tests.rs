@@ -25,7 +25,7 @@ fn store(life: &Life) -> RunStore {
 }
 
 fn is_whole(life: &Life) -> bool {
-    let report = verify(&life.shared_disk(), Path::new(DIR), Some(&life.run)).unwrap();
+    let report = verify(&life.shared_disk(), Path::new(DIR), None, Some(&life.run)).unwrap();
     report.problems.is_empty() && report.last >= report.proved
 }
 
@@ -39,9 +39,8 @@ fn every_version_that_is_listed_can_be_gone_back_to() {
         let healthy = life.disk.clone();
         life.disk = healthy.fork(1);
         assert_eq!(store(&life).digest(&life.run, version).unwrap(), digest);
-        let disk = life.shared_disk();
         let options = life.options();
-        let state = rollback(&disk, Path::new(DIR), &life.run, version, options).unwrap();
+        let state = rollback(&store(&life), &life.run, version, options).unwrap();
         assert_eq!(
             (state.version, state.samples_verified),
             (version, before.samples_verified)
@@ -54,13 +53,7 @@ fn every_version_that_is_listed_can_be_gone_back_to() {
         life.disk = healthy;
     }
     let options = life.options();
-    let error = rollback(
-        &life.shared_disk(),
-        Path::new(DIR),
-        &life.run,
-        ParamVersion(10_000),
-        options,
-    );
+    let error = rollback(&store(&life), &life.run, ParamVersion(10_000), options);
     let message = error.unwrap_err().to_string();
     assert!(message.contains("store versions"), "{message}");
 }
@@ -76,7 +69,7 @@ fn a_fork_has_the_bits_and_none_of_the_credit() {
     };
     let new_dir = Path::new("/runs/other");
     let text = "name = \"other\"";
-    let other = fork(&from, &life.run, version, new_dir, (text, hosting)).unwrap();
+    let other = fork(&from, &life.run, version, new_dir, (text, hosting), None).unwrap();
     assert_eq!((other.run_file(), other.hosting()), (text, hosting));
     let options = life.options();
     let recovered = other.recover(&life.run, options).unwrap();
@@ -101,7 +94,7 @@ fn a_fork_has_the_bits_and_none_of_the_credit() {
 fn a_compacted_run_has_one_segment_and_the_same_state() {
     let mut life = lived(3);
     let options = life.options();
-    let state = compact(&life.shared_disk(), Path::new(DIR), &life.run, options).unwrap();
+    let state = compact(&store(&life), &life.run, options).unwrap();
     assert_eq!(
         life.disk.list(&Path::new(DIR).join("log")).unwrap().len(),
         1
@@ -121,7 +114,7 @@ fn damage_in_the_middle_is_refused_and_repaired() {
         life.acknowledge().unwrap();
     }
     life.end().unwrap();
-    let clean = verify(&life.shared_disk(), Path::new(DIR), Some(&life.run)).unwrap();
+    let clean = verify(&life.shared_disk(), Path::new(DIR), None, Some(&life.run)).unwrap();
     assert!(clean.replayed > 3 && clean.snapshots == 2, "{clean:?}");
     let log = Path::new(DIR).join("log");
     let names = life.disk.list(&log).unwrap();
@@ -143,7 +136,7 @@ fn damage_in_the_middle_is_refused_and_repaired() {
     ] {
         assert!(message.contains(part), "{message}");
     }
-    let report = repair(&life.shared_disk(), Path::new(DIR), &life.run).unwrap();
+    let report = repair(&store(&life), &life.run).unwrap();
     assert_eq!(report.lost_through, clean.proved);
     assert!(
         report

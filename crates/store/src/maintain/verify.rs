@@ -10,6 +10,7 @@ use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::log::reader;
 use crate::log::segment;
+use crate::objects::Objects;
 use crate::recover::{Alarm, Tolerance};
 use crate::run_store::{LOG_DIR, RunStore};
 
@@ -37,18 +38,22 @@ pub struct VerifyReport {
 }
 
 /// Checks a run's folder: hashes, checksums, and the sequence of entries; with the run also that replaying the
-/// log gives the digests that it says.
+/// log gives the digests that it says. `objects` are where its snapshots are, if not in the folder.
 ///
 /// # Errors
 /// [`StoreError::Io`] and those of other formats, with which nothing can be said.
 pub fn verify(
     disk: &Arc<dyn Disk>,
     dir: &Path,
+    objects: Option<Arc<dyn Objects>>,
     run: Option<&Run>,
 ) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
     let store = match RunStore::open_as_it_is(disk.clone(), dir) {
-        Ok(store) => store,
+        Ok(store) => match objects {
+            Some(objects) => store.with_objects(objects),
+            None => store,
+        },
         Err(error) => {
             report.note(dir, error)?;
             return Ok(report);

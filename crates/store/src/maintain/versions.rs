@@ -10,12 +10,12 @@ use tabswarm_model::digest::Digest;
 use tabswarm_model::master::Master;
 use tabswarm_protocol::ParamVersion;
 
-use crate::disk::{self, Disk};
+use crate::disk;
 use crate::error::StoreError;
 use crate::hosting::{self, Hosting};
 use crate::log::LogOptions;
 use crate::log::reader;
-use crate::objects::DiskObjects;
+use crate::objects::{DiskObjects, Objects};
 use crate::recover::{Base, Survey, plan_of};
 use crate::run_store::{LOG_DIR, RUN_FILE, Recovered, RunStore, SNAPSHOT_DIR, fill_and_place};
 use crate::snapshot::{Snapshot, Snapshots};
@@ -129,13 +129,11 @@ impl RunStore {
 /// # Errors
 /// [`StoreError::NoSuchVersion`]; others of [`RunStore::recover`].
 pub fn rollback(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
+    store: &RunStore,
     run: &Run,
     to: ParamVersion,
     options: LogOptions,
 ) -> Result<RunState, StoreError> {
-    let store = RunStore::open(disk.clone(), dir)?;
     let mut recovered = store.recover(run, options)?;
     let (at, master) = store.restore_version(run, to)?;
     let mut changes = vec![Change::RolledBack(at)];
@@ -164,13 +162,7 @@ pub fn rollback(
 ///
 /// # Errors
 /// Those of [`RunStore::recover`].
-pub fn compact(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    run: &Run,
-    options: LogOptions,
-) -> Result<RunState, StoreError> {
-    let store = RunStore::open(disk.clone(), dir)?;
+pub fn compact(store: &RunStore, run: &Run, options: LogOptions) -> Result<RunState, StoreError> {
     let mut recovered = store.recover(run, options)?;
     store.settle(run, &mut recovered)?;
     recovered.log.begin_segment()?;
@@ -181,6 +173,8 @@ pub fn compact(
 /// Begins another run at a version of this one: its parameters, optimizer and place in the schedule, without
 /// credits. `new_run_file` must describe the same model and optimizer.
 ///
+/// `objects` are where the new run keeps its snapshots, if not in its folder. They must be empty.
+///
 /// # Errors
 /// [`StoreError::NoSuchVersion`]; [`StoreError::Io`].
 pub fn fork(
@@ -189,6 +183,7 @@ pub fn fork(
     at: ParamVersion,
     new_dir: &Path,
     (new_run_file, new_hosting): (&str, Hosting),
+    objects: Option<Arc<dyn Objects>>,
 ) -> Result<RunStore, StoreError> {
     let (at, master) = store.restore_version(run, at)?;
     let state = RunState {
@@ -207,11 +202,15 @@ pub fn fork(
     fill_and_place(&**disk, new_dir, |unfinished| {
         let path = unfinished.join(RUN_FILE);
         disk::replace(&**disk, &path, new_run_file.as_bytes()).map_err(StoreError::io(&path))?;
-        let objects = DiskObjects::new(disk.clone(), unfinished.join(SNAPSHOT_DIR));
-        let run_id = new_hosting.run_id;
-        let snapshots = Snapshots::new(Arc::new(objects), run_id, new_dir.to_owned());
+        let in_folder = || DiskObjects::new(disk.clone(), unfinished.join(SNAPSHOT_DIR));
+        let place = objects.clone().unwrap_or_else(|| Arc::new(in_folder()));
+        let snapshots = Snapshots::new(place, new_hosting.run_id, new_dir.to_owned());
         snapshots.put(&Snapshot::of(state, &master), master.layout(), 1)?;
         hosting::write(&**disk, unfinished, new_hosting, new_run_file)
     })?;
-    RunStore::open(disk.clone(), new_dir)
+    let new = RunStore::open(disk.clone(), new_dir)?;
+    Ok(match objects {
+        Some(objects) => new.with_objects(objects),
+        None => new,
+    })
 }

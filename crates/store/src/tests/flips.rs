@@ -26,7 +26,7 @@ fn any_flipped_bit_is_noticed() {
         let mut life = Life::new(seed);
         life.go_on(40 + dice.below(60)).unwrap();
         life.end().unwrap();
-        let clean = verify(&life.shared_disk(), Path::new(DIR), Some(&life.run)).unwrap();
+        let clean = verify(&life.shared_disk(), Path::new(DIR), None, Some(&life.run)).unwrap();
         assert_eq!((&clean.problems[..], clean.torn_bytes), (&[][..], 0));
         assert_eq!(clean.superseded_bytes, 0);
         for _ in 0..FLIPS_PER_LIFE {
@@ -65,7 +65,7 @@ fn flip_one(life: &mut Life, dice: &mut Dice, outcomes: &mut Outcomes) {
     life.disk.flip_bit(path, bit);
     let place = format!("{} byte {at}", path.display());
 
-    let noticed = match verify(&life.shared_disk(), Path::new(DIR), Some(&life.run)) {
+    let noticed = match verify(&life.shared_disk(), Path::new(DIR), None, Some(&life.run)) {
         Ok(report) => {
             !report.problems.is_empty() || report.torn_bytes + report.superseded_bytes > 0
         }
@@ -90,7 +90,8 @@ fn flip_one(life: &mut Life, dice: &mut Dice, outcomes: &mut Outcomes) {
 
 fn try_repair(life: &mut Life, outcomes: &mut Outcomes, place: &str) {
     let disk = life.shared_disk();
-    let report = match repair(&disk, Path::new(DIR), &life.run) {
+    let opened = RunStore::open(disk.clone(), Path::new(DIR));
+    let report = match opened.and_then(|store| repair(&store, &life.run)) {
         Ok(report) => report,
         Err(error) => {
             assert!(

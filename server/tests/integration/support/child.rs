@@ -47,7 +47,12 @@ pub(crate) struct ChildServer {
 
 impl ChildServer {
     pub(crate) fn start(site: &Site) -> Self {
-        let mut child = serve_command(site).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(serve_command(site))
+    }
+
+    /// Starts a command that serves.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let listening = loop {
             let mut line = String::new();

@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod http;
+pub(crate) mod s3;
 pub(crate) mod worker;
 
 use std::fmt::Write as _;

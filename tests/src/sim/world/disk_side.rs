@@ -191,7 +191,7 @@ impl World {
         self.disk.power_cut();
         let run = Arc::clone(&self.job.run);
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let verified = tabswarm_store::verify(&disk, Path::new(RUN_DIR), Some(&run));
+        let verified = tabswarm_store::verify(&disk, Path::new(RUN_DIR), None, Some(&run));
         match verified {
             Ok(report) if report.problems.is_empty() => {}
             Ok(report) => return Some(format!("damage at the end: {:?}", report.problems)),
