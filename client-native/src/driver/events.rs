@@ -77,7 +77,7 @@ impl Driver {
                 load,
                 chunk_idx,
                 result,
-            })) => self.take_chunk(&load, chunk_idx, result),
+            })) => self.take_chunk(&load, chunk_idx, &result),
             Event::Job(None) => {}
             Event::Alarm => self.inputs.push_back(Input::Tick),
             Event::Tick => {
@@ -277,8 +277,8 @@ impl Driver {
         self.start_downloads();
     }
 
-    fn take_chunk(&mut self, load: &Arc<LoadedRun>, chunk_idx: usize, result: Result<(), String>) {
-        if let Err(message) = &result {
+    fn take_chunk(&mut self, load: &Arc<LoadedRun>, chunk_idx: usize, result: &Result<(), String>) {
+        if let Err(message) = result {
             warn!(chunk_idx, message, "chunk not fetched");
         }
         let Some(active) = self
@@ -288,7 +288,7 @@ impl Driver {
         else {
             return;
         };
-        let progress = active.chunks.done(chunk_idx, &result);
+        let progress = active.chunks.done(chunk_idx, result);
         self.inputs.extend(progress.into_iter().map(|of| match of {
             Progress::Ready(lease_id) => Input::DataReady { lease_id },
             Progress::Failed(lease_id, message) => Input::DataFailed { lease_id, message },

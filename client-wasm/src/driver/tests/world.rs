@@ -221,10 +221,9 @@ impl World {
             run_id: RUN,
             version: ParamVersion(version),
             range: MicroBatchRange { first: 0, count },
-            exponents: if self.codec != "f32" {
-                vec![20, 21]
-            } else {
-                vec![]
+            exponents: match self.codec {
+                "f32" => vec![],
+                _ => vec![20, 21],
             },
             deadline_ms: 1_000,
             batch: version,
