@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tabswarm_model::batches::{LeaseError, StepShape};
+use tabswarm_model::batches::StepShape;
 use tabswarm_model::dataset::MAX_CHUNK_BYTES;
+use tabswarm_model::parts::Part;
 use tabswarm_protocol::LeaseId;
-use tabswarm_protocol::client::MicroBatchRange;
 
 use crate::fetch::HttpClient;
 use crate::limits::{PARALLEL_FETCHES, PREFETCH_CHUNKS};
@@ -17,23 +17,21 @@ use crate::load::LoadedRun;
 pub(crate) struct ChunkPlan {
     load: Arc<LoadedRun>,
     in_progress: BTreeSet<usize>,
-    waiting: Option<WaitingLease>,
+    /// Oldest first.
+    waiting: Vec<WaitingLease>,
     /// The step whose samples, and those after it, are fetched ahead; none after a failure.
     ahead_of: Option<StepShape>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct WaitingLease {
     lease_id: LeaseId,
-    step: StepShape,
-    range: MicroBatchRange,
+    parts: Vec<Part>,
 }
 
-/// What the end of a download means for the lease that waited.
+/// What the end of a download means for a lease that waited.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Nothing.
-    None,
     /// All of its samples are here.
     Ready(LeaseId),
     /// One of its chunks could not be had.
@@ -45,7 +43,7 @@ impl ChunkPlan {
         Self {
             load,
             in_progress: BTreeSet::new(),
-            waiting: None,
+            waiting: Vec::new(),
             ahead_of: None,
         }
     }
@@ -55,39 +53,32 @@ impl ChunkPlan {
     }
 
     /// A lease needs its samples; true if they are all here.
-    ///
-    /// # Errors
-    /// Where there can't be such a lease.
-    pub(crate) fn prepare(
-        &mut self,
-        lease_id: LeaseId,
-        version: u64,
-        range: MicroBatchRange,
-    ) -> Result<bool, LeaseError> {
-        let step = self.load.plan.leased(version, range.first, range.count)?;
-        self.ahead_of = Some(step);
-        let lease = WaitingLease {
-            lease_id,
-            step,
-            range,
-        };
-        let ready = self.missing(lease).is_empty();
-        self.waiting = (!ready).then_some(lease);
-        Ok(ready)
+    pub(crate) fn prepare(&mut self, lease_id: LeaseId, parts: &[Part]) -> bool {
+        if let Some(last) = parts.last() {
+            self.ahead_of = Some(last.step);
+        }
+        let ready = self.missing(parts).is_empty();
+        if !ready {
+            let parts = parts.to_vec();
+            self.waiting.push(WaitingLease { lease_id, parts });
+        }
+        ready
     }
 
-    /// Parameters of a version came: leases of its step are likely next.
-    pub(crate) fn expect_step(&mut self, version: u64) {
-        // The version at the end of the run has no step.
-        if version < self.load.plan.steps_total() {
+    /// Parameters of a version came: leases of its batches are likely next.
+    pub(crate) fn expect_version(&mut self, version: u64) {
+        let plan = &self.load.plan;
+        let batch = plan.progress(version);
+        // After the last version there is none.
+        if batch < plan.batches().steps_total() {
             self.ahead_of
-                .get_or_insert_with(|| self.load.plan.step(version));
+                .get_or_insert_with(|| plan.batches().step(batch));
         }
     }
 
     /// The lease is over.
     pub(crate) fn forget(&mut self, lease_id: LeaseId) {
-        self.waiting = self.waiting.filter(|lease| lease.lease_id != lease_id);
+        self.waiting.retain(|lease| lease.lease_id != lease_id);
     }
 
     /// The chunks to start fetching now, at most as many as may run in parallel.
@@ -96,9 +87,10 @@ impl ChunkPlan {
         if room == 0 || self.load_is_complete() {
             return Vec::new();
         }
-        let mut wanted = self
-            .waiting
-            .map_or_else(Vec::new, |lease| self.missing(lease));
+        let needed = self.waiting.iter();
+        let mut wanted: Vec<usize> = needed
+            .flat_map(|lease| self.missing(&lease.parts))
+            .collect();
         if let Some(step) = self.ahead_of {
             let upcoming = self.load.store().upcoming_chunks(step);
             wanted.extend(upcoming.into_iter().take(PREFETCH_CHUNKS));
@@ -112,34 +104,40 @@ impl ChunkPlan {
         started
     }
 
-    /// A download ended.
-    pub(crate) fn done(&mut self, chunk_idx: usize, result: Result<(), String>) -> Progress {
+    /// A download ended: what that means for leases that waited for it.
+    pub(crate) fn done(&mut self, chunk_idx: usize, result: &Result<(), String>) -> Vec<Progress> {
         self.in_progress.remove(&chunk_idx);
         if result.is_err() {
             self.ahead_of = None;
         }
-        let Some(lease) = self.waiting else {
-            return Progress::None;
-        };
-        let missing = self.missing(lease);
-        match result {
-            _ if missing.is_empty() => {
-                self.waiting = None;
-                Progress::Ready(lease.lease_id)
+        let mut progress = Vec::new();
+        for lease in std::mem::take(&mut self.waiting) {
+            let missing = self.missing(&lease.parts);
+            match result {
+                _ if missing.is_empty() => progress.push(Progress::Ready(lease.lease_id)),
+                Err(message) if missing.contains(&chunk_idx) => {
+                    progress.push(Progress::Failed(lease.lease_id, message.clone()));
+                }
+                _ => self.waiting.push(lease),
             }
-            Err(message) if missing.contains(&chunk_idx) => {
-                self.waiting = None;
-                Progress::Failed(lease.lease_id, message)
-            }
-            _ => Progress::None,
         }
+        progress
     }
 
-    fn missing(&self, lease: WaitingLease) -> Vec<usize> {
-        let WaitingLease { step, range, .. } = lease;
-        self.load
-            .store()
-            .missing_chunks(step, range.first, range.count)
+    /// Chunks that are not here, in the order in which the parts need them.
+    fn missing(&self, parts: &[Part]) -> Vec<usize> {
+        let mut store = self.load.store();
+        let mut missing = Vec::new();
+        for part in parts {
+            let of_part = store.missing_chunks(part.step, part.first, part.count);
+            missing.extend(
+                of_part
+                    .into_iter()
+                    .filter(|chunk| !missing.contains(chunk))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        missing
     }
 
     fn load_is_complete(&self) -> bool {

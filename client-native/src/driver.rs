@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tabswarm_client_core::{Config, Effect, Input, Session, Status, StopCode};
+use tabswarm_model::parts::Part;
 use tabswarm_protocol::client::WorkerKind;
 use tabswarm_protocol::server::RunAssignment;
 use tabswarm_protocol::{Decoder, LeaseId, RunId, Timestamp};
@@ -80,7 +81,7 @@ pub(crate) struct Driver {
     received: Option<(RunId, Params)>,
     params: Option<(RunId, Params)>,
     active: Option<ActiveRun>,
-    lease: Option<LeaseWork>,
+    leases: Vec<LeaseWork>,
     /// The frames of updates that are not answered yet, until the session says that they can go.
     kept: Vec<(LeaseId, Vec<Bytes>)>,
 
@@ -107,10 +108,11 @@ struct ActiveRun {
     pool: SumsPool,
 }
 
-/// The driver's part of the lease in progress.
+/// The driver's part of a lease.
 #[derive(Debug)]
 struct LeaseWork {
     lease_id: LeaseId,
+    parts: Vec<Part>,
     /// Of the lease's version, even if newer ones have come meanwhile.
     params: Params,
     sums: LeaseSums,
@@ -176,7 +178,7 @@ impl Driver {
             received: None,
             params: None,
             active: None,
-            lease: None,
+            leases: Vec::new(),
             kept: Vec::new(),
             lanes,
             backend,

@@ -9,8 +9,13 @@ use std::thread;
 use std::time::Instant;
 
 use tabswarm_client_core::{Task, TaskFault, TaskResult};
-use tabswarm_compute::{Batch, BatchStats, Sums, TaskTotals};
+use tabswarm_compute::task::{
+    InnerWork, OpenShard, TaskEngine, TaskError, TaskPart, add_gradients, do_inner_steps,
+};
+use tabswarm_compute::{Batch, BatchStats, Sums};
+use tabswarm_model::batches::StepShape;
 use tabswarm_model::noise::NoiseKey;
+use tabswarm_model::parts::Part;
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::ParamVersion;
 use tokio::sync::mpsc;
@@ -29,6 +34,10 @@ pub(crate) struct Params {
 #[derive(Debug)]
 pub(crate) struct LaneTask {
     pub(crate) task: Task,
+    /// What the task's pieces are.
+    pub(crate) parts: Vec<Part>,
+    /// Where they are inner steps of a shard.
+    pub(crate) inner: Option<InnerWork>,
     pub(crate) load: Arc<LoadedRun>,
     pub(crate) params: Params,
     /// Zero; they come back with the report.
@@ -42,6 +51,8 @@ pub(crate) struct LaneReport {
     pub(crate) load: Arc<LoadedRun>,
     /// None where the lane panicked.
     pub(crate) sums: Option<Sums>,
+    /// Whether the sums are a part of the lease's: before a shard's last inner step there is none.
+    pub(crate) is_part: bool,
 }
 
 /// The driver's end of a lane. The thread ends when it is dropped and the task under way is done.
@@ -85,6 +96,7 @@ fn work(
         backend,
         batch: MicroBatch::default(),
         machine: None,
+        shard: OpenShard::default(),
     };
     while let Ok(task) = inbox.recv() {
         let report = bench.report(lane_idx, task);
@@ -100,6 +112,7 @@ struct Workbench {
     backend: Arc<dyn Backend>,
     batch: MicroBatch,
     machine: Option<Machine>,
+    shard: OpenShard,
 }
 
 /// An engine and what it is set up for.
@@ -115,12 +128,16 @@ impl Workbench {
         let started = Instant::now();
         let LaneTask {
             task,
+            parts,
+            inner,
             load,
             params,
             mut sums,
         } = work;
+        let is_part = inner.as_ref().is_none_or(|inner| inner.is_last);
         let caught = catch_unwind(AssertUnwindSafe(|| {
-            self.run(&task, &load, &params, &mut sums)
+            let work = (parts.as_slice(), inner.as_ref());
+            self.run(&task, work, &load, &params, &mut sums)
         }));
         let (sums, computed) = match caught {
             Ok(computed) => (Some(sums), computed),
@@ -145,59 +162,104 @@ impl Workbench {
             elapsed_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
             outcome,
         };
-        LaneReport { result, load, sums }
+        LaneReport {
+            result,
+            load,
+            sums,
+            is_part,
+        }
     }
 
     fn run(
         &mut self,
         task: &Task,
+        (parts, inner): (&[Part], Option<&InnerWork>),
         load: &Arc<LoadedRun>,
         params: &Params,
         sums: &mut Sums,
     ) -> Result<BatchStats, TaskFault> {
-        let Self {
-            backend,
-            batch,
-            machine,
-        } = self;
-        let engine = prepared(&**backend, machine, load, params)?;
-        let step = load.plan.step(task.version.0);
-        let mut totals = TaskTotals::default();
-        for micro_batch_idx in task.range.first..task.range.first + task.range.count {
-            if !load.store().gather(step, micro_batch_idx, batch) {
-                return Err(engine_fault(format!(
-                    "samples of micro-batch {micro_batch_idx} are missing"
-                )));
-            }
-            let noise = NoiseKey {
-                seed: load.run.seed,
-                version: task.version.0,
-                micro_batch: micro_batch_idx,
-            };
-            let samples = Batch {
-                noise: Some(noise),
-                ..Batch::of(batch)
-            };
-            let stats = engine
-                .gradient(samples)
-                .map_err(|error| engine_fault(error.to_string()))?;
-            let gradient = (stats, engine.gradient_buffer());
-            totals
-                .add(sums, gradient, &task.exponents)
-                .map_err(|error| engine_fault(error.to_string()))?;
+        let machine = prepared(&*self.backend, &mut self.machine, load)?;
+        if inner.is_none() {
+            machine.use_params(params)?;
         }
-        totals.finish().map_err(|fits| TaskFault::Overflow { fits })
+        let micro_batches = parts.iter().flat_map(|part| {
+            let of_part = part.first..part.first + part.count;
+            of_part.map(|micro_batch| (part.step, micro_batch))
+        });
+        let mut engine = Feeding {
+            engine: &mut *machine.engine,
+            load,
+            batch: &mut self.batch,
+            micro_batches,
+        };
+        let parts: Vec<TaskPart> = parts
+            .iter()
+            .map(|part| TaskPart {
+                batch: part.batch,
+                first: part.first,
+                count: part.count,
+            })
+            .collect();
+        let (run, exponents) = (&load.run, &task.exponents);
+        let done = match inner {
+            None => add_gradients(&mut engine, run.seed, &parts, exponents, sums),
+            Some(inner) => {
+                let start = (run, &params.values);
+                let work = (parts.as_slice(), inner);
+                let done =
+                    do_inner_steps(&mut engine, start, work, &mut self.shard, exponents, sums);
+                machine.params = None;
+                done
+            }
+        };
+        done.map_err(|error| match error {
+            TaskError::Overflow(fits) => TaskFault::Overflow { fits },
+            other => engine_fault(other.to_string()),
+        })
     }
 }
 
-/// The engine for a run with the parameters of a version.
+/// An engine that gathers the samples of each micro-batch when it is the next one.
+struct Feeding<'a, M> {
+    engine: &'a mut dyn GradientEngine,
+    load: &'a LoadedRun,
+    batch: &'a mut MicroBatch,
+    micro_batches: M,
+}
+
+impl<M: Iterator<Item = (StepShape, u32)>> TaskEngine for Feeding<'_, M> {
+    type Error = String;
+
+    fn set_params(&mut self, params: &[f32]) -> Result<(), String> {
+        let taken = self.engine.set_params(params);
+        taken.map_err(|error| error.to_string())
+    }
+
+    fn next_gradient(&mut self, noise: NoiseKey) -> Result<BatchStats, String> {
+        let missing = || format!("samples of micro-batch {} are missing", noise.micro_batch);
+        let (step, micro_batch) = self.micro_batches.next().ok_or_else(missing)?;
+        if !self.load.store().gather(step, micro_batch, self.batch) {
+            return Err(missing());
+        }
+        let samples = Batch {
+            noise: Some(noise),
+            ..Batch::of(self.batch)
+        };
+        let computed = self.engine.gradient(samples);
+        computed.map_err(|error| error.to_string())
+    }
+
+    fn gradient_buffer(&self) -> &[f32] {
+        self.engine.gradient_buffer()
+    }
+}
+
+/// The engine for a run.
 fn prepared<'a>(
     backend: &dyn Backend,
     machine: &'a mut Option<Machine>,
     load: &Arc<LoadedRun>,
-    params: &Params,
-) -> Result<&'a mut dyn GradientEngine, TaskFault> {
-    let fault = |error: tabswarm_compute::ComputeError| engine_fault(error.to_string());
+) -> Result<&'a mut Machine, TaskFault> {
     if machine
         .as_ref()
         .is_none_or(|machine| !Arc::ptr_eq(&machine.load, load))
@@ -205,23 +267,28 @@ fn prepared<'a>(
         let max_samples = load.run.micro_batch as usize;
         let engine = backend.engine(Arc::clone(&load.graph), load.run.class, max_samples);
         *machine = Some(Machine {
-            engine: engine.map_err(fault)?,
+            engine: engine.map_err(|error| engine_fault(error.to_string()))?,
             load: Arc::clone(load),
             params: None,
         });
     }
-    let machine = machine.as_mut().expect("made above");
-    // The same tensor, not just the same version: after a rollback a version may come again with other values.
-    let has_params = machine
-        .params
-        .as_ref()
-        .is_some_and(|known| Arc::ptr_eq(&known.values, &params.values));
-    if !has_params {
-        machine.params = None;
-        machine.engine.set_params(&params.values).map_err(fault)?;
-        machine.params = Some(params.clone());
+    Ok(machine.as_mut().expect("made above"))
+}
+
+impl Machine {
+    /// Gives the engine parameters, unless it has them.
+    fn use_params(&mut self, params: &Params) -> Result<(), TaskFault> {
+        // The same tensor, not just the same version: after a rollback a version may come again with other values.
+        let known = self.params.as_ref();
+        if known.is_some_and(|known| Arc::ptr_eq(&known.values, &params.values)) {
+            return Ok(());
+        }
+        self.params = None;
+        let taken = self.engine.set_params(&params.values);
+        taken.map_err(|error| engine_fault(error.to_string()))?;
+        self.params = Some(params.clone());
+        Ok(())
     }
-    Ok(&mut *machine.engine)
 }
 
 fn engine_fault(message: String) -> TaskFault {

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::dataset::{MAX_MANIFEST_BYTES, Manifest};
 use tabswarm_model::digest::Digest;
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_model::{Graph, Run};
 use tabswarm_protocol::server::RunAssignment;
@@ -16,7 +16,7 @@ use crate::fetch::HttpClient;
 pub(crate) struct LoadedRun {
     pub(crate) run: Run,
     pub(crate) graph: Arc<Graph>,
-    pub(crate) plan: BatchPlan,
+    pub(crate) plan: RoundPlan,
     store: Mutex<SampleStore>,
     run_json: String,
     dataset: [u8; 32],
@@ -62,12 +62,13 @@ impl RunOutline {
     }
 
     fn with_manifest(self, manifest: Manifest) -> Result<LoadedRun, String> {
+        let plan = RoundPlan::new(&self.run, manifest.samples);
         let store = SampleStore::of_run(&self.run, &self.graph, manifest);
         let store = store.map_err(|error| format!("The run can't be trained: {error}."))?;
         Ok(LoadedRun {
             run: self.run,
             graph: self.graph,
-            plan: *store.plan(),
+            plan,
             store: Mutex::new(store),
             run_json: self.run_json,
             dataset: self.dataset,

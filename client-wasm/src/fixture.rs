@@ -6,8 +6,12 @@ use tabswarm_model::digest::Digest;
 /// Parameters of the run's model.
 pub(crate) const PARAMETERS: usize = 4 * 3 + 3;
 
-/// The run's JSON with an update codec.
-pub(crate) fn run_json(codec: &str) -> String {
+/// The run's JSON with an update codec, or one in rounds of two shards of two inner steps.
+pub(crate) fn run_json(kind: &str) -> String {
+    let (codec, sync) = match kind {
+        "local" => ("exact", r#"{"mode":"local","inner_steps":2,"shards":2}"#),
+        codec => (codec, r#"{"mode":"sync"}"#),
+    };
     let reproducible = codec == "exact";
     format!(
         r#"{{"name":"tiny","seed":1,
@@ -15,6 +19,7 @@ pub(crate) fn run_json(codec: &str) -> String {
         "model":{{"input":[4],"layers":[{{"kind":"dense","units":3}}],"loss":"softmax_cross_entropy"}},
         "train":{{"epochs":2,"micro_batch":2,"global_batch":8}},
         "optimizer":{{"kind":"sgd","learning_rate":0.1}},
+        "sync":{sync},
         "numeric":{{"reproducible":{reproducible},"class":"portable","codec":"{codec}"}}}}"#
     )
 }

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, bail};
 use tabswarm_coordinator::{NewRun, RunPhase, mean_loss};
 use tabswarm_model::Run;
-use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::run_file::RunFileError;
 use tabswarm_protocol::{ParamVersion, RunId};
 use tabswarm_store::{
@@ -183,8 +183,9 @@ impl Hosts {
         }
         let (manifest, test_set) = self.restore_data(&run, hosting)?;
         let mut recovered = run_store.recover(&run, self.log_options)?;
-        let steps_total = BatchPlan::new(&run, manifest.samples).steps_total();
-        if recovered.state.phase == RunPhase::Finished && recovered.state.version.0 < steps_total {
+        let versions_total = RoundPlan::new(&run, manifest.samples).versions_total();
+        if recovered.state.phase == RunPhase::Finished && recovered.state.version.0 < versions_total
+        {
             // It was finished, and went back: by a rollback, or because its log has no updates.
             recovered.state.phase = RunPhase::Running;
         }
@@ -393,7 +394,7 @@ impl Parts {
             dataset: hosting.dataset,
             parameters: graph.layout.len(),
             classes: graph.classes,
-            steps_per_epoch: BatchPlan::new(&run, manifest.samples).steps_per_epoch(),
+            plan: RoundPlan::new(&run, manifest.samples),
             store: Arc::new(run_store),
             run: Arc::new(run),
         };

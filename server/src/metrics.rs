@@ -57,7 +57,7 @@ pub(crate) struct Metrics {
     pub(crate) log_us: Counter,
 }
 
-const REJECT_REASONS: [(RejectReason, &str); 7] = [
+const REJECT_REASONS: [(RejectReason, &str); 8] = [
     (RejectReason::Malformed, "malformed"),
     (RejectReason::OutOfRange, "out_of_range"),
     (RejectReason::WrongDigest, "wrong_digest"),
@@ -65,6 +65,7 @@ const REJECT_REASONS: [(RejectReason, &str); 7] = [
     (RejectReason::UnknownLease, "unknown_lease"),
     (RejectReason::Superseded, "superseded"),
     (RejectReason::RunInactive, "run_inactive"),
+    (RejectReason::Stale, "stale"),
 ];
 
 impl Metrics {

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tabswarm_coordinator::RunStatus;
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_protocol::RunId;
 use tabswarm_store::{RunStore, SnapshotInfo};
 
@@ -27,8 +28,8 @@ pub(crate) struct RunFacts {
     pub(crate) parameters: usize,
     /// Number of classes.
     pub(crate) classes: usize,
-    /// Steps of an epoch.
-    pub(crate) steps_per_epoch: u32,
+    /// What its versions are made of.
+    pub(crate) plan: RoundPlan,
     /// Its files.
     pub(crate) store: Arc<RunStore>,
 }

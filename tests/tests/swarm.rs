@@ -1,6 +1,8 @@
 //! The real server on a free port with real native workers in the same process: whoever takes part, the
 //! parameters are those of straight-line training.
 
+#[path = "swarm/modes.rs"]
+mod modes;
 #[path = "swarm/panics.rs"]
 mod panics;
 #[path = "swarm/site.rs"]
@@ -13,6 +15,7 @@ use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind, Vocabulary};
 use tabswarm_model::digest::Digest;
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_tests::idx::{CLASSES, EDGE, Images};
 use tabswarm_tests::reference;
@@ -101,11 +104,16 @@ every_steps = 10
 
 /// A server with the bars.
 async fn start() -> Result<Site> {
+    start_with(RUN_FILE).await
+}
+
+/// A server with the bars and a run file of them.
+async fn start_with(run_file: &'static str) -> Result<Site> {
     let folder = tempfile::tempdir()?;
     let bars = folder.path().join("datasets/bars");
     Images::generate(SAMPLES, 1).write(&bars, "train")?;
     Images::generate(500, 2).write(&bars, "t10k")?;
-    Site::host(folder, RUN_FILE, "bars", steps_total()?).await
+    Site::host(folder, run_file, "bars", versions_total(run_file)?).await
 }
 
 /// A server with the tale.
@@ -117,17 +125,17 @@ async fn start_text() -> Result<Site> {
     Site::host(folder, TEXT_RUN_FILE, "tale", text_plan()?.steps_total()).await
 }
 
-fn run() -> Result<Run> {
-    Ok(Run::from_toml(RUN_FILE)?)
-}
-
-fn steps_total() -> Result<u64> {
+fn versions_total(run_file: &str) -> Result<u64> {
     let samples = u32::try_from(SAMPLES)?;
-    Ok(BatchPlan::new(&run()?, samples).steps_total())
+    Ok(RoundPlan::new(&Run::from_toml(run_file)?, samples).versions_total())
 }
 
 /// The digest that straight-line training of the same files ends on.
 fn expected_digest() -> Result<Digest> {
+    expected_digest_of(RUN_FILE)
+}
+
+fn expected_digest_of(run_file: &str) -> Result<Digest> {
     let images = Images::generate(SAMPLES, 1);
     let features = EDGE * EDGE;
     let per_chunk = CHUNK_SAMPLES as usize;
@@ -149,7 +157,7 @@ fn expected_digest() -> Result<Digest> {
         vocabulary: None,
         targets: TargetKind::Labels,
     };
-    let run = run()?;
+    let run = Run::from_toml(run_file)?;
     let plan = BatchPlan::new(&run, manifest.samples);
     let mut samples = SampleStore::new(manifest, plan, run.data.normalization);
     for (idx, bytes) in chunks.iter().enumerate() {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tabswarm_client_core::{Effect, Input, Task, TaskFault, TaskResult};
+use tabswarm_compute::task::InnerWork;
+use tabswarm_model::parts::{Leased, Part, pieces};
 use tabswarm_protocol::client::{MicroBatchRange, Update};
 use tabswarm_protocol::server::RunAssignment;
 use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, encode_frames};
@@ -12,7 +14,7 @@ use tracing::{debug, warn};
 use super::{Driver, Job, LeaseWork};
 use crate::chunks::fetch_chunk;
 use crate::lane::{Lane, LaneTask, Params};
-use crate::load::RunOutline;
+use crate::load::{LoadedRun, RunOutline};
 use crate::sums::LeaseSums;
 
 const RUN_EXPECTED: &str = "the session takes leases of loaded runs only";
@@ -31,11 +33,28 @@ impl Driver {
             }
             Effect::LoadRun(assignment) => self.load_run(assignment),
             Effect::UseParams { run_id, version } => self.use_params(run_id, version),
+            Effect::ForgetParams { run_id, version } => {
+                let known =
+                    |(id, params): &mut (RunId, Params)| *id == run_id && params.version == version;
+                // Leases hold on to theirs themselves.
+                self.params.take_if(known);
+            }
             Effect::PrepareData {
                 lease_id,
                 version,
+                batch,
                 range,
-            } => self.begin_lease(lease_id, version, range),
+                kind,
+            } => {
+                let leased = Leased {
+                    version: version.0,
+                    batch,
+                    first: range.first,
+                    count: range.count,
+                    inner_steps: kind.inner_steps(),
+                };
+                self.begin_lease(lease_id, leased);
+            }
             Effect::Compute { lane, task } => self.compute(lane, task),
             Effect::RestartLane { lane } => self.restart_lane(lane),
             Effect::RetireLane { lane, message } => {
@@ -114,24 +133,28 @@ impl Driver {
         }
     }
 
-    fn begin_lease(&mut self, lease_id: LeaseId, version: ParamVersion, range: MicroBatchRange) {
+    fn begin_lease(&mut self, lease_id: LeaseId, leased: Leased) {
         let active = self.active.as_mut().expect(RUN_EXPECTED);
         let (_, params) = self
             .params
             .as_ref()
             .expect("the session takes leases of received parameters only");
         debug_assert_eq!(
-            params.version, version,
+            params.version.0, leased.version,
             "the session takes leases of the newest parameters only"
         );
-        self.lease = Some(LeaseWork {
-            lease_id,
-            params: params.clone(),
-            sums: LeaseSums::Empty,
-        });
-        match active.chunks.prepare(lease_id, version.0, range) {
-            Ok(true) => self.inputs.push_back(Input::DataReady { lease_id }),
-            Ok(false) => {}
+        match active.chunks.load().plan.leased(leased) {
+            Ok(parts) => {
+                if active.chunks.prepare(lease_id, &parts) {
+                    self.inputs.push_back(Input::DataReady { lease_id });
+                }
+                self.leases.push(LeaseWork {
+                    lease_id,
+                    parts,
+                    params: params.clone(),
+                    sums: LeaseSums::Empty,
+                });
+            }
             Err(error) => self.inputs.push_back(Input::DataFailed {
                 lease_id,
                 message: format!("The lease is impossible: {error}."),
@@ -143,13 +166,18 @@ impl Driver {
     fn compute(&mut self, lane: u16, task: Task) {
         let active = self.active.as_mut().expect(RUN_EXPECTED);
         let lease = self
-            .lease
-            .as_ref()
-            .expect("the session computes for the lease that it took last only");
-        debug_assert_eq!(lease.lease_id, task.lease_id);
+            .leases
+            .iter()
+            .find(|lease| lease.lease_id == task.lease_id)
+            .expect("the session computes for leases that it has only");
+        let load = Arc::clone(active.chunks.load());
+        let inner = inner_work(&load, &task, &lease.parts);
+        let MicroBatchRange { first, count } = task.range;
         let work = LaneTask {
+            parts: pieces(&lease.parts, inner.is_some(), first, count),
+            inner,
             task,
-            load: Arc::clone(active.chunks.load()),
+            load,
             params: lease.params.clone(),
             sums: active.pool.take(),
         };
@@ -187,8 +215,8 @@ impl Driver {
 
     fn send_update(&mut self, mut update: Update) {
         let lease_id = update.lease_id;
-        let lease = self.lease.take_if(|lease| lease.lease_id == lease_id);
-        let lease = lease.expect("the session answers the lease that it took last only");
+        let lease = self.take_lease(lease_id);
+        let lease = lease.expect("the session answers leases that it has only");
         let tensor = lease.sums.encode();
         update.digest = *blake3::hash(&tensor).as_bytes();
         let frames = self.send(&ClientMessage::Update(update), &tensor);
@@ -198,8 +226,14 @@ impl Driver {
         }
     }
 
+    fn take_lease(&mut self, lease_id: LeaseId) -> Option<LeaseWork> {
+        let mut leases = self.leases.iter();
+        let at = leases.position(|lease| lease.lease_id == lease_id)?;
+        Some(self.leases.remove(at))
+    }
+
     fn end_lease(&mut self, lease_id: LeaseId) {
-        let ended = self.lease.take_if(|lease| lease.lease_id == lease_id);
+        let ended = self.take_lease(lease_id);
         if let Some(active) = &mut self.active {
             active.chunks.forget(lease_id);
             if let Some(lease) = ended {
@@ -207,4 +241,19 @@ impl Driver {
             }
         }
     }
+}
+
+/// The task's part of a shard; none for micro-batches.
+fn inner_work(load: &LoadedRun, task: &Task, parts: &[Part]) -> Option<InnerWork> {
+    task.kind.inner_steps()?;
+    let MicroBatchRange { first, count } = task.range;
+    let (run, version) = (&load.run, task.version.0);
+    Some(InnerWork {
+        lease_id: task.lease_id.0,
+        first,
+        is_last: (first + count) as usize >= parts.len(),
+        rate_factors: load
+            .plan
+            .inner_rate_factors(&run.schedule, version, first, count),
+    })
 }

@@ -77,7 +77,7 @@ impl Driver {
                 load,
                 chunk_idx,
                 result,
-            })) => self.take_chunk(&load, chunk_idx, result),
+            })) => self.take_chunk(&load, chunk_idx, &result),
             Event::Job(None) => {}
             Event::Alarm => self.inputs.push_back(Input::Tick),
             Event::Tick => {
@@ -209,18 +209,22 @@ impl Driver {
     }
 
     fn take_lane_report(&mut self, report: LaneReport) {
-        let LaneReport { result, load, sums } = report;
+        let LaneReport {
+            result,
+            load,
+            sums,
+            is_part,
+        } = report;
         trace!(?result, "task done");
         if let Some(sums) = sums
             && let Some(active) = &mut self.active
             && Arc::ptr_eq(active.chunks.load(), &load)
         {
-            let counts = result.outcome.is_ok();
-            match &mut self.lease {
-                Some(lease) if counts && lease.lease_id == result.lease_id => {
-                    lease.sums.add(sums, &mut active.pool);
-                }
-                _ => active.pool.give_back(sums),
+            let counts = is_part && result.outcome.is_ok();
+            let mut leases = self.leases.iter_mut();
+            match leases.find(|lease| counts && lease.lease_id == result.lease_id) {
+                Some(lease) => lease.sums.add(sums, &mut active.pool),
+                None => active.pool.give_back(sums),
             }
         }
         if let Err(fault) = &result.outcome {
@@ -245,11 +249,11 @@ impl Driver {
             .as_ref()
             .is_none_or(|active| !Arc::ptr_eq(active.chunks.load(), &load));
         if is_new {
-            self.lease = None;
+            self.leases.clear();
             self.progress = Some(RunProgress {
                 name: load.run.name.clone(),
                 version: 0,
-                steps_total: load.plan.steps_total(),
+                steps_total: load.plan.versions_total(),
             });
             let pool = SumsPool::new(load.run.codec, Arc::clone(&load.graph), self.lanes.len());
             let chunks = ChunkPlan::new(load);
@@ -268,13 +272,13 @@ impl Driver {
             progress.version = params.version.0;
         }
         if let Some(active) = &mut self.active {
-            active.chunks.expect_step(params.version.0);
+            active.chunks.expect_version(params.version.0);
         }
         self.start_downloads();
     }
 
-    fn take_chunk(&mut self, load: &Arc<LoadedRun>, chunk_idx: usize, result: Result<(), String>) {
-        if let Err(message) = &result {
+    fn take_chunk(&mut self, load: &Arc<LoadedRun>, chunk_idx: usize, result: &Result<(), String>) {
+        if let Err(message) = result {
             warn!(chunk_idx, message, "chunk not fetched");
         }
         let Some(active) = self
@@ -284,14 +288,11 @@ impl Driver {
         else {
             return;
         };
-        match active.chunks.done(chunk_idx, result) {
-            Progress::None => {}
-            Progress::Ready(lease_id) => self.inputs.push_back(Input::DataReady { lease_id }),
-            Progress::Failed(lease_id, message) => {
-                self.inputs
-                    .push_back(Input::DataFailed { lease_id, message });
-            }
-        }
+        let progress = active.chunks.done(chunk_idx, result);
+        self.inputs.extend(progress.into_iter().map(|of| match of {
+            Progress::Ready(lease_id) => Input::DataReady { lease_id },
+            Progress::Failed(lease_id, message) => Input::DataFailed { lease_id, message },
+        }));
         self.start_downloads();
     }
 }

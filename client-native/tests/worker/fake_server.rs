@@ -11,7 +11,7 @@ use tabswarm_model::dataset::{Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_protocol::client::{Hello, MicroBatchRange};
-use tabswarm_protocol::server::{Lease, ParamsHeader, RunAssignment, Welcome};
+use tabswarm_protocol::server::{Lease, LeaseKind, ParamsHeader, RunAssignment, Welcome};
 use tabswarm_protocol::{
     ClientMessage, Decoder, LeaseId, ParamVersion, RunId, ServerMessage, Token, WorkerId,
     encode_frames,
@@ -335,6 +335,8 @@ impl FakeSocket {
             range,
             exponents: exponents.to_vec(),
             deadline_ms: 10_000,
+            batch: 0,
+            kind: LeaseKind::Step,
         };
         self.send(&ServerMessage::Lease(lease), &[]).await;
     }

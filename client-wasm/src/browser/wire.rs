@@ -7,10 +7,11 @@
 use std::cell::RefCell;
 
 use js_sys::{
-    Array, ArrayBuffer, BigInt, Float32Array, Int8Array, Int32Array, Uint8Array, Uint16Array,
-    Uint32Array,
+    Array, ArrayBuffer, BigInt, BigUint64Array, Float32Array, Float64Array, Int8Array, Int32Array,
+    Uint8Array, Uint16Array, Uint32Array,
 };
 use tabswarm_compute::BatchStats;
+use tabswarm_compute::task::{InnerWork, TaskPart};
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::driver::Work;
@@ -25,6 +26,9 @@ const LOAD: u8 = 0;
 const PARAMS: u8 = 1;
 /// Driver to lane: samples to compute with.
 const WORK: u8 = 2;
+
+/// Where a message with work says which inner steps of a shard it has, if it has some.
+const INNER_AT: u32 = 8;
 
 /// Lane to driver: the run is loaded.
 const READY: u8 = 10;
@@ -143,14 +147,25 @@ pub(crate) fn work(work: Work<'_>, buffers: &Buffers) -> Envelope {
         sizes.set_index(batch_idx, batch.samples);
         (input_idx, label_idx) = (input_end, label_end);
     }
-    Envelope::new(WORK)
+    let batches: Vec<u64> = work.parts.iter().map(|part| part.batch).collect();
+    let ranges = work.parts.iter().flat_map(|part| [part.first, part.count]);
+    let ranges: Vec<u32> = ranges.collect();
+    let message = Envelope::new(WORK)
         .moving(inputs, &buffer)
         .with(labels)
         .with(sizes)
         .with(Int8Array::from(work.exponents))
-        .with(BigInt::from(work.version.0))
-        .with(work.first)
-        .with(Float32Array::from(soft_targets.as_slice()))
+        .with(BigUint64Array::from(batches.as_slice()))
+        .with(Uint32Array::from(ranges.as_slice()))
+        .with(Float32Array::from(soft_targets.as_slice()));
+    match work.inner {
+        None => message,
+        Some(inner) => message
+            .with(BigInt::from(inner.lease_id))
+            .with(inner.first)
+            .with(inner.is_last)
+            .with(Float64Array::from(inner.rate_factors.as_slice())),
+    }
 }
 
 /// What a lane is told.
@@ -170,10 +185,10 @@ pub(crate) enum ToLane {
         sizes: Uint32Array,
         /// Empty for the `f32` codec.
         exponents: Int8Array,
-        /// Of the parameters.
-        version: u64,
-        /// Index of the first micro-batch.
-        first: u32,
+        /// Which micro-batches these are.
+        parts: Vec<TaskPart>,
+        /// Where the parts are inner steps of a shard.
+        inner: Option<InnerWork>,
         /// (samples, classes); empty where there are labels.
         soft_targets: Float32Array,
     },
@@ -190,12 +205,42 @@ pub(crate) fn read_to_lane(message: &JsValue) -> Option<ToLane> {
             labels: parts.get(2).dyn_into().ok()?,
             sizes: parts.get(3).dyn_into().ok()?,
             exponents: parts.get(4).dyn_into().ok()?,
-            version: u64::try_from(parts.get(5).dyn_into::<BigInt>().ok()?).ok()?,
-            first: whole(&parts.get(6))?,
+            parts: task_parts(&parts.get(5), &parts.get(6))?,
+            inner: match parts.length() {
+                ..=INNER_AT => None,
+                _ => Some(inner_work(parts)?),
+            },
             soft_targets: parts.get(7).dyn_into().ok()?,
         }),
         _ => None,
     }
+}
+
+fn task_parts(batches: &JsValue, ranges: &JsValue) -> Option<Vec<TaskPart>> {
+    let batches = batches.dyn_ref::<BigUint64Array>()?.to_vec();
+    let ranges = ranges.dyn_ref::<Uint32Array>()?.to_vec();
+    let (ranges, _) = ranges.as_chunks::<2>();
+    let parts = batches.into_iter().zip(ranges);
+    let parts = parts.map(|(batch, &[first, count])| TaskPart {
+        batch,
+        first,
+        count,
+    });
+    Some(parts.collect())
+}
+
+fn inner_work(parts: &Array) -> Option<InnerWork> {
+    let lease_id = parts.get(INNER_AT).dyn_into::<BigInt>().ok()?;
+    Some(InnerWork {
+        lease_id: u64::try_from(lease_id).ok()?,
+        first: whole(&parts.get(INNER_AT + 1))?,
+        is_last: parts.get(INNER_AT + 2).as_bool()?,
+        rate_factors: parts
+            .get(INNER_AT + 3)
+            .dyn_into::<Float64Array>()
+            .ok()?
+            .to_vec(),
+    })
 }
 
 /// The answer of a lane that loaded its run.

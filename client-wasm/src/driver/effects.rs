@@ -1,8 +1,12 @@
 //! Doing what the session decides.
 
 use tabswarm_client_core::{Effect, Input, Task, TaskFault, TaskResult};
+use tabswarm_compute::task::{InnerWork, TaskPart};
+use tabswarm_model::Run;
 use tabswarm_model::batches::{BatchPlan, StepShape};
 use tabswarm_model::digest::Digest;
+use tabswarm_model::parts::{Leased, Part, pieces};
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_protocol::client::{MicroBatchRange, Update};
 use tabswarm_protocol::server::RunAssignment;
 use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, Timestamp, encode_frames};
@@ -14,7 +18,7 @@ use super::limits::MAX_PREFETCHED_BYTES;
 use super::params::ParamsKey;
 use super::run::ActiveRun;
 use super::sums::LeaseSums;
-use super::{Driver, OpenLease};
+use super::{Driver, OpenLease, is_last};
 
 impl<H: Host> Driver<H> {
     pub(super) fn perform(&mut self, effect: Effect) {
@@ -24,11 +28,23 @@ impl<H: Host> Driver<H> {
             Effect::Send(message) => self.send(&message),
             Effect::LoadRun(assignment) => self.load_run(assignment),
             Effect::UseParams { run_id, version } => self.use_params((run_id, version)),
+            Effect::ForgetParams { run_id, version } => self.params.forget((run_id, version)),
             Effect::PrepareData {
                 lease_id,
                 version,
+                batch,
                 range,
-            } => self.open_lease(lease_id, version, range),
+                kind,
+            } => {
+                let leased = Leased {
+                    version: version.0,
+                    batch,
+                    first: range.first,
+                    count: range.count,
+                    inner_steps: kind.inner_steps(),
+                };
+                self.open_lease(lease_id, range, leased);
+            }
             Effect::Compute { lane, task } => self.compute(lane, &task),
             Effect::RestartLane { lane } => {
                 self.rhythm.hurry();
@@ -43,7 +59,7 @@ impl<H: Host> Driver<H> {
             Effect::ForgetUpdate { lease_id } => self.outbox.forget(lease_id),
             Effect::DropLease { lease_id } => {
                 self.rhythm.hurry();
-                self.lease.take_if(|lease| lease.id == lease_id);
+                self.leases.retain(|lease| lease.id != lease_id);
             }
         }
     }
@@ -111,30 +127,30 @@ impl<H: Host> Driver<H> {
     }
 
     fn use_params(&mut self, key: ParamsKey) {
-        if let Some(params) = self.params.get(key) {
+        // Lanes that are at a lease of older ones get them later, with their first task that needs them.
+        if let Some(params) = self.params.get(key).filter(|_| self.leases.is_empty()) {
             self.lanes.give_params(key, &params, &mut self.host);
         }
     }
 
-    fn open_lease(&mut self, id: LeaseId, version: ParamVersion, range: MicroBatchRange) {
-        let lease = self
+    fn open_lease(&mut self, id: LeaseId, range: MicroBatchRange, leased: Leased) {
+        let opened = self
             .run
             .as_mut()
             .ok_or_else(|| "No run is loaded.".to_owned())
             .and_then(|run| {
-                let step = run.step(version, range)?;
                 Ok(OpenLease {
                     id,
-                    params: (run.run_id, version),
+                    params: (run.run_id, ParamVersion(leased.version)),
                     range,
-                    step,
+                    parts: run.parts(leased)?,
                     chunks_missed: 0,
                     ready: false,
                     sums: LeaseSums::new(range),
                 })
             });
-        match lease {
-            Ok(lease) => self.lease = Some(lease),
+        let mut lease = match opened {
+            Ok(lease) => lease,
             Err(message) => {
                 self.inputs.push_back(Input::DataFailed {
                     lease_id: id,
@@ -142,26 +158,20 @@ impl<H: Host> Driver<H> {
                 });
                 return;
             }
-        }
-        let missing = self.missing_chunks();
+        };
+        let missing = self.missing_chunks(&lease);
         if !missing.is_empty() {
             self.rhythm.hurry();
         }
-        if let Some(lease) = &mut self.lease {
-            lease.chunks_missed = missing.len();
-        }
+        lease.chunks_missed = missing.len();
+        self.leases.push(lease);
         self.want_chunks(&missing, Urgency::Needed);
         self.queue_if_ready();
     }
 
-    fn missing_chunks(&mut self) -> Vec<usize> {
+    fn missing_chunks(&mut self, lease: &OpenLease) -> Vec<usize> {
         let store = self.run.as_mut().and_then(|run| run.store.as_mut());
-        match (store, &self.lease) {
-            (Some(store), Some(lease)) => {
-                store.missing_chunks(lease.step, lease.range.first, lease.range.count)
-            }
-            _ => Vec::new(),
-        }
+        store.map_or_else(Vec::new, |store| lease.missing_chunks(store))
     }
 
     fn want_chunks(&mut self, chunks: &[usize], urgency: Urgency) {
@@ -174,23 +184,30 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    /// Tells the session when the lease's samples are here; then there is time for later ones.
+    /// Tells the session when leases' samples are here; then there is time for later ones.
     fn queue_if_ready(&mut self) {
-        let waiting = self.lease.as_ref().is_some_and(|lease| !lease.ready);
-        if !waiting || !self.missing_chunks().is_empty() {
+        let store = self.run.as_mut().and_then(|run| run.store.as_mut());
+        let Some(store) = store else {
             return;
+        };
+        let mut any = false;
+        for lease in self.leases.iter_mut().filter(|lease| !lease.ready) {
+            lease.ready = lease.missing_chunks(store).is_empty();
+            if lease.ready {
+                any = true;
+                let lease_id = lease.id;
+                self.inputs.push_back(Input::DataReady { lease_id });
+            }
         }
-        if let Some(lease) = &mut self.lease {
-            lease.ready = true;
-            self.inputs
-                .push_back(Input::DataReady { lease_id: lease.id });
+        if any {
+            self.prefetch();
         }
-        self.prefetch();
     }
 
     fn prefetch(&mut self) {
         let store = self.run.as_mut().and_then(|run| run.store.as_mut());
-        let (Some(store), Some(lease)) = (store, &self.lease) else {
+        let part = self.leases.last().and_then(|lease| lease.parts.last());
+        let (Some(store), Some(part)) = (store, part) else {
             return;
         };
         let manifest = store.manifest();
@@ -199,9 +216,9 @@ impl<H: Host> Driver<H> {
         if store.chunks_present() == manifest.chunks.len() || room == 0 || !self.fetches.is_idle() {
             return;
         }
-        let mut upcoming = store.upcoming_chunks(lease.step);
+        let mut upcoming = store.upcoming_chunks(part.step);
         if upcoming.is_empty() {
-            upcoming = next_epoch(store.plan(), lease.step)
+            upcoming = next_epoch(store.plan(), part.step)
                 .map_or_else(Vec::new, |step| store.upcoming_chunks(step));
         }
         upcoming.truncate(room);
@@ -262,9 +279,13 @@ impl<H: Host> Driver<H> {
         match job.target {
             Target::Manifest => self.fail_loading(message),
             Target::Chunk(chunk_idx) => {
-                let needed = self.missing_chunks().contains(&chunk_idx);
-                if let Some(lease) = self.lease.as_ref().filter(|lease| needed && !lease.ready) {
-                    let lease_id = lease.id;
+                let store = self.run.as_mut().and_then(|run| run.store.as_mut());
+                let mut waiting = self.leases.iter().filter(|lease| !lease.ready);
+                let lease = store.and_then(|store| {
+                    waiting.find(|lease| lease.missing_chunks(store).contains(&chunk_idx))
+                });
+                // With one of them the session gives all of them back.
+                if let Some(lease_id) = lease.map(|lease| lease.id) {
                     self.feed(Input::DataFailed { lease_id, message });
                 }
             }
@@ -289,30 +310,45 @@ impl<H: Host> Driver<H> {
     }
 
     fn give_task(&mut self, lane: u16, task: &Task) -> Result<(), String> {
-        let lease = self
-            .lease
-            .as_ref()
-            .filter(|lease| lease.id == task.lease_id);
+        let mut leases = self.leases.iter();
+        let lease = leases.find(|lease| lease.id == task.lease_id);
         let lease = lease.ok_or("The lease is over.")?;
         let params = self
             .params
             .get(lease.params)
             .ok_or("The lease's parameters are gone.")?;
-        let store = self.run.as_mut().and_then(|run| run.store.as_mut());
-        let store = store.ok_or("No run is loaded.")?;
-        let count = task.range.count as usize;
+        let run = self.run.as_mut().ok_or("No run is loaded.")?;
+        let inner = run
+            .plan
+            .and_then(|plan| inner_work(&run.run, &plan, task, &lease.parts));
+        let store = run.store.as_mut().ok_or("No run is loaded.")?;
+        let MicroBatchRange { first, count } = task.range;
+        let parts = pieces(&lease.parts, inner.is_some(), first, count);
+        let count = parts.iter().map(|part| part.count as usize).sum();
         if self.batches.len() < count {
             self.batches.resize_with(count, Default::default);
         }
         let batches = &mut self.batches[..count];
-        for (idx, batch) in (task.range.first..).zip(&mut *batches) {
-            if !store.gather(lease.step, idx, batch) {
+        let micro_batches = parts.iter().flat_map(|part| {
+            let of_part = part.first..part.first + part.count;
+            of_part.map(|micro_batch| (part.step, micro_batch))
+        });
+        for ((step, micro_batch), batch) in micro_batches.zip(&mut *batches) {
+            if !store.gather(step, micro_batch, batch) {
                 return Err("Samples of the lease are missing.".to_owned());
             }
         }
+        let parts: Vec<TaskPart> = parts
+            .iter()
+            .map(|part| TaskPart {
+                batch: part.batch,
+                first: part.first,
+                count: part.count,
+            })
+            .collect();
         let work = Work {
-            version: task.version,
-            first: task.range.first,
+            parts: &parts,
+            inner: inner.as_ref(),
             batches,
             exponents: &task.exponents,
         };
@@ -322,8 +358,11 @@ impl<H: Host> Driver<H> {
     }
 
     fn send_update(&mut self, mut update: Update) {
-        let lease = self.lease.take_if(|lease| lease.id == update.lease_id);
-        let lease = lease.expect("an update is of the lease in progress");
+        let mut leases = self.leases.iter();
+        let at = leases.position(|lease| lease.id == update.lease_id);
+        let lease = self
+            .leases
+            .remove(at.expect("an update is of a lease in progress"));
         let tensor = lease.sums.encode();
         let lease_id = update.lease_id;
         update.digest = Digest::of(&tensor).0;
@@ -343,6 +382,18 @@ impl<H: Host> Driver<H> {
         }
         self.outbox = outbox;
     }
+}
+
+/// The task's part of a shard; none for micro-batches.
+fn inner_work(run: &Run, plan: &RoundPlan, task: &Task, parts: &[Part]) -> Option<InnerWork> {
+    task.kind.inner_steps()?;
+    let MicroBatchRange { first, count } = task.range;
+    Some(InnerWork {
+        lease_id: task.lease_id.0,
+        first,
+        is_last: is_last(task, parts),
+        rate_factors: plan.inner_rate_factors(&run.schedule, task.version.0, first, count),
+    })
 }
 
 /// The first step of the epoch after a step's, if there is one.

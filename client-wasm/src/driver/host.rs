@@ -1,7 +1,8 @@
 //! What the driver needs of the browser, so that it can be tested without one.
 
+use tabswarm_compute::task::{InnerWork, TaskPart};
 use tabswarm_model::samples::MicroBatch;
-use tabswarm_protocol::{ParamVersion, Timestamp};
+use tabswarm_protocol::Timestamp;
 
 use super::fetches::Job;
 
@@ -17,11 +18,11 @@ pub(crate) struct LaneId {
 /// What a lane computes in one go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Work<'a> {
-    /// Version of the parameters.
-    pub(crate) version: ParamVersion,
-    /// Index within the step of the first micro-batch; the others follow.
-    pub(crate) first: u32,
-    /// The samples.
+    /// Which micro-batches these are, batch by batch.
+    pub(crate) parts: &'a [TaskPart],
+    /// Where the parts are inner steps of a shard.
+    pub(crate) inner: Option<&'a InnerWork>,
+    /// The samples of all micro-batches, one after the other.
     pub(crate) batches: &'a [MicroBatch],
     /// Fixed-point exponents; empty for the `f32` codec.
     pub(crate) exponents: &'a [i8],

@@ -7,6 +7,7 @@ use tabswarm_protocol::{Decoder, FrameError, RawMessage, ServerMessage, encode_f
 
 use super::Driver;
 use super::host::Host;
+use super::params::ParamsKey;
 
 /// State of the socket.
 #[derive(Debug)]
@@ -124,9 +125,9 @@ impl<H: Host> Driver<H> {
                     .as_ref()
                     .ok_or("The server sent parameters before a run.")?;
                 run.check_params(header, &raw.tensor)?;
-                let in_use = self.lease.as_ref().map(|lease| lease.params);
+                let in_use: Vec<ParamsKey> = self.leases.iter().map(|lease| lease.params).collect();
                 self.params
-                    .keep((header.run_id, header.version), raw.tensor, in_use);
+                    .keep((header.run_id, header.version), raw.tensor, &in_use);
             }
             ServerMessage::Lease(_)
             | ServerMessage::Receipt { .. }

@@ -3,7 +3,7 @@
 //! Everything that happens in the worker is one [`Event`]; everything that the driver does to the world goes
 //! through a [`Host`]. In between there is no browser, so tests drive it with a host of their own.
 //!
-//! It owns what the session only names: parameters by version, samples, the sums of the lease in progress,
+//! It owns what the session only names: parameters by version, samples, the sums of leases in progress,
 //! and the frames of unanswered updates.
 
 mod command;
@@ -25,10 +25,12 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use tabswarm_client_core::{Config, Effect, Input, Session, State, Status, TaskFault, TaskResult};
+use tabswarm_client_core::{
+    Config, Effect, Input, Session, State, Status, Task, TaskFault, TaskResult,
+};
 use tabswarm_compute::BatchStats;
 use tabswarm_model::ArithmeticClass;
-use tabswarm_model::batches::StepShape;
+use tabswarm_model::parts::Part;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_protocol::client::{Class, MicroBatchRange, WorkerKind};
 use tabswarm_protocol::{LeaseId, Timestamp};
@@ -39,7 +41,7 @@ pub(crate) use fetches::{Job, Target};
 pub(crate) use host::{Host, LaneId, Work};
 pub(crate) use limits::FETCH_TIMEOUT_MS;
 
-use crate::lane::Report;
+use crate::lane::{self, Report};
 use fetches::Fetches;
 use lanes::Lanes;
 use limits::CREDIT_WAIT_MS;
@@ -68,13 +70,14 @@ pub(crate) struct Start {
     pub(crate) seed: u64,
 }
 
-/// The lease in progress.
+/// A lease in progress.
 #[derive(Debug)]
 struct OpenLease {
     id: LeaseId,
     params: ParamsKey,
     range: MicroBatchRange,
-    step: StepShape,
+    /// Its samples.
+    parts: Vec<Part>,
     /// Chunks that were missing when it came.
     chunks_missed: usize,
     /// Whether the session knows that its samples are here.
@@ -98,7 +101,8 @@ pub(crate) struct Driver<H> {
     loading_run: bool,
     lanes: Lanes,
     params: Params,
-    lease: Option<OpenLease>,
+    /// Oldest first.
+    leases: Vec<OpenLease>,
     /// Micro-batches and samples of the last update: on show until the next lease comes.
     last_update: Option<(u32, u32)>,
     outbox: Outbox,
@@ -149,7 +153,7 @@ impl<H: Host> Driver<H> {
             loading_run: false,
             lanes: Lanes::default(),
             params: Params::default(),
-            lease: None,
+            leases: Vec::new(),
             last_update: None,
             outbox: Outbox::default(),
             fetches: Fetches::default(),
@@ -244,10 +248,11 @@ impl<H: Host> Driver<H> {
         let (tally, elapsed_us, outcome) = match report {
             Report::Ready => (BatchStats::default(), 0, Ok(())),
             Report::Done(done) => {
-                let lease = self.lease.as_mut().zip(tasks.first());
-                if let Some((lease, task)) = lease.filter(|(lease, task)| lease.id == task.lease_id)
-                {
-                    lease.sums.add(task.range, done.sums);
+                let task = tasks.first();
+                let mut leases = self.leases.iter_mut();
+                let lease = leases.find(|lease| task.is_some_and(|task| task.lease_id == lease.id));
+                if let Some((lease, task)) = lease.zip(task) {
+                    lease.add(task, done.sums);
                 }
                 (done.tally, done.elapsed_us, Ok(()))
             }
@@ -344,12 +349,11 @@ impl<H: Host> Driver<H> {
         credited || now.since_ms(finished_at) >= CREDIT_WAIT_MS
     }
 
+    /// Chunks that the oldest lease waits for.
     fn progress(&mut self) -> Option<Progress> {
-        let lease = self.lease.as_ref()?;
+        let lease = self.leases.first()?;
         let store = self.run.as_mut()?.store.as_mut()?;
-        let missing = store
-            .missing_chunks(lease.step, lease.range.first, lease.range.count)
-            .len();
+        let missing = lease.missing_chunks(store).len();
         Some(Progress {
             done: lease.chunks_missed.saturating_sub(missing),
             total: lease.chunks_missed,
@@ -357,14 +361,43 @@ impl<H: Host> Driver<H> {
         .filter(|progress| progress.total > 0)
     }
 
+    /// Samples of the oldest lease.
     fn lease_samples(&self) -> u32 {
-        let plan = self
-            .run
-            .as_ref()
-            .and_then(|run| run.store.as_ref())
-            .map(SampleStore::plan);
-        plan.zip(self.lease.as_ref()).map_or(0, |(plan, lease)| {
-            plan.samples_of(lease.step, lease.range.first, lease.range.count)
+        let store = self.run.as_ref().and_then(|run| run.store.as_ref());
+        store.zip(self.leases.first()).map_or(0, |(store, lease)| {
+            let parts = lease.parts.iter();
+            let samples =
+                parts.map(|part| store.plan().samples_of(part.step, part.first, part.count));
+            samples.sum()
         })
     }
+}
+
+impl OpenLease {
+    /// Chunks that are not here, in the order in which its parts need them.
+    fn missing_chunks(&self, store: &mut SampleStore) -> Vec<usize> {
+        let mut missing = Vec::new();
+        for part in &self.parts {
+            for chunk in store.missing_chunks(part.step, part.first, part.count) {
+                if !missing.contains(&chunk) {
+                    missing.push(chunk);
+                }
+            }
+        }
+        missing
+    }
+
+    /// Adds a task's sums. A shard has some with its last inner step only.
+    fn add(&mut self, task: &Task, sums: lane::Sums) {
+        if task.kind.inner_steps().is_none() {
+            self.sums.add(task.range, sums);
+        } else if is_last(task, &self.parts) {
+            self.sums.add(self.range, sums);
+        }
+    }
+}
+
+/// Whether a task has a shard's last inner step.
+fn is_last(task: &Task, parts: &[Part]) -> bool {
+    (task.range.first + task.range.count) as usize >= parts.len()
 }

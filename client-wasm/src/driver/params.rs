@@ -1,4 +1,4 @@
-//! Parameters by version: the newest, and those of the lease in progress.
+//! Parameters by version: the newest, and those of leases in progress.
 
 use std::rc::Rc;
 
@@ -16,9 +16,9 @@ pub(crate) struct Params {
 
 impl Params {
     /// Keeps the newest parameters, and of the older ones only `in_use`.
-    pub(crate) fn keep(&mut self, key: ParamsKey, values: Vec<u8>, in_use: Option<ParamsKey>) {
+    pub(crate) fn keep(&mut self, key: ParamsKey, values: Vec<u8>, in_use: &[ParamsKey]) {
         self.kept
-            .retain(|(kept, _)| Some(*kept) == in_use && *kept != key);
+            .retain(|(kept, _)| in_use.contains(kept) && *kept != key);
         self.kept.push((key, Rc::new(values)));
     }
 
@@ -26,6 +26,11 @@ impl Params {
     pub(crate) fn get(&self, key: ParamsKey) -> Option<Rc<Vec<u8>>> {
         let found = self.kept.iter().find(|(kept, _)| *kept == key);
         found.map(|(_, values)| Rc::clone(values))
+    }
+
+    /// Forgets the parameters of a version.
+    pub(crate) fn forget(&mut self, key: ParamsKey) {
+        self.kept.retain(|(kept, _)| *kept != key);
     }
 
     /// Forgets everything.
@@ -45,12 +50,14 @@ mod tests {
     #[test]
     fn a_lease_keeps_its_parameters_while_newer_ones_come() {
         let mut params = Params::default();
-        params.keep(key(1), vec![1], None);
-        params.keep(key(2), vec![2], Some(key(1)));
-        params.keep(key(3), vec![3], Some(key(1)));
+        params.keep(key(1), vec![1], &[]);
+        params.keep(key(2), vec![2], &[key(1)]);
+        params.keep(key(3), vec![3], &[key(1)]);
         assert_eq!(params.get(key(1)).as_deref(), Some(&vec![1]));
         assert_eq!(params.get(key(2)), None);
-        params.keep(key(4), vec![4], None);
+        params.forget(key(1));
+        assert_eq!(params.kept.len(), 1);
+        params.keep(key(4), vec![4], &[]);
         assert_eq!(params.kept.len(), 1);
         params.clear();
         assert_eq!(params.get(key(4)), None);

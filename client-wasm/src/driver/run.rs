@@ -1,13 +1,13 @@
 //! The assigned run: what it is, and the samples that are here.
 
-use tabswarm_model::batches::StepShape;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
+use tabswarm_model::parts::{Leased, Part};
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_model::{ArithmeticClass, Graph, Run};
-use tabswarm_protocol::client::MicroBatchRange;
+use tabswarm_protocol::RunId;
 use tabswarm_protocol::server::{ParamsHeader, RunAssignment};
-use tabswarm_protocol::{ParamVersion, RunId};
 
 /// A run that the server assigned.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct ActiveRun {
     pub(crate) run: Run,
     /// The samples; none before the manifest is here.
     pub(crate) store: Option<SampleStore>,
+    /// What its versions are made of; none before the manifest is here.
+    pub(crate) plan: Option<RoundPlan>,
     run_json: String,
     graph: Graph,
 }
@@ -47,6 +49,7 @@ impl ActiveRun {
             run_id: assignment.run_id,
             dataset: Digest(assignment.dataset),
             store: None,
+            plan: None,
             run_json: assignment.run_json,
             graph,
             run,
@@ -75,16 +78,16 @@ impl ActiveRun {
     pub(crate) fn take_manifest(&mut self, bytes: &[u8]) -> Result<(), String> {
         let useless = |error| format!("The training data is of no use: {error}.");
         let manifest = Manifest::from_bytes(bytes, self.dataset).map_err(useless)?;
+        let samples = manifest.samples;
         let store = SampleStore::of_run(&self.run, &self.graph, manifest);
         self.store = Some(store.map_err(useless)?);
+        self.plan = Some(RoundPlan::new(&self.run, samples));
         Ok(())
     }
 
-    /// Steps of the whole run; 0 before the manifest is here.
+    /// Versions of the whole run; 0 before the manifest is here.
     pub(crate) fn steps_total(&self) -> u64 {
-        self.store
-            .as_ref()
-            .map_or(0, |store| store.plan().steps_total())
+        self.plan.map_or(0, |plan| plan.versions_total())
     }
 
     /// Checks parameters that came.
@@ -107,26 +110,21 @@ impl ActiveRun {
         Ok(())
     }
 
-    /// The step of a lease.
+    /// The samples of a lease, part by part.
     ///
     /// # Errors
     /// A sentence where the lease is not possible.
-    pub(crate) fn step(
-        &self,
-        version: ParamVersion,
-        range: MicroBatchRange,
-    ) -> Result<StepShape, String> {
-        let store = self
-            .store
-            .as_ref()
-            .ok_or("The data set is not loaded yet.")?;
-        let step = store.plan().leased(version.0, range.first, range.count);
-        step.map_err(|error| format!("The lease is impossible: {error}."))
+    pub(crate) fn parts(&self, lease: Leased) -> Result<Vec<Part>, String> {
+        let plan = self.plan.ok_or("The data set is not loaded yet.")?;
+        let parts = plan.leased(lease);
+        parts.map_err(|error| format!("The lease is impossible: {error}."))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tabswarm_protocol::ParamVersion;
+
     use super::*;
     use crate::fixture::{self, manifest};
 
@@ -169,20 +167,19 @@ mod tests {
     #[test]
     fn impossible_leases_are_refused() {
         let mut run = run();
-        let range = |first, count| MicroBatchRange { first, count };
-        assert!(run.step(ParamVersion(0), range(0, 1)).is_err());
+        let leased = |batch, first, count| Leased {
+            version: batch,
+            batch,
+            first,
+            count,
+            inner_steps: None,
+        };
+        assert!(run.parts(leased(0, 0, 1)).is_err());
         run.take_manifest(manifest().to_json().as_bytes()).unwrap();
-        assert_eq!(
-            run.step(ParamVersion(0), range(0, 4))
-                .map(|step| step.micro_batches),
-            Ok(4)
-        );
-        assert!(run.step(ParamVersion(0), range(1, 4)).is_err());
-        assert!(run.step(ParamVersion(0), range(u32::MAX, 2)).is_err());
-        // The last step of an epoch of 20 samples has 4 samples.
-        assert!(run.step(ParamVersion(2), range(0, 2)).is_ok());
-        assert!(run.step(ParamVersion(2), range(0, 3)).is_err());
-        assert!(run.step(ParamVersion(6), range(0, 1)).is_err());
+        let parts = run.parts(leased(0, 0, 4)).unwrap();
+        assert_eq!(parts[0].step.micro_batches, 4);
+        // The last batch of an epoch of 20 samples has 4 samples.
+        assert!(run.parts(leased(2, 0, 3)).is_err());
     }
 
     #[test]

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use tabswarm_compute::{Batch, BatchStats, Engine, Sums, Targets, TaskTotals};
+use tabswarm_compute::task::{
+    InnerWork, OpenShard, TaskEngine, TaskError, TaskPart, add_gradients, do_inner_steps,
+};
+use tabswarm_compute::{Batch, BatchStats, Engine, Sums, Targets};
 use tabswarm_model::graph::Targets as Wanted;
 use tabswarm_model::noise::NoiseKey;
+use tabswarm_model::run_file::Mode;
 use tabswarm_model::{Graph, Run};
 
 /// The samples of a task: micro-batches one behind the other.
@@ -18,10 +22,10 @@ pub(super) struct TaskSamples<'a> {
     pub(super) soft_targets: &'a [f32],
     /// Samples of each micro-batch.
     pub(super) sizes: &'a [u32],
-    /// Version of the parameters.
-    pub(super) version: u64,
-    /// Index within the step of the first micro-batch.
-    pub(super) first: u32,
+    /// Which micro-batches these are, batch by batch.
+    pub(super) parts: &'a [TaskPart],
+    /// Where the parts are inner steps of a shard.
+    pub(super) inner: Option<&'a InnerWork>,
 }
 
 /// Why a task gave nothing.
@@ -37,8 +41,11 @@ pub(super) enum Fault {
 #[derive(Debug)]
 pub(super) struct Computer {
     engine: Engine,
-    seed: u64,
+    run: Run,
     sums: Sums,
+    /// The parameters given last, where shards begin with them.
+    start: Arc<[f32]>,
+    shard: OpenShard,
     /// Why the parameters given last can't be used.
     params_fault: Option<String>,
 }
@@ -56,14 +63,19 @@ impl Computer {
         let engine = Engine::new(graph, run.class, run.micro_batch as usize);
         Ok(Self {
             engine: engine.map_err(|error| format!("The engine could not start: {error}."))?,
-            seed: run.seed,
+            run,
             sums,
+            start: Arc::default(),
+            shard: OpenShard::default(),
             params_fault: None,
         })
     }
 
     /// Takes parameters for all later tasks. A task tells when they were of no use.
     pub(super) fn set_params(&mut self, params: &[f32]) {
+        if matches!(self.run.mode, Mode::Local(_)) {
+            self.start = params.into();
+        }
         let outcome = self.engine.set_params(params);
         self.params_fault = outcome
             .err()
@@ -83,36 +95,65 @@ impl Computer {
             return Err(Fault::Failed(fault.clone()));
         }
         self.sums.reset();
-        let mut totals = TaskTotals::default();
-        let mut rest = samples;
-        for (micro_batch, &size) in (samples.first..).zip(samples.sizes) {
-            let batch = rest
-                .take(size as usize, self.engine.graph())
-                .ok_or_else(|| Fault::Failed("The task has too few samples.".to_owned()))?;
-            let noise = NoiseKey {
-                seed: self.seed,
-                version: samples.version,
-                micro_batch,
-            };
-            let batch = Batch {
-                noise: Some(noise),
-                ..batch
-            };
-            let stats = self.engine.gradient(batch);
-            let stats =
-                stats.map_err(|error| Fault::Failed(format!("The engine failed: {error}.")))?;
-            let gradient = (stats, self.engine.gradient_buffer());
-            let added = totals.add(&mut self.sums, gradient, exponents);
-            added.map_err(|error| {
-                Fault::Failed(format!("The gradients could not be added: {error}."))
-            })?;
-        }
-        totals.finish().map_err(Fault::Overflow)
+        let TaskSamples { parts, inner, .. } = samples;
+        let mut engine = Feeding {
+            engine: &mut self.engine,
+            sizes: samples.sizes.iter(),
+            rest: samples,
+        };
+        let (run, sums) = (&self.run, &mut self.sums);
+        let done = match inner {
+            None => add_gradients(&mut engine, run.seed, parts, exponents, sums),
+            Some(inner) => do_inner_steps(
+                &mut engine,
+                (run, &self.start),
+                (parts, inner),
+                &mut self.shard,
+                exponents,
+                sums,
+            ),
+        };
+        done.map_err(|error| match error {
+            TaskError::Overflow(fits) => Fault::Overflow(fits),
+            TaskError::Engine(message) => Fault::Failed(message),
+            other => Fault::Failed(format!("The task failed: {other}.")),
+        })
     }
 
     /// The sums of the last task.
     pub(super) fn sums(&self) -> &Sums {
         &self.sums
+    }
+}
+
+/// An engine that takes the samples of each micro-batch off a task's.
+struct Feeding<'a> {
+    engine: &'a mut Engine,
+    sizes: std::slice::Iter<'a, u32>,
+    rest: TaskSamples<'a>,
+}
+
+impl TaskEngine for Feeding<'_> {
+    type Error = String;
+
+    fn set_params(&mut self, params: &[f32]) -> Result<(), String> {
+        let taken = self.engine.set_params(params);
+        taken.map_err(|error| format!("The parameters are of no use: {error}."))
+    }
+
+    fn next_gradient(&mut self, noise: NoiseKey) -> Result<BatchStats, String> {
+        let size = self.sizes.next();
+        let batch = size.and_then(|&size| self.rest.take(size as usize, self.engine.graph()));
+        let batch = Batch {
+            noise: Some(noise),
+            ..batch.ok_or("The task has too few samples.")?
+        };
+        let stats = self.engine.gradient(batch);
+        stats.map_err(|error| format!("The engine failed: {error}."))
+    }
+
+    fn gradient_buffer(&self) -> &[f32] {
+        self.engine.gradient_buffer()
     }
 }
 
@@ -164,8 +205,12 @@ mod tests {
             labels: &[0, 1, 2, 0, 1],
             soft_targets: &[],
             sizes: &SAMPLES,
-            version: 0,
-            first: 0,
+            parts: &[TaskPart {
+                batch: 0,
+                first: 0,
+                count: 3,
+            }],
+            inner: None,
         }
     }
 
@@ -201,15 +246,19 @@ mod tests {
             .collect();
         computer.set_params(&params);
         let (inputs, labels) = ([0.0, 1.0, 1.0, 2.0, 2.0, 0.0], [1, 2, 2, 0, 0, 1]);
-        let mut sums = |from: usize, sizes: &[u32], version, first| {
+        let mut sums = |from: usize, sizes: &[u32], batch, first| {
             let end = from + sizes.iter().sum::<u32>() as usize;
             let samples = TaskSamples {
                 inputs: &inputs[from * 2..end * 2],
                 labels: &labels[from * 2..end * 2],
                 soft_targets: &[],
                 sizes,
-                version,
-                first,
+                parts: &[TaskPart {
+                    batch,
+                    first,
+                    count: u32::try_from(sizes.len()).unwrap(),
+                }],
+                inner: None,
             };
             let tally = computer.compute(samples, &[16; 3]).unwrap();
             assert_eq!(tally.samples as usize, end - from);
@@ -227,6 +276,48 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_is_its_inner_steps_however_it_is_divided() {
+        let inputs = inputs();
+        let mut computer = computer("local");
+        let part = |batch, count| TaskPart {
+            batch,
+            first: 0,
+            count,
+        };
+        let steps = [part(0, 2), part(1, 1)];
+        let mut moved = |ends: &[usize]| {
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            for task in starts.zip(ends).map(|(start, &end)| start..end) {
+                // Two micro-batches of two samples, then one of one.
+                let (samples, sizes) = ([0, 4, 5], [0, 2, 3]);
+                let samples = samples[task.start]..samples[task.end];
+                let inner = InnerWork {
+                    lease_id: 1,
+                    first: u32::try_from(task.start).unwrap(),
+                    is_last: task.end == 2,
+                    rate_factors: vec![1.0; task.len()],
+                };
+                let work = TaskSamples {
+                    inputs: &inputs[samples.start * FEATURES..samples.end * FEATURES],
+                    labels: &[0, 1, 2, 0, 1][samples],
+                    soft_targets: &[],
+                    sizes: &SAMPLES[sizes[task.start]..sizes[task.end]],
+                    parts: &steps[task.clone()],
+                    inner: Some(&inner),
+                };
+                computer.compute(work, &[20, 20]).unwrap();
+            }
+            match computer.sums() {
+                Sums::Exact(sums) => sums.sums().to_vec(),
+                Sums::F32(_) => vec![],
+            }
+        };
+        let whole = moved(&[2]);
+        assert!(whole.iter().any(|&value| value != 0));
+        assert_eq!(moved(&[1, 2]), whole);
+    }
+
+    #[test]
     fn soft_targets_go_with_their_samples() {
         let soft = r#"{"kind":"softmax_cross_entropy","targets":"soft","temperature":2.0}"#;
         let run_json = fixture::run_json("exact").replace(r#""softmax_cross_entropy""#, soft);
@@ -241,8 +332,12 @@ mod tests {
                 labels: &[],
                 soft_targets: &targets[from * 3..end * 3],
                 sizes,
-                version: 0,
-                first: 0,
+                parts: &[TaskPart {
+                    batch: 0,
+                    first: 0,
+                    count: u32::try_from(sizes.len()).unwrap(),
+                }],
+                inner: None,
             };
             computer.compute(samples, &[16, 16]).unwrap();
             match computer.sums() {

@@ -71,8 +71,8 @@ impl Lane {
                 labels,
                 sizes,
                 exponents,
-                version,
-                first,
+                parts,
+                inner,
                 soft_targets,
             }) => {
                 self.inputs.resize(inputs.length() as usize, 0.0);
@@ -88,8 +88,8 @@ impl Lane {
                     labels: &self.labels,
                     soft_targets: &self.soft_targets,
                     sizes: &sizes.to_vec(),
-                    version,
-                    first,
+                    parts: &parts,
+                    inner: inner.as_ref(),
                 };
                 let params_us = std::mem::take(&mut self.params_us);
                 let started_us = started_us - params_us;
@@ -132,10 +132,13 @@ fn answer(
     clock: &Clock,
     buffers: &Buffers,
 ) -> Envelope {
+    let has_sums = samples.inner.is_none_or(|inner| inner.is_last);
     match computer.compute(samples, exponents) {
         Ok(tally) => {
             let elapsed_us = clock.now_us() - started_us;
             match computer.sums() {
+                // Before a shard's last inner step there are none.
+                _ if !has_sums => wire::done_plain(&[], tally, elapsed_us, buffers),
                 Sums::Exact(sums) => wire::done_exact(sums.sums(), tally, elapsed_us, buffers),
                 Sums::F32(sums) => wire::done_plain(sums, tally, elapsed_us, buffers),
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tabswarm_protocol::client::{MicroBatchRange, Update};
-use tabswarm_protocol::server::RunAssignment;
+use tabswarm_protocol::server::{LeaseKind, RunAssignment};
 use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId};
 
 /// A piece of a lease for one lane.
@@ -13,7 +13,13 @@ pub struct Task {
     pub lease_id: LeaseId,
     /// Parameters to use.
     pub version: ParamVersion,
-    /// Micro-batches of the step.
+    /// The batch whose micro-batches these are; for a shard, see `first`.
+    pub batch: u64,
+    /// Whether these are micro-batches or inner steps of a shard.
+    pub kind: LeaseKind,
+    /// First unit of the lease: for a shard, its number within the round.
+    pub first: u32,
+    /// Micro-batches of the batch, or inner steps of the shard; inner steps come in order, and on one lane.
     pub range: MicroBatchRange,
     /// Fixed-point exponents; empty for the `f32` codec.
     pub exponents: Arc<[i8]>,
@@ -30,8 +36,15 @@ pub enum Effect {
     Send(ClientMessage),
     /// Load a run; answer with `RunLoaded` or `RunFailed`.
     LoadRun(RunAssignment),
-    /// Lanes use these parameters from the next task on; older ones can be forgotten.
+    /// These parameters are going to be used; older ones may still be.
     UseParams {
+        /// Of which run.
+        run_id: RunId,
+        /// Which version.
+        version: ParamVersion,
+    },
+    /// No task will use these parameters any more.
+    ForgetParams {
         /// Of which run.
         run_id: RunId,
         /// Which version.
@@ -41,10 +54,14 @@ pub enum Effect {
     PrepareData {
         /// Which lease.
         lease_id: LeaseId,
-        /// Version of its parameters: it tells the step.
+        /// Version of its parameters.
         version: ParamVersion,
-        /// Its micro-batches.
+        /// Its batch; not used for a shard.
+        batch: u64,
+        /// Its micro-batches, or its shard.
         range: MicroBatchRange,
+        /// What it is.
+        kind: LeaseKind,
     },
     /// Compute on a lane; answer with `TaskDone`.
     Compute {

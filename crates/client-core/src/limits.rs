@@ -27,6 +27,8 @@ pub const FINISH_TIMEOUT_MS: u64 = 10_000;
 pub const SPEED_WEIGHT: f64 = 0.3;
 /// Span of the samples-per-second figure.
 pub const SPEED_WINDOW_MS: u64 = 5_000;
+/// Most leases at a time: a server that sends more gets them back.
+pub const MAX_LEASES: usize = 64;
 /// So many updates are kept to be sent again after a lost connection. A worker gets the next lease when the
 /// server has its update, so that older ones have arrived.
 pub const MAX_KEPT_UPDATES: usize = 4;

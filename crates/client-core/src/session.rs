@@ -4,18 +4,19 @@
 //! path can forget to hand out the next task or to announce a pause.
 
 mod lanes;
+mod leases;
 mod link;
 mod messages;
 mod report;
 
-use tabswarm_protocol::client::{PauseReason, ReleaseReason};
+use tabswarm_protocol::client::PauseReason;
 use tabswarm_protocol::server::IdleReason;
 use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, Token};
 
 use crate::backoff::Backoff;
 use crate::effect::Effect;
-use crate::input::{Config, Input, TaskFault, TaskResult};
-use crate::limits::{FINISH_TIMEOUT_MS, MAX_KEPT_UPDATES, MAX_UNANSWERED};
+use crate::input::{Config, Input};
+use crate::limits::FINISH_TIMEOUT_MS;
 use crate::pace::Pace;
 use crate::stats::Stats;
 use crate::status::StopCode;
@@ -38,8 +39,12 @@ pub struct Session {
     /// Why the link is down, for the owner.
     link_note: String,
     run: Option<LoadedRun>,
-    params: Option<(RunId, ParamVersion)>,
-    work: Option<Work>,
+    /// The parameters of leases to come, as this connection brought them.
+    newest_params: Option<(RunId, ParamVersion)>,
+    /// All parameters that are here.
+    params: Vec<(RunId, ParamVersion)>,
+    /// Leases in progress, oldest first.
+    works: Vec<Work>,
     /// Updates without a receipt, oldest first: receipts come when a step is durable, and work goes on
     /// meanwhile.
     unanswered: Vec<Unanswered>,
@@ -83,8 +88,9 @@ impl Session {
             restart_in_ms: None,
             link_note: String::new(),
             run: None,
-            params: None,
-            work: None,
+            newest_params: None,
+            params: Vec::new(),
+            works: Vec::new(),
             unanswered: Vec::new(),
             lanes: vec![Lane::default(); usize::from(config.lanes.max(1))],
             pause: None,
@@ -135,16 +141,12 @@ impl Session {
             return None;
         }
         // A paused lease waits for its lanes' results, not for the clock.
-        let resting = self
-            .work
-            .as_ref()
-            .filter(|work| self.pause.is_none() && work.data_ready && work.waiting() > 0);
-        let rests = resting.into_iter().flat_map(|_| {
-            self.lanes
-                .iter()
-                .filter(|lane| !lane.busy && !lane.is_retired())
-                .map(|lane| lane.rest_until)
-        });
+        let is_resting = self.pause.is_none() && self.has_waiting_work();
+        let free = self
+            .lanes
+            .iter()
+            .filter(|lane| is_resting && !lane.busy && !lane.is_retired());
+        let rests = free.map(|lane| lane.rest_until);
         let link = self
             .link
             .deadline()
@@ -169,90 +171,9 @@ impl Session {
             return;
         }
         self.advance_link(now, effects);
-        self.advance_work(now, effects);
+        self.advance_works(now, effects);
         self.announce(effects);
         self.advance_finish(now, effects);
-    }
-
-    fn advance_work(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let lanes = self.working_lanes();
-        let Some(work) = &mut self.work else {
-            return;
-        };
-        if self.pause.is_none() && work.data_ready {
-            for (lane_idx, lane) in (0..).zip(&mut self.lanes) {
-                if lane.busy || lane.is_retired() || lane.rest_until > now {
-                    continue;
-                }
-                let size = self.pace.task_size(work.waiting(), lanes);
-                let Some(task) = work.take(lane_idx, size) else {
-                    break;
-                };
-                lane.busy = true;
-                effects.push(Effect::Compute {
-                    lane: lane_idx,
-                    task,
-                });
-            }
-        }
-        let ended = work.is_complete() || (self.pause.is_some() && !work.in_flight());
-        if ended {
-            self.end_work(effects);
-        }
-    }
-
-    /// Answers the lease with what is done of it.
-    fn end_work(&mut self, effects: &mut Vec<Effect>) {
-        let Some(work) = self.work.take() else {
-            return;
-        };
-        let lease_id = work.lease_id();
-        if work.done() == 0 {
-            let reason = ReleaseReason::Paused;
-            effects.push(Effect::Send(ClientMessage::Release { lease_id, reason }));
-            effects.push(Effect::DropLease { lease_id });
-            return;
-        }
-        let update = work.update();
-        self.forget_oldest_update(effects);
-        self.unanswered.push(Unanswered {
-            lease_id,
-            samples: update.samples,
-            kept: true,
-        });
-        effects.push(Effect::SendUpdate(update));
-    }
-
-    /// Makes room for one more update.
-    fn forget_oldest_update(&mut self, effects: &mut Vec<Effect>) {
-        if self.unanswered.len() >= MAX_UNANSWERED {
-            self.unanswered.remove(0);
-        }
-        let n_kept = self.unanswered.iter().filter(|update| update.kept).count();
-        if n_kept >= MAX_KEPT_UPDATES
-            && let Some(oldest) = self.unanswered.iter_mut().find(|update| update.kept)
-        {
-            oldest.kept = false;
-            let lease_id = oldest.lease_id;
-            effects.push(Effect::ForgetUpdate { lease_id });
-        }
-    }
-
-    /// Gives the lease back, for a reason.
-    fn release(&mut self, reason: ReleaseReason, effects: &mut Vec<Effect>) {
-        if let Some(work) = self.work.take() {
-            let lease_id = work.lease_id();
-            effects.push(Effect::Send(ClientMessage::Release { lease_id, reason }));
-            effects.push(Effect::DropLease { lease_id });
-        }
-    }
-
-    /// Forgets the lease without telling the server.
-    fn drop_work(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(work) = self.work.take() {
-            let lease_id = work.lease_id();
-            effects.push(Effect::DropLease { lease_id });
-        }
     }
 
     /// Tells the server whether this worker wants leases, when that changed.
@@ -261,7 +182,7 @@ impl Session {
             return;
         };
         match self.pause {
-            Some(reason) if self.announced_ready && self.work.is_none() => {
+            Some(reason) if self.announced_ready && self.works.is_empty() => {
                 self.announced_ready = false;
                 effects.push(Effect::Send(ClientMessage::Pause { reason }));
             }
@@ -278,7 +199,7 @@ impl Session {
         let Some(finish_by) = self.finish_by else {
             return;
         };
-        let nothing_open = self.work.is_none() && self.unanswered.is_empty();
+        let nothing_open = self.works.is_empty() && self.unanswered.is_empty();
         if nothing_open || now >= finish_by || !self.link.is_up() {
             let message = "Finished. Thank you for your help!".to_owned();
             self.stop(StopCode::Finished, message, effects);
@@ -287,7 +208,7 @@ impl Session {
 
     /// Ends the session; a new start begins a new one with the same counts.
     fn stop(&mut self, code: StopCode, message: String, effects: &mut Vec<Effect>) {
-        self.drop_work(effects);
+        self.drop_works(effects);
         self.forget_unanswered(effects);
         if self.link.is_up() {
             effects.push(Effect::Send(ClientMessage::Goodbye));
@@ -304,81 +225,5 @@ impl Session {
     fn forget_unanswered(&mut self, effects: &mut Vec<Effect>) {
         let kept = self.unanswered.drain(..).filter(|update| update.kept);
         effects.extend(kept.map(|Unanswered { lease_id, .. }| Effect::ForgetUpdate { lease_id }));
-    }
-
-    fn data_ready(&mut self, lease_id: LeaseId) {
-        if let Some(work) = self
-            .work
-            .as_mut()
-            .filter(|work| work.lease_id() == lease_id)
-        {
-            work.data_ready = true;
-        }
-    }
-
-    fn data_failed(
-        &mut self,
-        now: Timestamp,
-        lease_id: LeaseId,
-        message: String,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self
-            .work
-            .as_ref()
-            .is_some_and(|work| work.lease_id() == lease_id)
-        {
-            self.release(ReleaseReason::DataUnavailable, effects);
-            self.drop_link(now, message, effects);
-        }
-    }
-
-    fn task_done(&mut self, now: Timestamp, result: &TaskResult, effects: &mut Vec<Effect>) {
-        let rest_until = self.pace_task(now, result);
-        if let Some(lane) = self.lanes.get_mut(usize::from(result.lane)) {
-            lane.busy = false;
-            lane.rest_until = rest_until;
-        }
-        let had_it = self
-            .work
-            .as_mut()
-            .filter(|work| work.lease_id() == result.lease_id)
-            .is_some_and(|work| work.end_flight(result));
-        match &result.outcome {
-            Err(TaskFault::Engine { message }) => {
-                // Another lane takes the micro-batches, unless the lease is over.
-                if let Some(work) = self.work.as_mut().filter(|_| had_it) {
-                    work.give_back(result);
-                }
-                self.lane_failed(result.lane, message, effects);
-            }
-            _ if !had_it => {}
-            Ok(()) => self.task_finished(now, result),
-            Err(TaskFault::Overflow { fits }) => {
-                let (lease_id, fits) = (result.lease_id, fits.clone());
-                self.drop_work(effects);
-                effects.push(Effect::Send(ClientMessage::Overflow { lease_id, fits }));
-            }
-        }
-    }
-
-    fn task_finished(&mut self, now: Timestamp, result: &TaskResult) {
-        if let Some(work) = &mut self.work {
-            work.finish(result);
-        }
-        self.last_computed = Some(now);
-        self.stats.computed(now, result.samples, result.elapsed_us);
-        if let Some(lane) = self.lanes.get_mut(usize::from(result.lane)) {
-            lane.succeeded();
-        }
-    }
-
-    fn pace_task(&mut self, now: Timestamp, result: &TaskResult) -> Timestamp {
-        match result.outcome {
-            Ok(()) => self
-                .pace
-                .task_done(now, result.range.count, result.elapsed_us),
-            Err(_) => now,
-        }
     }
 }

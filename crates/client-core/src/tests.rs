@@ -6,5 +6,6 @@ mod faults;
 mod lanes;
 mod lines;
 mod script;
+mod several;
 
 use script::check;

@@ -1,27 +1,32 @@
-//! The lease in progress: which micro-batches wait, which lanes have some, which are done.
+//! A lease in progress: what of it waits, which lanes have some, what is done.
 
 use std::sync::Arc;
 
-use tabswarm_protocol::LeaseId;
 use tabswarm_protocol::client::{MicroBatchRange, Update};
-use tabswarm_protocol::server::Lease;
+use tabswarm_protocol::server::{Lease, LeaseKind};
+use tabswarm_protocol::{LeaseId, ParamVersion};
 
 use crate::effect::Task;
 use crate::input::TaskResult;
 
 /// A lease being worked on.
+///
+/// Its pieces are micro-batches, which any lane may do in any order; or the inner steps of a shard, which one lane
+/// does one after the other.
 #[derive(Debug)]
 pub(crate) struct Work {
-    pub(crate) lease: Lease,
+    lease: Lease,
     exponents: Arc<[i8]>,
     /// Whether its samples are here.
     pub(crate) data_ready: bool,
-    /// Ranges that nobody computes yet, in order.
+    /// Pieces that nobody computes yet, in order.
     waiting: Vec<MicroBatchRange>,
-    /// Ranges on lanes.
+    /// Pieces on lanes.
     in_flight: Vec<(u16, MicroBatchRange)>,
-    /// Ranges whose sums are in the lease's accumulator, sorted and merged.
+    /// Pieces that are done, sorted and merged.
     done: Vec<MicroBatchRange>,
+    /// The lane that does the shard.
+    lane: Option<u16>,
     samples: u32,
     loss_q20: i64,
     correct: u32,
@@ -32,11 +37,12 @@ impl Work {
     pub(crate) fn new(lease: Lease) -> Self {
         Self {
             exponents: lease.exponents.as_slice().into(),
-            waiting: vec![lease.range],
+            waiting: vec![all_pieces(&lease)],
             lease,
             data_ready: false,
             in_flight: Vec::new(),
             done: Vec::new(),
+            lane: None,
             samples: 0,
             loss_q20: 0,
             correct: 0,
@@ -48,7 +54,27 @@ impl Work {
         self.lease.lease_id
     }
 
-    /// Micro-batches that wait for a lane.
+    /// Version of its parameters.
+    pub(crate) fn version(&self) -> ParamVersion {
+        self.lease.version
+    }
+
+    /// Whether its pieces are done one after the other.
+    pub(crate) fn is_sequential(&self) -> bool {
+        matches!(self.lease.kind, LeaseKind::Shard { .. })
+    }
+
+    /// The lane that does the shard.
+    pub(crate) fn lane(&self) -> Option<u16> {
+        self.lane
+    }
+
+    /// Whether a lane is at its shard.
+    pub(crate) fn is_at(&self, lane: u16) -> bool {
+        self.lane == Some(lane)
+    }
+
+    /// Pieces that wait for a lane.
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting.iter().map(|range| range.count).sum()
     }
@@ -58,18 +84,26 @@ impl Work {
         !self.in_flight.is_empty()
     }
 
-    /// Micro-batches done.
-    pub(crate) fn done(&self) -> u32 {
-        self.done.iter().map(|range| range.count).sum()
+    /// Pieces done, and all pieces.
+    pub(crate) fn progress(&self) -> (u32, u32) {
+        let done = self.done.iter().map(|range| range.count).sum();
+        (done, all_pieces(&self.lease).count)
     }
 
-    /// Whether every micro-batch is done.
+    /// Whether every piece is done.
     pub(crate) fn is_complete(&self) -> bool {
         self.waiting.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Takes up to `size` consecutive micro-batches for a lane.
+    /// Takes up to `size` consecutive pieces for a lane.
     pub(crate) fn take(&mut self, lane: u16, size: u32) -> Option<Task> {
+        if self.is_sequential() {
+            let is_another = self.lane.is_some_and(|owner| owner != lane);
+            if is_another || self.in_flight() {
+                return None;
+            }
+            self.lane = Some(lane);
+        }
         let next = self.waiting.first_mut()?;
         let range = MicroBatchRange {
             first: next.first,
@@ -84,6 +118,9 @@ impl Work {
         Some(Task {
             lease_id: self.lease.lease_id,
             version: self.lease.version,
+            batch: self.lease.batch,
+            kind: self.lease.kind,
+            first: self.lease.range.first,
             range,
             exponents: Arc::clone(&self.exponents),
         })
@@ -96,7 +133,7 @@ impl Work {
         position.map(|at| self.in_flight.swap_remove(at)).is_some()
     }
 
-    /// A lane's range is done.
+    /// A lane's pieces are done.
     pub(crate) fn finish(&mut self, result: &TaskResult) {
         self.samples += result.samples;
         self.loss_q20 += result.loss_q20;
@@ -115,21 +152,53 @@ impl Work {
         });
     }
 
-    /// A lane's range waits again.
+    /// A lane's pieces wait again. What a lane knows of a shard is lost with it.
     pub(crate) fn give_back(&mut self, result: &TaskResult) {
-        self.waiting.insert(0, result.range);
+        if self.is_sequential() {
+            self.begin_again();
+        } else {
+            self.waiting.insert(0, result.range);
+        }
     }
 
-    /// The control part of the update with what is done; the driver fills in the digest.
-    pub(crate) fn update(&self) -> Update {
-        Update {
+    /// A shard begins again, unless a lane has some of it, whose answer tells how that went.
+    pub(crate) fn begin_again(&mut self) {
+        if !self.in_flight() {
+            *self = Self {
+                data_ready: self.data_ready,
+                compute_us: self.compute_us,
+                ..Self::new(self.lease.clone())
+            };
+        }
+    }
+
+    /// The control part of the update with what is done; the driver fills in the digest. None where that is
+    /// nothing, or too little to count.
+    pub(crate) fn update(&self) -> Option<Update> {
+        let is_whole = self.is_complete();
+        let done = match self.lease.kind {
+            LeaseKind::Step => self.done.clone(),
+            LeaseKind::Batch | LeaseKind::Shard { .. } if is_whole => vec![self.lease.range],
+            LeaseKind::Batch | LeaseKind::Shard { .. } => Vec::new(),
+        };
+        (!done.is_empty()).then_some(Update {
             lease_id: self.lease.lease_id,
-            done: self.done.clone(),
+            done,
             samples: self.samples,
             loss_q20: self.loss_q20,
             correct: self.correct,
             compute_us: self.compute_us,
             digest: [0; 32],
-        }
+        })
+    }
+}
+
+fn all_pieces(lease: &Lease) -> MicroBatchRange {
+    match lease.kind {
+        LeaseKind::Step | LeaseKind::Batch => lease.range,
+        LeaseKind::Shard { inner_steps } => MicroBatchRange {
+            first: 0,
+            count: inner_steps.max(1),
+        },
     }
 }

@@ -1,6 +1,6 @@
 //! What goes into the engine and what comes out beside the gradient.
 
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use tabswarm_model::graph::Loss;
 use tabswarm_model::noise::NoiseKey;
@@ -72,4 +72,12 @@ pub struct BatchStats {
     /// Number of rows (samples, where each has one label) whose largest prediction (the first, if several) is
     /// that of the label, or of the largest target. Zero where targets are values without classes.
     pub correct: u32,
+}
+
+impl AddAssign for BatchStats {
+    fn add_assign(&mut self, more: Self) {
+        self.samples += more.samples;
+        self.loss_q20 += more.loss_q20;
+        self.correct += more.correct;
+    }
 }

@@ -20,6 +20,7 @@ pub mod known_answer;
 pub mod peak;
 pub mod probe;
 pub mod sums;
+pub mod task;
 mod workload;
 
 pub use accumulator::{AccumulateError, LeaseAccumulator};

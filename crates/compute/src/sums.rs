@@ -82,10 +82,23 @@ impl TaskTotals {
         (stats, gradient): (BatchStats, &[f32]),
         exponents: &[i8],
     ) -> Result<(), AccumulateError> {
-        self.stats.samples += stats.samples;
-        self.stats.loss_q20 += stats.loss_q20;
-        self.stats.correct += stats.correct;
-        match sums.add(gradient, exponents) {
+        self.count(stats);
+        self.sum(sums, gradient, exponents)
+    }
+
+    /// Counts samples whose gradients are not added.
+    pub(crate) fn count(&mut self, stats: BatchStats) {
+        self.stats += stats;
+    }
+
+    /// Adds a vector, as [`Self::add`] does.
+    pub(crate) fn sum(
+        &mut self,
+        sums: &mut Sums,
+        vector: &[f32],
+        exponents: &[i8],
+    ) -> Result<(), AccumulateError> {
+        match sums.add(vector, exponents) {
             Err(AccumulateError::Overflow { fits }) => {
                 self.lower(fits);
                 Ok(())

@@ -2,6 +2,8 @@
 
 mod answers;
 mod durable;
+mod granting;
+mod leases;
 mod runs;
 mod workers;
 
@@ -109,7 +111,7 @@ impl Coordinator {
             degraded: run.degraded.clone(),
             undurable_steps: run.undurable.steps(),
             version: run.version(),
-            steps_total: run.plan.steps_total(),
+            steps_total: run.plan.versions_total(),
             params_digest: run.params_digest,
             samples_committed: run.samples_committed(),
             samples_per_s: run.samples_per_s(now),
@@ -129,7 +131,7 @@ impl Coordinator {
             connected: worker.connection.is_some(),
             paused: worker.paused,
             run_id: worker.run_id,
-            micro_batches_per_s: worker.rate.map(|rate| rate * 1_000.0),
+            micro_batches_per_s: worker.speed.rate().map(|rate| rate * 1_000.0),
             samples_accepted: worker.samples_accepted,
             samples_credited: worker.credited,
             updates_rejected: worker.updates_rejected,

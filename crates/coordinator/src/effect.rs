@@ -72,9 +72,9 @@ pub enum Effect {
         version: ParamVersion,
         /// Fixed-point exponents of the step.
         exponents: Vec<i8>,
-        /// Samples of the step.
-        samples: u64,
-        /// The schedule's factor of the learning rate.
+        /// What the sums are divided by: samples, or shards.
+        divisor: u64,
+        /// Factor of the learning rate: the schedule's, less where the update is stale.
         rate_factor: f64,
     },
     /// Append an entry to the run's log and answer with [`crate::Input::LogDurable`] once it is on stable

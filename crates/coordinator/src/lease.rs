@@ -1,109 +1,219 @@
-//! Leases: how many micro-batches a worker gets, and until when.
+//! Leases: how many units a worker gets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
 use tabswarm_protocol::client::MicroBatchRange;
-use tabswarm_protocol::{LeaseId, Timestamp, WorkerId};
+use tabswarm_protocol::server::LeaseKind;
+use tabswarm_protocol::{LeaseId, ParamVersion, Timestamp, WorkerId};
 
-use crate::limits::{DEADLINE_FACTOR, FIRST_DEADLINE_MS, MAX_DEADLINE_MS, MIN_DEADLINE_MS};
+use crate::speed::Speed;
 
 /// A lease that has not been answered.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseEntry {
     pub(crate) id: LeaseId,
     pub(crate) worker_id: WorkerId,
+    /// Version of its parameters.
+    pub(crate) version: ParamVersion,
+    /// The batch whose micro-batches it has.
+    pub(crate) batch: u64,
     pub(crate) range: MicroBatchRange,
+    /// Fixed-point exponents of its answer.
+    pub(crate) exponents: Arc<[i8]>,
     pub(crate) granted_at: Timestamp,
     pub(crate) deadline: Timestamp,
-    /// The deadline passed or the worker is gone: its micro-batches are free for others, but an answer still
-    /// counts while nobody else has them.
+    /// The deadline passed or the worker is gone: its units are free for others, but an answer still counts
+    /// while nobody else has them.
     pub(crate) lapsed: bool,
+    /// Another worker has the same units, to be on the safe side.
+    pub(crate) hedge: Option<LeaseId>,
+    /// It is such a second lease.
+    pub(crate) is_hedge: bool,
 }
 
-/// Size of each worker's lease, given their rates (micro-batches per ms; none if unknown) in the order of
-/// handing out.
+impl LeaseEntry {
+    /// How many units of work it is, as speeds are measured.
+    pub(crate) fn units(&self, kind: LeaseKind) -> u32 {
+        match kind {
+            LeaseKind::Step | LeaseKind::Shard { .. } => self.range.count,
+            LeaseKind::Batch => 1,
+        }
+    }
+}
+
+/// Leases of a run that have not been answered.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    by_id: BTreeMap<LeaseId, LeaseEntry>,
+    n_lapsed: usize,
+}
+
+impl Leases {
+    pub(crate) fn get(&self, id: LeaseId) -> Option<&LeaseEntry> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LeaseEntry> {
+        self.by_id.values()
+    }
+
+    pub(crate) fn insert(&mut self, entry: LeaseEntry) {
+        self.by_id.insert(entry.id, entry);
+    }
+
+    /// A lease is over. Its partner, if it has one, is on its own.
+    pub(crate) fn remove(&mut self, id: LeaseId) -> Option<LeaseEntry> {
+        let entry = self.by_id.remove(&id)?;
+        self.n_lapsed -= usize::from(entry.lapsed);
+        if let Some(partner) = entry.hedge.and_then(|id| self.by_id.get_mut(&id)) {
+            partner.hedge = None;
+            partner.is_hedge = false;
+        }
+        Some(entry)
+    }
+
+    /// Two leases have the same units from now on.
+    pub(crate) fn pair(&mut self, first: LeaseId, hedge: LeaseId) {
+        if let Some(entry) = self.by_id.get_mut(&first) {
+            entry.hedge = Some(hedge);
+        }
+        if let Some(entry) = self.by_id.get_mut(&hedge) {
+            entry.hedge = Some(first);
+            entry.is_hedge = true;
+        }
+    }
+
+    /// A lease lapses; gives it as it was, and none if it had lapsed before.
+    pub(crate) fn lapse(&mut self, id: LeaseId) -> Option<LeaseEntry> {
+        let entry = self.by_id.get_mut(&id).filter(|entry| !entry.lapsed)?;
+        let before = entry.clone();
+        entry.lapsed = true;
+        self.n_lapsed += 1;
+        Some(before)
+    }
+
+    /// Whether some leases have lapsed and may still be answered.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.n_lapsed > 0
+    }
+}
+
+/// Size of each worker's lease, in the order of the speeds given.
 ///
-/// Every worker gets work in proportion to its rate and at least one micro-batch while there are enough, but
-/// no more than it is expected to finish in `target_ms`. Workers of unknown speed get one to be measured by.
-pub(crate) fn shares(n_free: u32, rates: &[Option<f64>], target_ms: u32) -> Vec<u32> {
+/// All are to be done at the same time, as early as possible: a worker that would hold the others up gets
+/// nothing, however idle it is. Nobody gets more than it is expected to do in `target_ms`, and workers of unknown
+/// speed get one unit to be measured by.
+pub(crate) fn shares(n_free: u32, speeds: &[&Speed], target_ms: u32) -> Vec<u32> {
     let mut free = n_free;
-    let mut rate_left: f64 = rates.iter().flatten().sum();
-    let mut workers_left = u32::try_from(rates.len()).expect("workers are bounded");
-    let mut sizes = Vec::with_capacity(rates.len());
-    for rate in rates {
-        workers_left -= 1;
-        let wanted = match rate {
-            Some(rate) => {
-                let proportional = f64::from(free) * rate / rate_left.max(f64::MIN_POSITIVE);
-                rate_left -= rate;
-                let in_time = (rate * f64::from(target_ms)).floor();
-                at_least_one(proportional.round().min(in_time))
-            }
-            None => 1,
-        };
-        let kept_for_others = free.saturating_sub(workers_left).max(1);
-        let size = wanted
-            .min(kept_for_others)
-            .min(free)
-            .min(MAX_LEASE_MICRO_BATCHES);
-        free -= size;
-        sizes.push(size);
+    let mut sizes: Vec<u32> = speeds
+        .iter()
+        .map(|speed| {
+            let size = u32::from(speed.rate().is_none() && free > 0);
+            free -= size;
+            size
+        })
+        .collect();
+    let by = |time_ms: f64, speed: &Speed| units_by(time_ms, target_ms, speed);
+    let total = |time_ms: f64| -> u64 {
+        let all = speeds.iter().map(|speed| u64::from(by(time_ms, speed)));
+        all.sum()
+    };
+    let end_ms = earliest(total, u64::from(free));
+    for (size, speed) in sizes.iter_mut().zip(speeds) {
+        if speed.rate().is_some() {
+            *size = by(end_ms, speed).min(free);
+            free -= *size;
+        }
     }
     sizes
 }
 
-fn at_least_one(count: f64) -> u32 {
+/// Units that a worker can do by a time.
+fn units_by(time_ms: f64, target_ms: u32, speed: &Speed) -> u32 {
+    let Some(rate) = speed.rate() else {
+        return 0;
+    };
+    let in_time = rate * (time_ms - speed.overhead_ms()).max(0.0);
+    // A worker that is too slow for the target still does one unit, if the others wait for it.
+    let in_target = (rate * f64::from(target_ms)).max(1.0);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "saturates"
     )]
-    let count = count as u32;
-    count.max(1)
+    let units = (in_time + 1e-9).min(in_target) as u32;
+    units.min(MAX_LEASE_MICRO_BATCHES)
 }
 
-/// How long a worker may take for `count` micro-batches.
-pub(crate) fn deadline_ms(count: u32, rate: Option<f64>) -> u64 {
-    let Some(rate) = rate else {
-        return FIRST_DEADLINE_MS;
-    };
-    let expected = f64::from(count) / rate.max(1e-9);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturates"
-    )]
-    let deadline = (expected * DEADLINE_FACTOR) as u64;
-    (MIN_DEADLINE_MS + deadline).min(MAX_DEADLINE_MS)
+/// The earliest time by which so many units are done, or by which all do as much as they may.
+fn earliest(total: impl Fn(f64) -> u64, wanted: u64) -> f64 {
+    let most = total(f64::MAX);
+    let wanted = wanted.min(most);
+    let (mut early, mut late) = (0.0, 1.0);
+    while total(late) < wanted {
+        early = late;
+        late *= 2.0;
+    }
+    for _ in 0..24 {
+        let middle = f64::midpoint(early, late);
+        if total(middle) >= wanted {
+            late = middle;
+        } else {
+            early = middle;
+        }
+    }
+    late
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// (free micro-batches, rates, target, sizes).
+    fn speed(rate: Option<f64>) -> Speed {
+        let mut speed = Speed::default();
+        if let Some(rate) = rate {
+            let elapsed_ms = 1_000_000.0 / rate;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole numbers of milliseconds"
+            )]
+            let elapsed = elapsed_ms as u64;
+            speed.measure(1_000_000, elapsed, elapsed_ms);
+        }
+        speed
+    }
+
+    /// (free units, rates per ms, target, sizes).
     type Row = (u32, &'static [Option<f64>], u32, &'static [u32]);
 
     #[test]
-    fn sizes_follow_speed_and_leave_nobody_out() {
+    fn all_are_done_at_the_same_time() {
         let cases: &[Row] = &[
             (4, &[None], 1_000, &[1]),
             (4, &[Some(1.0)], 1_000, &[4]),
             (4, &[Some(1.0); 4], 1_000, &[1, 1, 1, 1]),
+            // Ten times as slow: the fast ones are done before it.
             (
                 4,
                 &[Some(10.0), Some(10.0), Some(1.0), Some(1.0)],
                 1_000,
-                &[1, 1, 1, 1],
+                &[2, 2, 0, 0],
             ),
             (40, &[Some(3.0), Some(1.0)], 1_000, &[30, 10]),
             (40, &[Some(3.0), Some(1.0)], 4, &[12, 4]),
             (2, &[Some(1.0); 4], 1_000, &[1, 1, 0, 0]),
             (1_000, &[Some(100.0)], 1_000, &[64]),
             (10, &[Some(0.001), None], 10, &[1, 1]),
+            (0, &[Some(1.0), None], 10, &[0, 0]),
         ];
         for (free, rates, target_ms, expected) in cases {
+            let speeds: Vec<Speed> = rates.iter().map(|rate| speed(*rate)).collect();
+            let speeds: Vec<&Speed> = speeds.iter().collect();
             assert_eq!(
-                shares(*free, rates, *target_ms),
+                shares(*free, &speeds, *target_ms),
                 *expected,
                 "{free} {rates:?}"
             );
@@ -111,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_generous_and_bounded() {
-        assert_eq!(deadline_ms(1, None), FIRST_DEADLINE_MS);
-        assert_eq!(deadline_ms(4, Some(1.0)), MIN_DEADLINE_MS + 16);
-        assert_eq!(deadline_ms(60, Some(0.001)), MIN_DEADLINE_MS + 240_000);
-        assert_eq!(deadline_ms(64, Some(0.0)), MAX_DEADLINE_MS);
+    fn a_long_way_to_the_worker_counts() {
+        let near = speed(Some(1.0));
+        let mut far = Speed::default();
+        far.measure(10, 30, 10.0);
+        assert_eq!(shares(30, &[&near, &far], 1_000), [25, 5]);
     }
 }

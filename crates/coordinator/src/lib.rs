@@ -21,8 +21,10 @@ mod phase;
 mod registry;
 mod run;
 mod run_state;
+mod speed;
 mod status;
 mod step;
+mod stream;
 mod undurable;
 
 #[cfg(test)]

@@ -18,8 +18,16 @@ pub const FIRST_DEADLINE_MS: u64 = 30_000;
 pub const MIN_DEADLINE_MS: u64 = 2_000;
 /// No deadline is longer: a step must not hang on one worker.
 pub const MAX_DEADLINE_MS: u64 = 10 * 60 * 1_000;
-/// A deadline is so many times the expected duration.
-pub const DEADLINE_FACTOR: f64 = 4.0;
+/// A deadline is what such leases take at the median, and so many median deviations more.
+pub const DEADLINE_SPREADS: f64 = 6.0;
+/// Deadlines look back over so many leases.
+pub const REMEMBERED_DURATIONS: usize = 16;
+/// Leases of a worker at a time where its lanes share them.
+pub const LEASES_AHEAD: usize = 2;
+/// Shards of a worker at a time, however many lanes it has.
+pub const MAX_LEASES_OF_WORKER: usize = 64;
+/// No second lease is given for less delay than this: it would cost more than it saves.
+pub const HEDGE_MIN_MS: f64 = 50.0;
 /// Weight of the newest lease in a worker's measured rate.
 pub const RATE_WEIGHT: f64 = 0.3;
 /// A step is started again at most so often before the run is paused: each time lowers an exponent, and
@@ -32,6 +40,8 @@ pub const SPEED_WINDOW_STEPS: usize = 200;
 /// So many answers are repeated when a worker sends its updates again after a lost connection; it keeps no more
 /// updates than that.
 pub const REMEMBERED_ANSWERS: usize = 4;
+/// So many revoked leases of a worker are remembered: an answer to one is late, not wrong.
+pub const REMEMBERED_REVOKED: usize = 64;
 /// A worker without a lease for so long is told why.
 pub const IDLE_NOTICE_MS: u64 = 1_000;
 /// The master's sums of committed steps that wait for the disk take at most so much memory.

@@ -43,13 +43,17 @@ pub enum Change {
 pub struct StepChange {
     /// The version that it made.
     pub version: ParamVersion,
+    /// The batch that it applied: where batches are applied as they arrive, not the one of its version.
+    pub batch: u64,
     /// Its samples.
     pub samples: u64,
+    /// What its sums were divided by: the samples, or the shards of a round.
+    pub divisor: u64,
     /// Sum of their losses in units of 2^-20 nats.
     pub loss_q20: i64,
     /// Fixed-point exponents of its updates, one per tensor; empty for the `f32` codec.
     pub exponents: Vec<i8>,
-    /// The schedule's factor of the learning rate.
+    /// The factor of the learning rate: the schedule's, less where the update was stale.
     pub rate_factor: f64,
     /// Of the parameters after it.
     pub digest: Digest,
@@ -74,6 +78,8 @@ pub struct Rollback {
     pub exponents: Vec<i8>,
     /// Their rise counters.
     pub exponent_rises: Vec<u32>,
+    /// Batches that are still to be applied before the newest one.
+    pub missing_batches: Vec<u64>,
 }
 
 /// An entry does not follow from the state before it.
@@ -117,6 +123,7 @@ impl RunState {
                 self.samples_committed = rollback.samples_committed;
                 self.exponents.clone_from(&rollback.exponents);
                 self.exponent_rises.clone_from(&rollback.exponent_rises);
+                self.missing_batches.clone_from(&rollback.missing_batches);
             }
         }
         self.sequence = entry.sequence;
@@ -130,12 +137,27 @@ impl RunState {
                 got: step.version.0,
             });
         }
+        self.apply_batch(step.batch);
         self.version = step.version;
         self.samples_committed += step.samples;
         self.exponents.clone_from(&step.next_exponents);
         self.exponent_rises.clone_from(&step.next_rises);
         self.credit(step);
         Ok(())
+    }
+
+    fn apply_batch(&mut self, batch: u64) {
+        let next = self.next_batch();
+        if batch >= next {
+            self.missing_batches.extend(next..batch);
+        } else {
+            self.missing_batches.retain(|missing| *missing != batch);
+        }
+    }
+
+    /// The first batch behind all that were applied or skipped: each version applied one.
+    pub fn next_batch(&self) -> u64 {
+        self.version.0 + self.missing_batches.len() as u64
     }
 
     /// Credits a step's samples without taking the step: it was durable, but its update is not in the log.

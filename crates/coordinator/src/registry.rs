@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::{Class, Hello, PauseReason, WorkerKind};
-use tabswarm_protocol::server::{IdleReason, Verdict};
+use tabswarm_protocol::server::{IdleReason, LeaseKind, Verdict};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp, Token, WorkerId};
 
 use crate::input::ConnectionId;
-use crate::limits::{RATE_WEIGHT, REMEMBERED_ANSWERS};
+use crate::lease::LeaseEntry;
+use crate::limits::{REMEMBERED_ANSWERS, REMEMBERED_REVOKED};
+use crate::speed::Speed;
 
 /// A worker, connected or remembered for resumption.
 #[derive(Debug)]
@@ -27,13 +29,16 @@ pub(crate) struct Worker {
     pub(crate) ready: bool,
     pub(crate) paused: Option<PauseReason>,
     pub(crate) params: Option<ParamVersion>,
-    pub(crate) lease_id: Option<LeaseId>,
-    /// The newest lease that was taken from it: an answer to it is late, not wrong.
-    pub(crate) revoked: Option<LeaseId>,
+    /// Leases that it has and is expected to answer, oldest first.
+    pub(crate) leases: Vec<LeaseId>,
+    /// The newest leases that were taken from it: an answer to one is late, not wrong.
+    revoked: VecDeque<LeaseId>,
     /// The newest answers, repeated if the updates come again.
     answers: VecDeque<(LeaseId, Verdict)>,
-    /// Micro-batches per millisecond for its run.
-    pub(crate) rate: Option<f64>,
+    /// Measured for its run.
+    pub(crate) speed: Speed,
+    /// When it last answered: what it has now it could not begin before.
+    answered_at: Timestamp,
     pub(crate) idle_since: Timestamp,
     pub(crate) idle_notice: Option<IdleReason>,
     pub(crate) last_heard: Timestamp,
@@ -49,19 +54,65 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Whether it could take a lease of its run now.
+    /// Whether it could take a lease of its run now, having none.
     pub(crate) fn is_idle(&self) -> bool {
-        self.connection.is_some() && self.ready && self.lease_id.is_none()
+        self.has_room(1)
     }
 
-    /// Takes note of how long micro-batches took, waiting and transfer included.
-    pub(crate) fn measure(&mut self, micro_batches: u32, elapsed_ms: u64) {
-        // Clocks tick in milliseconds: what took none took half of one on average.
-        let newest = f64::from(micro_batches) / (elapsed_ms as f64).max(0.5);
-        self.rate = Some(match self.rate {
-            Some(known) => known + RATE_WEIGHT * (newest - known),
-            None => newest,
-        });
+    /// Whether it could take a lease of its run now, having fewer than `depth`.
+    pub(crate) fn has_room(&self, depth: usize) -> bool {
+        self.connection.is_some() && self.ready && self.leases.len() < depth
+    }
+
+    /// A lease is not its any more.
+    pub(crate) fn drop_lease(&mut self, lease_id: LeaseId) -> bool {
+        let at = self.leases.iter().position(|id| *id == lease_id);
+        at.map(|at| self.leases.remove(at)).is_some()
+    }
+
+    /// It answered a lease with so many units: how fast was it?
+    pub(crate) fn answered(
+        &mut self,
+        now: Timestamp,
+        lease: &LeaseEntry,
+        units: u32,
+        compute_us: u64,
+        kind: LeaseKind,
+    ) {
+        self.drop_lease(lease.id);
+        let began = lease.granted_at.max(self.answered_at);
+        self.answered_at = now;
+        // Lanes share micro-batches; a shard has one lane.
+        let lanes = match kind {
+            LeaseKind::Step | LeaseKind::Batch => {
+                f64::from(self.lanes.max(1)).min(f64::from(units))
+            }
+            LeaseKind::Shard { .. } => 1.0,
+        };
+        let computed_ms = compute_us as f64 / 1_000.0 / lanes;
+        // Shards of several lanes are under way together.
+        let elapsed_ms = match kind {
+            LeaseKind::Step | LeaseKind::Batch => now.since_ms(began),
+            LeaseKind::Shard { .. } => now.since_ms(lease.granted_at),
+        };
+        let units = match kind {
+            LeaseKind::Step | LeaseKind::Shard { .. } => units,
+            LeaseKind::Batch => 1,
+        };
+        self.speed.measure(units, elapsed_ms, computed_ms);
+    }
+
+    /// A lease was taken from it.
+    pub(crate) fn remember_revoked(&mut self, lease_id: LeaseId) {
+        if self.revoked.len() >= REMEMBERED_REVOKED {
+            self.revoked.pop_front();
+        }
+        self.revoked.push_back(lease_id);
+    }
+
+    /// Whether a lease was taken from it lately.
+    pub(crate) fn was_revoked(&self, lease_id: LeaseId) -> bool {
+        self.revoked.contains(&lease_id)
     }
 
     /// What an update of this lease was answered, if it was lately.
@@ -76,11 +127,6 @@ impl Worker {
             self.answers.pop_front();
         }
         self.answers.push_back((lease_id, verdict));
-    }
-
-    /// A lease lapsed: the worker is slower than thought.
-    pub(crate) fn slower(&mut self) {
-        self.rate = self.rate.map(|rate| rate / 2.0);
     }
 
     /// Forgets what held for one connection or one run.
@@ -143,10 +189,11 @@ impl Registry {
                 ready: false,
                 paused: None,
                 params: None,
-                lease_id: None,
-                revoked: None,
+                leases: Vec::new(),
+                revoked: VecDeque::new(),
                 answers: VecDeque::new(),
-                rate: None,
+                speed: Speed::default(),
+                answered_at: now,
                 idle_since: now,
                 idle_notice: None,
                 last_heard: now,

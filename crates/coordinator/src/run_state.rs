@@ -24,6 +24,9 @@ pub struct RunState {
     pub exponents: Vec<i8>,
     /// Their rise counters.
     pub exponent_rises: Vec<u32>,
+    /// Batches that are still to be applied before the newest one, ascending: where batches are applied as
+    /// they arrive, some come late.
+    pub missing_batches: Vec<u64>,
     /// Samples earned by each identity (digest of its token) in all steps ever committed, sorted.
     pub credits: Vec<(Digest, u64)>,
 }
@@ -48,6 +51,7 @@ impl RunState {
             samples_verified: 0,
             exponents: exponents.current().to_vec(),
             exponent_rises: exponents.rises().to_vec(),
+            missing_batches: Vec::new(),
             credits: Vec::new(),
         }
     }

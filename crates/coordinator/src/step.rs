@@ -1,15 +1,14 @@
-//! The step in progress: which of its micro-batches are free, leased or done.
+//! The step or round in progress: which of its units are free, leased or done.
 
 use std::collections::BTreeMap;
 
-use tabswarm_model::batches::StepShape;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::MicroBatchRange;
-use tabswarm_protocol::{LeaseId, WorkerId};
+use tabswarm_protocol::{LeaseId, Timestamp, WorkerId};
 
 use crate::undurable::Owed;
 
-/// One micro-batch of the step.
+/// One unit: a micro-batch, or a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Free,
@@ -28,58 +27,91 @@ pub(crate) struct Contribution {
     pub(crate) loss_q20: i64,
 }
 
-/// The step in progress.
+/// Contributions added up.
+#[derive(Debug, Default)]
+pub(crate) struct Contributions {
+    pub(crate) samples: u64,
+    pub(crate) loss_q20: i64,
+    /// Samples by identity.
+    pub(crate) by_identity: BTreeMap<Digest, u64>,
+    /// Workers that wait for an answer.
+    pub(crate) owed: Vec<Owed>,
+}
+
+impl Contributions {
+    pub(crate) fn add(&mut self, contribution: Contribution) {
+        let samples = u64::from(contribution.samples);
+        self.samples += samples;
+        self.loss_q20 += contribution.loss_q20;
+        *self.by_identity.entry(contribution.identity).or_default() += samples;
+        self.owed.push(Owed {
+            worker_id: contribution.worker_id,
+            lease_id: contribution.lease_id,
+            samples: contribution.samples,
+        });
+    }
+}
+
+/// The step or round in progress.
 #[derive(Debug)]
 pub(crate) struct Step {
-    pub(crate) shape: StepShape,
     slots: Vec<Slot>,
+    /// Samples of all units.
+    expected_samples: u64,
     n_free: u32,
     n_done: u32,
     /// No slot before it is free.
     first_free: usize,
     /// How often the step was started again.
     pub(crate) restarts: u32,
-    pub(crate) samples: u64,
-    pub(crate) loss_q20: i64,
-    /// Samples by identity.
-    pub(crate) contributions: BTreeMap<Digest, u64>,
-    /// Workers that wait for an answer.
-    pub(crate) owed: Vec<Owed>,
+    pub(crate) began: Timestamp,
+    pub(crate) contributions: Contributions,
 }
 
 impl Step {
-    pub(crate) fn new(shape: StepShape) -> Self {
+    pub(crate) fn new(units: u32, expected_samples: u64, began: Timestamp) -> Self {
         Self {
-            shape,
-            slots: vec![Slot::Free; shape.micro_batches as usize],
-            n_free: shape.micro_batches,
+            slots: vec![Slot::Free; units as usize],
+            expected_samples,
+            n_free: units,
             n_done: 0,
             first_free: 0,
             restarts: 0,
-            samples: 0,
-            loss_q20: 0,
-            contributions: BTreeMap::new(),
-            owed: Vec::new(),
+            began,
+            contributions: Contributions::default(),
         }
     }
 
     /// Begins again: nothing is leased, nothing is done. Gives the workers whose updates are void now.
     pub(crate) fn restart(&mut self) -> Vec<Owed> {
         let restarts = self.restarts + 1;
-        let begun = std::mem::replace(self, Self::new(self.shape));
+        let fresh = Self::new(self.units(), self.expected_samples, self.began);
+        let begun = std::mem::replace(self, fresh);
         self.restarts = restarts;
-        begun.owed
+        begun.contributions.owed
+    }
+
+    pub(crate) fn units(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("units are counted in u32")
     }
 
     pub(crate) fn n_free(&self) -> u32 {
         self.n_free
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        self.n_done == self.shape.micro_batches
+    pub(crate) fn n_leased(&self) -> u32 {
+        self.units() - self.n_free - self.n_done
     }
 
-    /// Leases the first free consecutive micro-batches, at most `size`.
+    pub(crate) fn n_done(&self) -> u32 {
+        self.n_done
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.n_done == self.units()
+    }
+
+    /// Leases the first free consecutive units, at most `size`.
     pub(crate) fn lease(&mut self, lease_id: LeaseId, size: u32) -> Option<MicroBatchRange> {
         let start = (self.first_free..self.slots.len()).find(|&at| self.slots[at] == Slot::Free)?;
         let free = self.slots[start..]
@@ -93,7 +125,7 @@ impl Step {
         }
         self.n_free -= count;
         self.first_free = start + count as usize;
-        let first = u32::try_from(start).expect("micro-batches of a step are counted in u32");
+        let first = u32::try_from(start).expect("units are counted in u32");
         Some(MicroBatchRange { first, count })
     }
 
@@ -108,15 +140,31 @@ impl Step {
         }
     }
 
-    /// Whether nobody else has or had these micro-batches.
-    pub(crate) fn can_count(&self, ranges: &[MicroBatchRange], lease_id: LeaseId) -> bool {
-        ranges.iter().flat_map(|&range| indices(range)).all(|at| {
-            matches!(self.slots.get(at), Some(Slot::Free))
-                || self.slots.get(at) == Some(&Slot::Leased(lease_id))
+    /// What one lease holds is another's now: its first owner is gone, and the hedge goes on alone.
+    pub(crate) fn hand_over(&mut self, range: MicroBatchRange, from: LeaseId, to: LeaseId) {
+        for at in indices(range) {
+            if self.slots[at] == Slot::Leased(from) {
+                self.slots[at] = Slot::Leased(to);
+            }
+        }
+    }
+
+    /// Whether nobody but the lease, or the one that it hedges, has or had these units.
+    pub(crate) fn can_count(
+        &self,
+        ranges: &[MicroBatchRange],
+        lease_id: LeaseId,
+        hedge: Option<LeaseId>,
+    ) -> bool {
+        let mut slots = ranges.iter().flat_map(|&range| indices(range));
+        slots.all(|at| match self.slots.get(at) {
+            Some(Slot::Free) => true,
+            Some(Slot::Leased(owner)) => *owner == lease_id || Some(*owner) == hedge,
+            Some(Slot::Done) | None => false,
         })
     }
 
-    /// Counts micro-batches as done; [`Self::can_count`] was true.
+    /// Counts units as done; [`Self::can_count`] was true.
     pub(crate) fn count(&mut self, ranges: &[MicroBatchRange], contribution: Contribution) {
         for at in ranges.iter().flat_map(|&range| indices(range)) {
             if self.slots[at] == Slot::Free {
@@ -125,27 +173,25 @@ impl Step {
             self.slots[at] = Slot::Done;
             self.n_done += 1;
         }
-        let samples = u64::from(contribution.samples);
-        self.samples += samples;
-        self.loss_q20 += contribution.loss_q20;
-        *self.contributions.entry(contribution.identity).or_default() += samples;
-        self.owed.push(Owed {
-            worker_id: contribution.worker_id,
-            lease_id: contribution.lease_id,
-            samples: contribution.samples,
-        });
+        self.contributions.add(contribution);
     }
 
-    /// LEASE-ONCE and CREDIT-VERIFIED for a complete step: every sample counted once, and credited to someone.
-    pub(crate) fn check_complete(&self) -> Result<(), String> {
-        let expected = u64::from(self.shape.samples);
-        let contributed: u64 = self.contributions.values().sum();
-        if self.samples == expected && contributed == expected {
+    /// LEASE-ONCE and CREDIT-VERIFIED for a step that is to be applied: every sample of a complete one was
+    /// counted once, and all that were counted are credited to someone.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Contributions {
+            samples,
+            by_identity,
+            ..
+        } = &self.contributions;
+        let contributed: u64 = by_identity.values().sum();
+        let expected = self.expected_samples;
+        let is_whole = !self.is_complete() || *samples == expected;
+        if is_whole && *samples <= expected && contributed == *samples {
             return Ok(());
         }
         Err(format!(
-            "the step has {expected} samples, {} were counted and {contributed} contributed",
-            self.samples
+            "the step has {expected} samples, {samples} were counted and {contributed} contributed"
         ))
     }
 }
@@ -163,12 +209,7 @@ mod tests {
     }
 
     fn step() -> Step {
-        Step::new(StepShape {
-            epoch: 0,
-            first_sample: 0,
-            samples: 80,
-            micro_batches: 8,
-        })
+        Step::new(8, 80, Timestamp(0))
     }
 
     fn contribution(samples: u32) -> Contribution {
@@ -198,11 +239,25 @@ mod tests {
         let mut step = step();
         step.lease(LeaseId(1), 4);
         step.free(range(0, 4), LeaseId(1));
-        assert!(step.can_count(&[range(0, 4)], LeaseId(1)));
+        assert!(step.can_count(&[range(0, 4)], LeaseId(1), None));
         step.lease(LeaseId(2), 1);
-        assert!(!step.can_count(&[range(0, 4)], LeaseId(1)));
-        assert!(step.can_count(&[range(1, 3)], LeaseId(1)));
-        assert!(!step.can_count(&[range(7, 2)], LeaseId(1)));
+        assert!(!step.can_count(&[range(0, 4)], LeaseId(1), None));
+        assert!(step.can_count(&[range(1, 3)], LeaseId(1), None));
+        assert!(!step.can_count(&[range(7, 2)], LeaseId(1), None));
+    }
+
+    #[test]
+    fn the_first_of_two_hedged_leases_counts() {
+        let mut step = step();
+        step.lease(LeaseId(1), 4);
+        assert!(!step.can_count(&[range(0, 4)], LeaseId(2), None));
+        assert!(step.can_count(&[range(0, 4)], LeaseId(2), Some(LeaseId(1))));
+        step.count(&[range(0, 4)], contribution(40));
+        assert!(!step.can_count(&[range(0, 4)], LeaseId(1), Some(LeaseId(2))));
+        step.lease(LeaseId(3), 4);
+        step.hand_over(range(4, 4), LeaseId(3), LeaseId(4));
+        assert!(step.can_count(&[range(4, 4)], LeaseId(4), None));
+        assert!(!step.can_count(&[range(4, 4)], LeaseId(3), None));
     }
 
     #[test]
@@ -212,12 +267,13 @@ mod tests {
         step.count(&[range(0, 2), range(4, 4)], contribution(60));
         step.free(range(0, 8), LeaseId(1));
         assert!(!step.is_complete());
-        assert!(step.check_complete().is_err());
+        assert_eq!(step.check(), Ok(()));
         assert_eq!(step.lease(LeaseId(2), 8), Some(range(2, 2)));
-        step.count(&[range(2, 2)], contribution(20));
+        step.count(&[range(2, 2)], contribution(19));
         assert!(step.is_complete());
-        assert_eq!(step.check_complete(), Ok(()));
+        assert!(step.check().is_err());
         assert_eq!(step.restart().len(), 2);
-        assert_eq!((step.n_free(), step.restarts, step.samples), (8, 1, 0));
+        let counted = step.contributions.samples;
+        assert_eq!((step.n_free(), step.restarts, counted), (8, 1, 0));
     }
 }

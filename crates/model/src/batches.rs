@@ -1,9 +1,6 @@
 //! Which samples a micro-batch holds: a function of the run's seed, the epoch and the index alone.
 
-use thiserror::Error;
-
 use crate::dataset::CHUNK_SAMPLES;
-use crate::fixed_point::MAX_LEASE_MICRO_BATCHES;
 use crate::random::Stream;
 use crate::run_file::Run;
 
@@ -29,39 +26,6 @@ pub struct StepShape {
     pub samples: u32,
     /// Micro-batches of the step.
     pub micro_batches: u32,
-}
-
-/// Why a lease is impossible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum LeaseError {
-    /// The run has no such step.
-    #[error("the server leased step {version} of a run of {steps}")]
-    Step {
-        /// Index of the step.
-        version: u64,
-        /// Steps of the run.
-        steps: u64,
-    },
-    /// The step has no such micro-batches.
-    #[error(
-        "the server leased {count} micro-batches from {first} of a step that has {micro_batches}"
-    )]
-    MicroBatches {
-        /// Index of the first.
-        first: u32,
-        /// How many.
-        count: u32,
-        /// Micro-batches of the step.
-        micro_batches: u32,
-    },
-    /// Their sums could overflow.
-    #[error(
-        "the server leased {count} micro-batches at once, at most {MAX_LEASE_MICRO_BATCHES} can be summed"
-    )]
-    TooMany {
-        /// How many.
-        count: u32,
-    },
 }
 
 impl BatchPlan {
@@ -116,32 +80,6 @@ impl BatchPlan {
             samples,
             micro_batches: samples.div_ceil(self.micro_batch),
         }
-    }
-
-    /// The step of a lease of `count` micro-batches from `first`, where the run has such micro-batches: what a
-    /// server says is not taken for granted.
-    ///
-    /// # Errors
-    /// [`LeaseError`].
-    pub fn leased(&self, version: u64, first: u32, count: u32) -> Result<StepShape, LeaseError> {
-        let steps = self.steps_total();
-        if version >= steps {
-            return Err(LeaseError::Step { version, steps });
-        }
-        let step = self.step(version);
-        let micro_batches = step.micro_batches;
-        let fits = |end| end <= micro_batches;
-        if !first.checked_add(count).is_some_and(fits) {
-            return Err(LeaseError::MicroBatches {
-                first,
-                count,
-                micro_batches,
-            });
-        }
-        if count > MAX_LEASE_MICRO_BATCHES {
-            return Err(LeaseError::TooMany { count });
-        }
-        Ok(step)
     }
 
     /// Positions in the epoch's order of one micro-batch of a step.
@@ -260,32 +198,5 @@ mod tests {
         chunks.sort_unstable();
         chunks.dedup();
         assert!(chunks.len() <= 9, "{chunks:?}");
-    }
-
-    #[test]
-    fn impossible_leases_are_refused() {
-        // Steps of 4, 4 and 1 micro-batches, twice.
-        let plan = BatchPlan::synthetic(20, 2, 8, 2);
-        assert_eq!(plan.leased(0, 0, 4), Ok(plan.step(0)));
-        assert_eq!(plan.leased(5, 1, 1), Ok(plan.step(5)));
-        let no_step = LeaseError::Step {
-            version: 6,
-            steps: 6,
-        };
-        assert_eq!(plan.leased(6, 0, 1), Err(no_step));
-        for (version, first, count, micro_batches) in
-            [(0, 1, 4, 4), (0, u32::MAX, 2, 4), (2, 0, 3, 2)]
-        {
-            let error = LeaseError::MicroBatches {
-                first,
-                count,
-                micro_batches,
-            };
-            assert_eq!(plan.leased(version, first, count), Err(error));
-        }
-        let many = BatchPlan::synthetic(1_000, 1, 1_000, 1);
-        assert!(many.leased(0, 0, MAX_LEASE_MICRO_BATCHES).is_ok());
-        let count = MAX_LEASE_MICRO_BATCHES + 1;
-        assert_eq!(many.leased(0, 0, count), Err(LeaseError::TooMany { count }));
     }
 }

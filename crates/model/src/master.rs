@@ -42,8 +42,8 @@ pub enum AppliedSums {
 pub struct StepInput<'a> {
     /// Fixed-point exponents, one per tensor.
     pub exponents: &'a [i8],
-    /// Samples of the step.
-    pub samples: u64,
+    /// What the sums are divided by: samples of the step, or shards of the round.
+    pub divisor: u64,
     /// The schedule's factor of the learning rate.
     pub rate_factor: f64,
 }
@@ -74,7 +74,7 @@ impl Master {
     pub fn new(run: &Run) -> Self {
         let layout = run.graph().layout;
         let params = initial_params(&layout, run.seed);
-        let optimizer = Optimizer::new(run.optimizer, params.len());
+        let optimizer = Optimizer::new(run.master_optimizer(), params.len());
         Self::restore(run, params, optimizer)
     }
 
@@ -88,8 +88,8 @@ impl Master {
             params: params.into(),
             trial: optimizer.clone(),
             optimizer,
-            learning_rate: run.optimizer.learning_rate,
-            clip_norm: run.clip_norm,
+            learning_rate: run.master_optimizer().learning_rate,
+            clip_norm: run.master_clip_norm(),
             sums: vec![0; len],
             applied: match run.codec {
                 Codec::Exact => AppliedSums::Exact(vec![0; len]),
@@ -159,7 +159,7 @@ impl Master {
             &self.sums,
             &self.layout,
             input.exponents,
-            input.samples,
+            input.divisor,
             &mut self.gradient,
         );
         let report = self.apply_gradient(input, max_abs_sums)?;
@@ -211,7 +211,7 @@ impl Master {
         if let AppliedSums::F32(applied) = &mut self.applied {
             applied.copy_from_slice(&self.gradient);
         }
-        let scale = narrow(1.0 / input.samples as f64);
+        let scale = narrow(1.0 / input.divisor as f64);
         self.gradient.iter_mut().for_each(|g| *g *= scale);
         let tensors = self.layout.tensors().len();
         self.apply_gradient(input, vec![0; tensors])

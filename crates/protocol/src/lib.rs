@@ -25,4 +25,4 @@ pub use server::ServerMessage;
 pub use time::Timestamp;
 
 /// Version of frames and messages. A server speaks exactly one.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;

@@ -122,6 +122,36 @@ pub struct Lease {
     pub exponents: Vec<i8>,
     /// The answer is expected within so long.
     pub deadline_ms: u32,
+    /// The batch whose micro-batches these are: with [`LeaseKind::Step`] the one of its version, with
+    /// [`LeaseKind::Shard`] not used.
+    pub batch: u64,
+    /// What is to be done.
+    pub kind: LeaseKind,
+}
+
+/// What is to be done for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LeaseKind {
+    /// Gradients of some micro-batches of a step. An answer for some of them counts for those.
+    Step,
+    /// The gradient of a whole batch. Only an answer for all of it counts.
+    Batch,
+    /// A shard of a round: optimizer steps one after the other, and what they moved. Only an answer for all of
+    /// it counts.
+    Shard {
+        /// Steps of a full shard; the last round of a run may have shorter ones.
+        inner_steps: u32,
+    },
+}
+
+impl LeaseKind {
+    /// Inner steps of a shard; none for micro-batches.
+    pub fn inner_steps(self) -> Option<u32> {
+        match self {
+            Self::Step | Self::Batch => None,
+            Self::Shard { inner_steps } => Some(inner_steps),
+        }
+    }
 }
 
 /// What became of an update.
@@ -153,6 +183,8 @@ pub enum RejectReason {
     Superseded,
     /// The run does not take updates now.
     RunInactive,
+    /// Too many versions were made since its parameters.
+    Stale,
 }
 
 impl RejectReason {
@@ -166,6 +198,7 @@ impl RejectReason {
             Self::UnknownLease => "the lease was unknown or already answered",
             Self::Superseded => "it came too late: others had done the work",
             Self::RunInactive => "the run was paused or over",
+            Self::Stale => "it came too late: the model had moved on",
         }
     }
 }

@@ -136,6 +136,7 @@ impl SnapshotFormat1 {
             samples_verified: self.samples_committed,
             exponents: self.exponents,
             exponent_rises: self.exponent_rises,
+            missing_batches: Vec::new(),
             credits: self.credits,
             beta_power_bits: self.beta_power_bits,
             params_digest: self.params_digest,

@@ -50,13 +50,13 @@ impl Actor {
                 run_id,
                 version,
                 exponents,
-                samples,
+                divisor,
                 rate_factor,
             } => {
                 let exponents = &exponents;
                 let input = StepInput {
                     exponents,
-                    samples,
+                    divisor,
                     rate_factor,
                 };
                 self.apply(run_id, version, &input);

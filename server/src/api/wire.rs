@@ -43,7 +43,8 @@ impl RunStatusJson {
     pub(crate) fn new(view: &RunView) -> Self {
         let (run, status) = (&view.facts.run, &view.status);
         let version = status.version.0;
-        let epoch = version / u64::from(view.facts.steps_per_epoch) + 1;
+        let plan = &view.facts.plan;
+        let epoch = plan.progress(version) / u64::from(plan.batches().steps_per_epoch()) + 1;
         // The curve's last point where no step was committed since the server started.
         let restored_loss = || view.history.steps().last().map(|point| point.train_loss);
         Self {
@@ -81,9 +82,9 @@ fn eta_s(view: &RunView) -> Option<f64> {
     if rate <= 0.0 || status.version.0 == 0 {
         return None;
     }
-    let samples_per_step = status.samples_committed as f64 / status.version.0 as f64;
-    let steps_left = status.steps_total.saturating_sub(status.version.0);
-    Some(steps_left as f64 * samples_per_step / rate)
+    let samples_per_version = status.samples_committed as f64 / status.version.0 as f64;
+    let versions_left = status.steps_total.saturating_sub(status.version.0);
+    Some(versions_left as f64 * samples_per_version / rate)
 }
 
 /// Loss curve and evaluations.

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use tabswarm_model::batches::{BatchPlan, StepShape};
+use tabswarm_coordinator::RunState;
+use tabswarm_model::batches::StepShape;
 use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
-use tabswarm_model::run_file::StepLog;
+use tabswarm_model::rounds::RoundPlan;
+use tabswarm_model::run_file::{Mode, StepLog};
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_model::{Layout, Run};
 
 use super::chance::Chance;
 use crate::reference;
 
-/// Without `[durability]`, which is the scenario's.
+/// Without `[durability]` and `[sync]`, which are the scenario's.
 const RUN_FILE: &str = r#"
 name = "sim"
 seed = 7
@@ -49,6 +51,29 @@ keep = 2
 
 const SAMPLES: u32 = 150;
 
+/// How the simulated run makes its versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SimMode {
+    /// A batch at a time.
+    Sync,
+    /// Batches as they arrive, at most four versions late.
+    Async,
+    /// Rounds of two shards of two inner steps.
+    Local,
+}
+
+impl SimMode {
+    fn sections(self) -> &'static str {
+        match self {
+            Self::Sync => "",
+            Self::Async => {
+                "\n[sync]\nmode = \"async\"\nstaleness_max = 4\n\n[numeric]\nreproducible = false\nclass = \"portable\"\ncodec = \"exact\"\n"
+            }
+            Self::Local => "\n[sync]\nmode = \"local\"\ninner_steps = 2\nshards = 2\n",
+        }
+    }
+}
+
 /// The run and its data, shared by all of the simulation.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -57,17 +82,18 @@ pub(super) struct Job {
     pub(super) run_file: String,
     pub(super) layout: Layout,
     pub(super) manifest: Manifest,
-    pub(super) plan: BatchPlan,
+    pub(super) plan: RoundPlan,
     store: SampleStore,
 }
 
 impl Job {
-    pub(super) fn new(step_log: StepLog) -> Self {
+    pub(super) fn new(mode: SimMode, step_log: StepLog) -> Self {
         let word = match step_log {
             StepLog::Updates => "updates",
             StepLog::Decisions => "decisions",
         };
-        let run_file = format!("{RUN_FILE}\n[durability]\nlog = \"{word}\"\n");
+        let sync = mode.sections();
+        let run_file = format!("{RUN_FILE}\n[durability]\nlog = \"{word}\"\n{sync}");
         let run = Arc::new(Run::from_toml(&run_file).expect("the run file is valid"));
         let bytes = chunk().to_bytes();
         let manifest = Manifest {
@@ -79,8 +105,9 @@ impl Job {
             vocabulary: None,
             targets: TargetKind::Labels,
         };
-        let plan = BatchPlan::new(&run, SAMPLES);
-        let mut store = SampleStore::new(manifest.clone(), plan, run.data.normalization);
+        let plan = RoundPlan::new(&run, SAMPLES);
+        let normalization = run.data.normalization;
+        let mut store = SampleStore::new(manifest.clone(), *plan.batches(), normalization);
         store
             .insert(0, &bytes)
             .expect("the chunk is the manifest's");
@@ -102,16 +129,30 @@ impl Job {
         Digest::of(self.manifest.to_json().as_bytes())
     }
 
-    /// Samples in the steps up to a version.
-    pub(super) fn samples_up_to(&self, version: u64) -> u64 {
-        (0..version)
-            .map(|step| u64::from(self.plan.step(step).samples))
+    /// Samples in the batches that a state has.
+    pub(super) fn samples_in(&self, state: &RunState) -> u64 {
+        let missing = &state.missing_batches;
+        let applied = self.plan.progress(state.version.0) + missing.len() as u64;
+        (0..applied)
+            .filter(|batch| !missing.contains(batch))
+            .map(|batch| u64::from(self.plan.batches().step(batch).samples))
             .sum()
     }
 
-    /// The digest of every version.
-    pub(super) fn reference(&mut self) -> Vec<Digest> {
-        reference::digests(&self.run, &mut self.store)
+    /// Largest number of versions that an update may be behind.
+    pub(super) fn staleness_max(&self) -> u64 {
+        match self.run.mode {
+            Mode::Async { staleness_max } => staleness_max.into(),
+            Mode::Sync | Mode::Local(_) => 0,
+        }
+    }
+
+    /// The digest of every version; none where it depends on who takes part.
+    pub(super) fn reference(&mut self) -> Option<Vec<Digest>> {
+        match self.run.mode {
+            Mode::Async { .. } => None,
+            Mode::Sync | Mode::Local(_) => Some(reference::digests(&self.run, &mut self.store)),
+        }
     }
 
     pub(super) fn gather(&mut self, step: StepShape, micro_batch_idx: u32, batch: &mut MicroBatch) {

@@ -1,14 +1,13 @@
 //! What the server has promised, kept apart from the server: every state that the run was in, what became
 //! durable, and what workers were told. Compared with what is found after every crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tabswarm_coordinator::{ConnectionId, InvariantId, LogEntry, RunState};
-use tabswarm_model::Run;
+use tabswarm_coordinator::{Change, ConnectionId, InvariantId, LogEntry, RunState};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::StepLog;
 use tabswarm_protocol::server::Verdict;
-use tabswarm_protocol::{LeaseId, ServerMessage};
+use tabswarm_protocol::{LeaseId, ParamVersion, ServerMessage};
 
 use super::fixture::Job;
 use super::storage::Found;
@@ -34,13 +33,20 @@ pub(super) struct Ledger {
     step: Vec<LeaseId>,
     /// The entry of each accepted update.
     entries: BTreeMap<LeaseId, u64>,
+    /// The version that each lease given away began with.
+    bases: BTreeMap<LeaseId, ParamVersion>,
+    /// Updates may be so many versions behind.
+    staleness_max: u64,
+    /// Every digest that a version ever had.
+    digests: BTreeMap<u64, BTreeSet<Digest>>,
     identities: BTreeMap<ConnectionId, Digest>,
     /// Samples of accepted updates that an identity was told of.
     acknowledged: BTreeMap<Digest, BTreeMap<LeaseId, u64>>,
 }
 
 impl Ledger {
-    pub(super) fn new(run: &Run) -> Self {
+    pub(super) fn new(job: &Job) -> Self {
+        let run = &job.run;
         Self {
             step_log: run.step_log,
             states: BTreeMap::from([(0, RunState::fresh(run))]),
@@ -48,6 +54,9 @@ impl Ledger {
             snapshot_version: 0,
             step: Vec::new(),
             entries: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            staleness_max: job.staleness_max(),
+            digests: BTreeMap::new(),
             identities: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
         }
@@ -62,8 +71,19 @@ impl Ledger {
     }
 
     /// An update counts in the step in progress.
-    pub(super) fn counted(&mut self, lease_id: LeaseId) {
+    pub(super) fn counted(&mut self, lease_id: LeaseId) -> Result<(), Broken> {
         self.step.push(lease_id);
+        let (_, newest) = self.states.last_key_value().expect("the first is there");
+        let base = self.bases.remove(&lease_id);
+        let staleness = base.and_then(|base| newest.version.0.checked_sub(base.0));
+        if staleness.is_some_and(|staleness| staleness <= self.staleness_max) {
+            return Ok(());
+        }
+        let detail = format!(
+            "lease {} of version {base:?} counts at version {}",
+            lease_id.0, newest.version
+        );
+        Err(Broken(InvariantId::StaleBound, detail))
     }
 
     /// The step in progress begins again.
@@ -80,6 +100,10 @@ impl Ledger {
             Broken(InvariantId::VersionPlusOne, detail)
         })?;
         self.states.insert(entry.sequence, state);
+        if let Change::Step(step) = &entry.change {
+            let digests = self.digests.entry(step.version.0).or_default();
+            digests.insert(step.digest);
+        }
         if is_step {
             let leases = std::mem::take(&mut self.step).into_iter();
             self.entries
@@ -122,6 +146,10 @@ impl Ledger {
                 let identity = Digest::of(&welcome.resume_token.0);
                 self.identities.insert(connection, identity);
                 self.credited(connection, welcome.credited_samples)
+            }
+            ServerMessage::Lease(lease) => {
+                self.bases.insert(lease.lease_id, lease.version);
+                Ok(())
             }
             ServerMessage::Credited { samples } => self.credited(connection, *samples),
             ServerMessage::Receipt {
@@ -201,7 +229,7 @@ impl Ledger {
         &mut self,
         found: &Found,
         job: &Job,
-        reference: &[Digest],
+        reference: Option<&[Digest]>,
     ) -> Result<(), Broken> {
         let state = &found.state;
         let broken = |id, detail: String| Err(Broken(id, detail));
@@ -215,11 +243,18 @@ impl Ledger {
         self.check_descent(state)?;
         let version = state.version.0;
         let digest = Digest::of_params(found.master.params());
-        let expected = usize::try_from(version)
-            .ok()
-            .and_then(|at| reference.get(at));
-        if expected != Some(&digest) {
-            let detail = format!("version {version} is recovered as {digest}, not {expected:?}");
+        // Where there is no reference: it is one that was committed.
+        let is_known = match reference {
+            Some(reference) => {
+                reference.get(usize::try_from(version).unwrap_or(usize::MAX)) == Some(&digest)
+            }
+            None => {
+                let committed = self.digests.get(&version);
+                committed.map_or(version == 0, |digests| digests.contains(&digest))
+            }
+        };
+        if !is_known {
+            let detail = format!("version {version} is recovered as {digest}");
             return broken(InvariantId::Elastic, detail);
         }
         self.check_credits(state, job)?;
@@ -240,6 +275,7 @@ impl Ledger {
         };
         self.step.clear();
         self.entries.clear();
+        self.bases.clear();
         self.identities.clear();
         Ok(())
     }
@@ -277,7 +313,7 @@ impl Ledger {
         let broken = |detail| Err(Broken(InvariantId::CreditVerified, detail));
         let credited: u64 = state.credits.iter().map(|(_, samples)| samples).sum();
         let (verified, committed) = (state.samples_verified, state.samples_committed);
-        if credited != verified || committed != job.samples_up_to(state.version.0) {
+        if credited != verified || committed != job.samples_in(state) {
             return broken(format!(
                 "{credited} samples credited, {verified} verified, {committed} committed"
             ));

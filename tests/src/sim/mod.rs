@@ -23,6 +23,7 @@ use std::fmt;
 
 use tabswarm_model::run_file::StepLog;
 
+pub use fixture::SimMode;
 pub use world::Outcome;
 
 /// What may go wrong, and how much of it.
@@ -36,6 +37,8 @@ pub struct Scenario {
     pub hostile_workers: usize,
     /// Connections break, workers die, the server dies, its disk fails, …
     pub faults: bool,
+    /// How the run makes its versions.
+    pub mode: SimMode,
     /// What the log keeps of each step.
     pub step_log: StepLog,
     /// Keep a readable timeline.
@@ -44,7 +47,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// A scenario drawn from its seed: 1 to 8 workers, faults in nine of ten, hostile workers in half, a log
-    /// without updates in a third.
+    /// without updates in a third; half of them are sync runs, the others async and local ones.
     pub fn from_seed(seed: u64) -> Self {
         let mut chance = chance::Chance::new(seed ^ 0x5eed);
         Self {
@@ -60,6 +63,11 @@ impl Scenario {
                 StepLog::Decisions
             } else {
                 StepLog::Updates
+            },
+            mode: match chance.below(4) {
+                0 => SimMode::Async,
+                1 => SimMode::Local,
+                _ => SimMode::Sync,
             },
             timeline: false,
         }

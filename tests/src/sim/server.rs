@@ -151,12 +151,12 @@ impl Server {
                 run_id,
                 version,
                 exponents,
-                samples,
+                divisor,
                 rate_factor,
             } => {
                 let outcome = self.master.apply_exact(&StepInput {
                     exponents: &exponents,
-                    samples,
+                    divisor,
                     rate_factor,
                 });
                 return Some(Input::StepApplied {
@@ -341,7 +341,7 @@ fn record(effect: &Effect, ledger: &mut Ledger) -> Result<(), Broken> {
             ..
         } => ledger.piece_credited(*after, *through, credits)?,
         Effect::ResetAccumulator { .. } => ledger.step_is_void(),
-        Effect::Event(Event::UpdateAccepted { lease_id, .. }) => ledger.counted(*lease_id),
+        Effect::Event(Event::UpdateAccepted { lease_id, .. }) => ledger.counted(*lease_id)?,
         _ => {}
     }
     Ok(())

@@ -85,7 +85,7 @@ impl Storage {
         let mut recovered = store.recover(&job.run, options)?;
         let state = &mut recovered.state;
         // It was finished, and went back because its log has no updates.
-        if state.phase == RunPhase::Finished && state.version.0 < job.plan.steps_total() {
+        if state.phase == RunPhase::Finished && state.version.0 < job.plan.versions_total() {
             state.phase = RunPhase::Running;
         }
         let Recovered {

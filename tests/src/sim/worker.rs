@@ -1,14 +1,21 @@
 //! A simulated worker: the real session, a driver on virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use tabswarm_client_core::limits::MAX_UNANSWERED;
 use tabswarm_client_core::{Config, Effect, Input, Session, Task, TaskFault, TaskResult};
-use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
+use tabswarm_compute::task::{
+    InnerWork, OpenShard, TaskEngine, TaskError, TaskPart, add_gradients, do_inner_steps,
+};
+use tabswarm_compute::{Batch, BatchStats, ComputeError, Engine, Sums};
 use tabswarm_coordinator::ConnectionId;
+use tabswarm_model::batches::StepShape;
 use tabswarm_model::digest::Digest;
+use tabswarm_model::noise::NoiseKey;
+use tabswarm_model::parts::{Leased, Part, pieces};
 use tabswarm_model::samples::MicroBatch;
-use tabswarm_protocol::client::{Class, Update, WorkerKind};
+use tabswarm_protocol::client::{Class, MicroBatchRange, Update, WorkerKind};
 use tabswarm_protocol::{
     ClientMessage, Decoder, LeaseId, ParamVersion, ServerMessage, Timestamp, codec, encode_frames,
 };
@@ -37,6 +44,8 @@ pub(super) struct Worker {
     decoder: Decoder,
     params: BTreeMap<ParamVersion, Vec<f32>>,
     sums: BTreeMap<LeaseId, Vec<i32>>,
+    /// The shard that each lane is at.
+    shards: BTreeMap<u16, OpenShard>,
     unanswered: BTreeMap<LeaseId, Vec<u8>>,
 }
 
@@ -62,6 +71,7 @@ impl Worker {
             decoder: Decoder::new(1 << 20),
             params: BTreeMap::new(),
             sums: BTreeMap::new(),
+            shards: BTreeMap::new(),
             unanswered: BTreeMap::new(),
         }
     }
@@ -121,7 +131,10 @@ impl Worker {
                     Input::RunLoaded { run_id },
                 ));
             }
-            Effect::UseParams { version, .. } => self.params.retain(|known, _| *known >= version),
+            Effect::UseParams { .. } => {}
+            Effect::ForgetParams { version, .. } => {
+                self.params.remove(&version);
+            }
             Effect::PrepareData { lease_id, .. } => {
                 let input = if tools.faults && chance.one_in(300) {
                     let message = "simulated".into();
@@ -132,7 +145,9 @@ impl Worker {
                 outputs.push(Output::Later(chance.between(0, 20), input));
             }
             Effect::Compute { lane, task } => self.compute(lane, &task, tools, outputs),
-            Effect::RestartLane { .. } | Effect::RetireLane { .. } => {}
+            Effect::RestartLane { lane } | Effect::RetireLane { lane, .. } => {
+                self.shards.remove(&lane);
+            }
             Effect::SendUpdate(update) => self.send_update(update, outputs),
             Effect::ResendUpdate { lease_id } => {
                 let bytes = self
@@ -182,7 +197,9 @@ impl Worker {
             elapsed_us: 0,
             outcome: Ok(()),
         };
-        let mean_ms = self.speed_ms * u64::from(task.range.count);
+        let parts = tools.parts(task);
+        let micro_batches: u32 = parts.iter().map(|part| part.count).sum();
+        let mean_ms = self.speed_ms * u64::from(micro_batches);
         let hiccup = if tools.chance.one_in(200) { 3_000 } else { 0 };
         let elapsed_ms = tools.chance.between(mean_ms / 2, mean_ms * 2) + hiccup;
         result.elapsed_us = elapsed_ms * 1_000;
@@ -194,8 +211,14 @@ impl Worker {
                 .params
                 .get(&task.version)
                 .expect("parameters come before leases");
-            match tools.gradient(params, task, &mut result) {
-                Ok(sums) => self.add(task.lease_id, &sums),
+            let shard = self.shards.entry(lane).or_default();
+            match tools.compute(params, task, &parts, shard) {
+                Ok((stats, sums)) => {
+                    result.samples = stats.samples;
+                    result.loss_q20 = stats.loss_q20;
+                    result.correct = stats.correct;
+                    self.add(task.lease_id, &sums);
+                }
                 Err(fault) => result.outcome = Err(fault),
             }
         }
@@ -223,34 +246,114 @@ pub(super) struct Tools<'a> {
 }
 
 impl Tools<'_> {
-    fn gradient(
+    /// The samples of a task.
+    fn parts(&self, task: &Task) -> Vec<Part> {
+        let inner_steps = task.kind.inner_steps();
+        let leased = Leased {
+            version: task.version.0,
+            batch: task.batch,
+            first: task.first,
+            count: match inner_steps {
+                Some(_) => 1,
+                // That of the lease is not known any more; the task's is a part of it.
+                None => task.range.first + task.range.count - task.first,
+            },
+            inner_steps,
+        };
+        let lease = self.job.plan.leased(leased);
+        let lease = lease.expect("the coordinator leases what there is");
+        let MicroBatchRange { first, count } = task.range;
+        pieces(&lease, inner_steps.is_some(), first, count)
+    }
+
+    fn compute(
         &mut self,
         params: &[f32],
         task: &Task,
-        result: &mut TaskResult,
-    ) -> Result<Vec<i32>, TaskFault> {
-        self.engine.set_params(params).expect("the model's length");
-        let step = self.job.plan.step(task.version.0);
-        let mut sums = LeaseAccumulator::new(&self.job.layout);
-        let mut batch = MicroBatch::default();
-        for idx in task.range.first..task.range.first + task.range.count {
-            self.job.gather(step, idx, &mut batch);
-            let stats = self
-                .engine
-                .gradient(Batch::of(&batch))
-                .expect("finite gradients");
-            result.samples += stats.samples;
-            result.loss_q20 += stats.loss_q20;
-            result.correct += stats.correct;
-            match sums.add(self.engine.gradient_buffer(), &task.exponents) {
-                Ok(()) => {}
-                Err(AccumulateError::Overflow { fits }) => {
-                    return Err(TaskFault::Overflow { fits });
-                }
-                Err(error) => panic!("{error}"),
+        parts: &[Part],
+        shard: &mut OpenShard,
+    ) -> Result<(BatchStats, Vec<i32>), TaskFault> {
+        let run = Arc::clone(&self.job.run);
+        let mut sums = Sums::new(run.codec, &self.job.layout);
+        let micro_batches = parts.iter().flat_map(|part| {
+            let of_part = part.first..part.first + part.count;
+            of_part.map(|micro_batch| (part.step, micro_batch))
+        });
+        let plan = self.job.plan;
+        let mut engine = Feeding {
+            micro_batches: micro_batches.collect(),
+            engine: &mut *self.engine,
+            job: &mut *self.job,
+        };
+        let task_parts: Vec<TaskPart> = parts
+            .iter()
+            .map(|part| TaskPart {
+                batch: part.batch,
+                first: part.first,
+                count: part.count,
+            })
+            .collect();
+        let exponents = &task.exponents;
+        let MicroBatchRange { first, count } = task.range;
+        let done = match task.kind.inner_steps() {
+            None => {
+                engine.set_params(params).expect("the model's length");
+                add_gradients(&mut engine, run.seed, &task_parts, exponents, &mut sums)
             }
+            Some(inner_steps) => {
+                let version = task.version.0;
+                let work = InnerWork {
+                    lease_id: task.lease_id.0,
+                    first,
+                    is_last: first + count == inner_steps,
+                    rate_factors: plan.inner_rate_factors(&run.schedule, version, first, count),
+                };
+                do_inner_steps(
+                    &mut engine,
+                    (&run, &params.into()),
+                    (&task_parts, &work),
+                    shard,
+                    exponents,
+                    &mut sums,
+                )
+            }
+        };
+        match (done, sums) {
+            (Ok(stats), Sums::Exact(sums)) => Ok((stats, sums.sums().to_vec())),
+            (Ok(_), Sums::F32(_)) => unreachable!("the run uses the exact codec"),
+            (Err(TaskError::Overflow(fits)), _) => Err(TaskFault::Overflow { fits }),
+            (Err(error), _) => panic!("{error}"),
         }
-        Ok(sums.sums().to_vec())
+    }
+}
+
+/// An engine that gathers the samples of each micro-batch when it is the next one.
+struct Feeding<'a> {
+    engine: &'a mut Engine,
+    job: &'a mut Job,
+    micro_batches: VecDeque<(StepShape, u32)>,
+}
+
+impl TaskEngine for Feeding<'_> {
+    type Error = ComputeError;
+
+    fn set_params(&mut self, params: &[f32]) -> Result<(), ComputeError> {
+        self.engine.set_params(params)
+    }
+
+    fn next_gradient(&mut self, noise: NoiseKey) -> Result<BatchStats, ComputeError> {
+        let next = self.micro_batches.pop_front();
+        let (step, micro_batch) = next.expect("the task's micro-batches");
+        let mut batch = MicroBatch::default();
+        self.job.gather(step, micro_batch, &mut batch);
+        self.engine.gradient(Batch {
+            noise: Some(noise),
+            ..Batch::of(&batch)
+        })
+    }
+
+    fn gradient_buffer(&self) -> &[f32] {
+        self.engine.gradient_buffer()
     }
 }
 

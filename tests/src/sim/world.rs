@@ -83,7 +83,8 @@ pub(super) struct World {
     chance: Chance,
     network: Network,
     job: Job,
-    reference: Vec<Digest>,
+    /// None where versions depend on who takes part.
+    reference: Option<Vec<Digest>>,
     engine: Engine,
     disk: FaultyDisk,
     /// Faults of the disk so far.
@@ -105,7 +106,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(scenario: Scenario) -> Self {
         let mut chance = Chance::new(scenario.seed);
-        let mut job = Job::new(scenario.step_log);
+        let mut job = Job::new(scenario.mode, scenario.step_log);
         let graph = Arc::new(job.run.graph());
         let reference = job.reference();
         let engine = Engine::new(graph, job.run.class, job.run.micro_batch as usize)
@@ -122,7 +123,7 @@ impl World {
             n_disk_faults: 0,
             full_until: 0,
             faulty_until: 0,
-            ledger: Ledger::new(&job.run),
+            ledger: Ledger::new(&job),
             reference,
             faults_left: if scenario.faults { 40 } else { 0 },
             now: 0,
@@ -182,7 +183,7 @@ impl World {
 
     /// The last version is there whatever happens now.
     fn is_over(&self) -> bool {
-        self.ledger.safe_version() == self.job.plan.steps_total()
+        self.ledger.safe_version() == self.job.plan.versions_total()
     }
 
     /// The last power cut.

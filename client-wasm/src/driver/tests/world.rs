@@ -8,7 +8,7 @@ use tabswarm_compute::BatchStats;
 use tabswarm_model::ArithmeticClass;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::MicroBatchRange;
-use tabswarm_protocol::server::{Lease, ParamsHeader, RunAssignment, Welcome};
+use tabswarm_protocol::server::{Lease, LeaseKind, ParamsHeader, RunAssignment, Welcome};
 use tabswarm_protocol::{
     ClientMessage, Decoder, LeaseId, ParamVersion, RunId, ServerMessage, Timestamp, Token,
     WorkerId, encode_frames,
@@ -88,8 +88,12 @@ impl Host for FakeHost {
 
     fn give_work(&mut self, idx: u16, work: Work<'_>) {
         let samples: Vec<u32> = work.batches.iter().map(|batch| batch.samples).collect();
+        let inner = work.inner.map_or_else(String::new, |inner| {
+            let last = if inner.is_last { " to the last" } else { "" };
+            format!(" from inner step {}{last}", inner.first)
+        });
         self.log(format!(
-            "lane {idx}: work {samples:?} with {:?}",
+            "lane {idx}: work {samples:?} with {:?}{inner}",
             work.exponents
         ));
     }
@@ -217,12 +221,16 @@ impl World {
             run_id: RUN,
             version: ParamVersion(version),
             range: MicroBatchRange { first: 0, count },
-            exponents: if self.codec == "exact" {
-                vec![20, 21]
-            } else {
-                vec![]
+            exponents: match self.codec {
+                "f32" => vec![],
+                _ => vec![20, 21],
             },
             deadline_ms: 1_000,
+            batch: version,
+            kind: match self.codec {
+                "local" => LeaseKind::Shard { inner_steps: 2 },
+                _ => LeaseKind::Step,
+            },
         }));
     }
 
@@ -239,7 +247,7 @@ impl World {
     /// A lane is done with `samples`, whose sums are all `value`.
     pub(super) fn done(&mut self, idx: u16, samples: u32, value: i32) {
         let sums = match self.codec {
-            "exact" => Sums::Exact(vec![value; fixture::PARAMETERS]),
+            "exact" | "local" => Sums::Exact(vec![value; fixture::PARAMETERS]),
             _ => Sums::Plain(vec![value as f32; fixture::PARAMETERS]),
         };
         let tally = BatchStats {

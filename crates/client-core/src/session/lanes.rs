@@ -69,7 +69,9 @@ impl Session {
             return;
         };
         lane.failed();
-        if !lane.is_retired() {
+        let is_retired = lane.is_retired();
+        self.lose_shard(lane_idx);
+        if !is_retired {
             effects.push(Effect::RestartLane { lane: lane_idx });
             return;
         }
@@ -78,7 +80,7 @@ impl Session {
             message: format!("Lane {lane_idx} keeps failing and gets no more work: {message}"),
         });
         if self.working_lanes() == 0 {
-            self.release(ReleaseReason::EngineFailed, effects);
+            self.release_all(ReleaseReason::EngineFailed, effects);
             let message = match self.lanes.len() {
                 1 => format!("The engine keeps failing: {message}"),
                 lanes => format!("Each of the {lanes} lanes keeps failing: {message}"),

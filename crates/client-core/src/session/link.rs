@@ -101,7 +101,7 @@ impl Session {
     }
 
     fn back_off(&mut self, now: Timestamp, reason: String, effects: &mut Vec<Effect>) {
-        self.drop_work(effects);
+        self.drop_works(effects);
         self.connection_state_reset();
         let wait_ms = match self.restart_in_ms.take() {
             Some(restart_in_ms) => self.backoff.after_restart_ms(restart_in_ms),
@@ -117,10 +117,10 @@ impl Session {
 
     /// Forgets what held for one connection only.
     pub(super) fn connection_state_reset(&mut self) {
-        self.params = None;
         self.idle = None;
         self.announced_ready = false;
         self.run = None;
+        self.newest_params = None;
     }
 
     pub(super) fn heard(&mut self, now: Timestamp) {

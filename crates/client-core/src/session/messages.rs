@@ -1,9 +1,6 @@
 //! What each message of the server means.
 
-use tabswarm_protocol::client::ReleaseReason;
-use tabswarm_protocol::server::{
-    Lease, ParamsHeader, RefusalCode, RunAssignment, Verdict, Welcome,
-};
+use tabswarm_protocol::server::{RefusalCode, RunAssignment, Verdict, Welcome};
 use tabswarm_protocol::{ClientMessage, LeaseId, RunId, ServerMessage, Timestamp};
 
 use super::link::Link;
@@ -11,7 +8,6 @@ use super::{LoadedRun, Session, Unanswered};
 use crate::effect::Effect;
 use crate::limits::SILENT_HEARTBEATS;
 use crate::status::StopCode;
-use crate::work::Work;
 
 impl Session {
     pub(super) fn message(
@@ -45,20 +41,14 @@ impl Session {
     ) {
         match message {
             ServerMessage::Run(assignment) => self.assigned(assignment, effects),
-            ServerMessage::Params(header) => self.params_received(&header, effects),
+            ServerMessage::Params(header) => {
+                self.params_received(header.run_id, header.version, effects);
+            }
             ServerMessage::Lease(lease) => self.leased(lease, effects),
             ServerMessage::Receipt { lease_id, verdict } => {
                 self.receipt(now, lease_id, verdict, effects);
             }
-            ServerMessage::Revoke { lease_id, .. } => {
-                if self
-                    .work
-                    .as_ref()
-                    .is_some_and(|work| work.lease_id() == lease_id)
-                {
-                    self.drop_work(effects);
-                }
-            }
+            ServerMessage::Revoke { lease_id, .. } => self.drop_work(lease_id, effects),
             ServerMessage::Credited { samples } => self.stats.samples_credited = samples,
             ServerMessage::Idle { reason } => self.idle = Some(reason),
             ServerMessage::Ping { nonce } => {
@@ -121,8 +111,8 @@ impl Session {
     }
 
     fn assigned(&mut self, assignment: RunAssignment, effects: &mut Vec<Effect>) {
-        self.drop_work(effects);
-        self.params = None;
+        self.drop_works(effects);
+        self.newest_params = None;
         self.idle = None;
         self.announced_ready = false;
         self.run = Some(LoadedRun {
@@ -148,40 +138,6 @@ impl Session {
         if self.run.is_some_and(|run| run.id == run_id) {
             self.drop_link(now, message, effects);
         }
-    }
-
-    fn params_received(&mut self, header: &ParamsHeader, effects: &mut Vec<Effect>) {
-        let (run_id, version) = (header.run_id, header.version);
-        self.params = Some((run_id, version));
-        effects.push(Effect::UseParams { run_id, version });
-    }
-
-    fn leased(&mut self, lease: Lease, effects: &mut Vec<Effect>) {
-        // The server leases to workers without a lease only: an older one is void.
-        self.drop_work(effects);
-        self.idle = None;
-        let lease_id = lease.lease_id;
-        let usable = self.params == Some((lease.run_id, lease.version))
-            && self
-                .run
-                .is_some_and(|run| run.loaded && run.id == lease.run_id)
-            && lease.range.count > 0;
-        let wanted = self.pause.is_none() && self.finish_by.is_none();
-        if usable && wanted {
-            effects.push(Effect::PrepareData {
-                lease_id,
-                version: lease.version,
-                range: lease.range,
-            });
-            self.work = Some(Work::new(lease));
-            return;
-        }
-        let reason = if usable {
-            ReleaseReason::Paused
-        } else {
-            ReleaseReason::DataUnavailable
-        };
-        effects.push(Effect::Send(ClientMessage::Release { lease_id, reason }));
     }
 
     fn receipt(

@@ -7,6 +7,7 @@ use tabswarm_protocol::server::IdleReason;
 use super::Session;
 use super::link::Link;
 use crate::status::{State, Status};
+use crate::work::Work;
 
 /// A worker between two leases counts as computing for so long: leases take milliseconds, and a state that
 /// flickers tells nothing.
@@ -28,11 +29,8 @@ impl Session {
             retry_in_ms,
             stop_code: self.stopped.as_ref().map(|(code, _)| *code),
             run_finished: self.idle == Some(IdleReason::RunFinished),
-            version: self.params.map_or(0, |(_, version)| version.0),
-            lease: self
-                .work
-                .as_ref()
-                .map(|work| (work.done(), work.lease.range.count)),
+            version: self.newest_params.map_or(0, |(_, version)| version.0),
+            lease: self.works.first().map(Work::progress),
             lanes,
             samples_per_s: self.stats.samples_per_s(now),
             busy_ratio: self.stats.busy_ratio(now, lanes),
@@ -66,12 +64,12 @@ impl Session {
         if let Some(reason) = self.pause {
             return (State::Paused, say(explain_pause(reason)));
         }
-        if self.work.as_ref().is_some_and(|work| work.data_ready) {
+        if self.works.iter().any(|work| work.data_ready) {
             return (State::Computing, None);
         }
         let loading = match self.run {
             None => false,
-            Some(run) => !run.loaded || self.work.is_some(),
+            Some(run) => !run.loaded || !self.works.is_empty(),
         };
         if loading {
             return (

@@ -135,6 +135,7 @@ fn a_connection_lost_within_a_lease_drops_it() {
               send hello run None, token Some(7), 1 lanes, [Portable]
             < welcome again
             < run r1
+              forget r1 v0
               load r1
             loaded r1
               send ready r1

@@ -268,6 +268,7 @@ fn a_new_start_restarts_a_failed_lane_and_gives_it_all_attempts_again() {
               send hello run None, token None, 1 lanes, [Portable]
             < welcome
             < run r1
+              forget r1 v0
               load r1
             loaded r1
               send ready r1

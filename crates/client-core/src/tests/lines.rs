@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use tabswarm_protocol::ClientMessage;
 use tabswarm_protocol::client::{MicroBatchRange, Update};
+use tabswarm_protocol::server::LeaseKind;
 
 use crate::effect::Effect;
 use crate::status::Status;
@@ -18,8 +19,18 @@ pub(super) fn line(effect: &Effect) -> String {
         Effect::PrepareData {
             lease_id,
             version,
+            batch,
             range,
-        } => format!("prepare {lease_id} {version} {}", range_line(*range)),
+            kind,
+        } => {
+            let what = match kind {
+                LeaseKind::Step => String::new(),
+                LeaseKind::Batch => format!(" of batch {batch}"),
+                LeaseKind::Shard { .. } => " (shard)".to_owned(),
+            };
+            format!("prepare {lease_id} {version} {}{what}", range_line(*range))
+        }
+        Effect::ForgetParams { run_id, version } => format!("forget {run_id} {version}"),
         Effect::Compute { lane, task } => {
             let range = range_line(task.range);
             let exponents = &task.exponents;

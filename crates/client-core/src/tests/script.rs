@@ -9,7 +9,7 @@
 //! opened | closed | loaded r1 | failed r1 | data l1 | no-data l1
 //! done 0 l1 0+1 [ms=10] | overflow 0 l1 0+1 20 30 | broken 0 l1 0+1     lane, lease, micro-batches
 //! lost 0                                         a lane died without a task
-//! < welcome [again] [credited=5] [heartbeat=5000] | < run r1 | < params r1 v0 | < lease l1 v0 0+4 [run=r1]
+//! < welcome [again] [credited=5] [heartbeat=5000] | < run r1 | < params r1 v0 | < lease l1 v0 0+4 [run=r1] [batch=3 or steps=30]
 //! < receipt l1 [Superseded] | < revoke l1 | < credited 5 | < idle StepTail | < ping 3
 //! < restarting 2000 | < throttle 500 | < refused Full
 //! wait 500                                       lets time pass, with ticks when they are due
@@ -22,8 +22,8 @@ use std::fmt::Write as _;
 use expect_test::Expect;
 use tabswarm_protocol::client::{Class, MicroBatchRange, PauseReason, WorkerKind};
 use tabswarm_protocol::server::{
-    IdleReason, Lease, ParamsHeader, RefusalCode, RejectReason, RevokeReason, RunAssignment,
-    Verdict, Welcome,
+    IdleReason, Lease, LeaseKind, ParamsHeader, RefusalCode, RejectReason, RevokeReason,
+    RunAssignment, Verdict, Welcome,
 };
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, ServerMessage, Timestamp, Token, WorkerId};
 
@@ -292,6 +292,17 @@ fn message(words: &Words<'_>) -> ServerMessage {
             range: words.range(4),
             exponents: vec![20, 30],
             deadline_ms: 30_000,
+            batch: words.option_or("batch", words.id(3)),
+            kind: match (
+                words.option_or("batch", u64::MAX),
+                words.option_or("steps", 0),
+            ) {
+                (_, 1..) => LeaseKind::Shard {
+                    inner_steps: u32::try_from(words.option_or("steps", 0)).unwrap(),
+                },
+                (u64::MAX, 0) => LeaseKind::Step,
+                (_, 0) => LeaseKind::Batch,
+            },
         }),
         "revoke" => ServerMessage::Revoke {
             lease_id: words.lease_id(2),

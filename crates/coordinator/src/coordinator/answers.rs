@@ -1,10 +1,9 @@
-//! What workers answer to leases: updates, overflows, releases, and silence.
+//! Updates: judged against their leases, counted, applied when their time has come, and answered.
 
-use tabswarm_model::fixed_point::MIN_EXPONENT;
-use tabswarm_model::run_file::Codec;
-use tabswarm_protocol::client::{MicroBatchRange, ReleaseReason, Update};
+use tabswarm_model::run_file::{Codec, Mode};
+use tabswarm_protocol::client::Update;
 use tabswarm_protocol::limits::MAX_UPDATE_RANGES;
-use tabswarm_protocol::server::{RejectReason, RevokeReason, Verdict};
+use tabswarm_protocol::server::{LeaseKind, RejectReason, RevokeReason, Verdict};
 use tabswarm_protocol::{LeaseId, RunId, ServerMessage, Timestamp, WorkerId};
 
 use super::{Coordinator, send, violated};
@@ -12,7 +11,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::input::{ConnectionId, Payload, ReceivedUpdate};
 use crate::invariants::InvariantId;
-use crate::limits::MAX_STEP_ATTEMPTS;
+use crate::lease::LeaseEntry;
 use crate::phase::RunPhase;
 use crate::run::HostedRun;
 use crate::step::Contribution;
@@ -54,7 +53,7 @@ impl Coordinator {
         if let Some(worker) = self.registry.get(worker_id) {
             worker.idle_since = now;
         }
-        self.hand_out_for(now, worker_id, effects);
+        self.hand_out_to(now, worker_id, effects);
     }
 
     /// Tells a worker what became of an update, now and whenever it sends it again.
@@ -101,25 +100,22 @@ impl Coordinator {
             .registry
             .get(worker_id)
             .ok_or(RejectReason::UnknownLease)?;
-        let late = worker.revoked == Some(header.lease_id);
+        let late = worker.was_revoked(header.lease_id);
         let run_id = worker.run_id.ok_or(RejectReason::UnknownLease)?;
         let identity = worker.identity;
         let run = self.runs.get(&run_id).ok_or(RejectReason::UnknownLease)?;
         if self.draining || run.phase() != RunPhase::Running {
             return Err(RejectReason::RunInactive);
         }
-        let entry = run
-            .leases
-            .get(&header.lease_id)
-            .filter(|entry| entry.worker_id == worker_id);
-        let Some(entry) = entry else {
+        let lease = run.leases.get(header.lease_id);
+        let Some(lease) = lease.filter(|lease| lease.worker_id == worker_id) else {
             return Err(if late {
                 RejectReason::Superseded
             } else {
                 RejectReason::UnknownLease
             });
         };
-        check_counts(run, entry.range, &header)?;
+        check_counts(run, lease, &header)?;
         let payload = payload?;
         let matches_codec = match &payload {
             Payload::Exact(_) => run.spec.codec == Codec::Exact,
@@ -128,8 +124,13 @@ impl Coordinator {
         if !matches_codec {
             return Err(RejectReason::Malformed);
         }
-        if !run.step.can_count(&header.done, header.lease_id) {
+        if !run.can_count(&header.done, lease) {
             return Err(RejectReason::Superseded);
+        }
+        if let Mode::Async { staleness_max } = run.spec.mode
+            && run.staleness(lease.version) > u64::from(staleness_max)
+        {
+            return Err(RejectReason::Stale);
         }
         Ok(Accepted {
             run_id,
@@ -159,44 +160,80 @@ impl Coordinator {
             payload,
         } = accepted;
         let (lease_id, samples) = (header.lease_id, header.samples);
-        if let Some(run) = self.runs.get_mut(&run_id) {
-            run.step.count(&header.done, contribution);
-            if let Some(entry) = run.leases.remove(&lease_id) {
-                run.step.free(entry.range, lease_id);
-                let count = header.done.iter().map(|range| range.count).sum();
-                if let Some(worker) = self.registry.get(worker_id) {
-                    worker.lease_id = worker.lease_id.filter(|current| *current != lease_id);
-                    worker.samples_accepted += u64::from(samples);
-                    worker.measure(count, now.since_ms(entry.granted_at));
-                }
-            }
-            let first = header.done.first().map_or(0, |range| range.first);
-            effects.push(Effect::Accumulate {
-                run_id,
-                first,
-                payload,
-            });
+        let Some(run) = self.runs.get_mut(&run_id) else {
+            return;
+        };
+        let Some(lease) = run.leases.remove(lease_id) else {
+            return;
+        };
+        let count = header.done.iter().map(|range| range.count).sum();
+        if let Some(worker) = self.registry.get(worker_id) {
+            worker.samples_accepted += u64::from(samples);
+            worker.answered(now, &lease, count, header.compute_us, run.lease_kind());
         }
         effects.push(Effect::Event(Event::UpdateAccepted {
             worker_id,
             lease_id,
             samples,
         }));
-        self.complete_step(run_id, effects);
+        effects.push(Effect::Accumulate {
+            run_id,
+            first: header.done.first().map_or(0, |range| range.first),
+            payload,
+        });
+        let hedge = lease.hedge;
+        if let Some(step) = run.work.round() {
+            step.count(&header.done, contribution);
+            run.give_back(&lease);
+            if let Some(hedge) = hedge {
+                self.revoke_lease(now, run_id, hedge, RevokeReason::Expired, effects);
+            }
+            self.complete_round(run_id, effects);
+        } else {
+            run.work.reclaim(&lease);
+            let apply = run.apply_batch(&lease, contribution);
+            effects.push(apply);
+        }
     }
 
-    fn complete_step(&mut self, run_id: RunId, effects: &mut Vec<Effect>) {
-        let Some(run) = self
-            .runs
-            .get_mut(&run_id)
-            .filter(|run| run.step.is_complete())
-        else {
+    /// Applies the round in progress if all of it is done.
+    fn complete_round(&mut self, run_id: RunId, effects: &mut Vec<Effect>) {
+        let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
-        if let Err(detail) = run.step.check_complete() {
-            effects.push(violated(InvariantId::LeaseOnce, detail));
+        if run.work.round().is_some_and(|step| step.is_complete()) {
+            apply_round(run, effects);
         }
-        effects.push(run.apply());
+    }
+
+    /// Applies rounds that have a quorum and have waited long enough for the rest.
+    pub(super) fn close_rounds(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut closed = Vec::new();
+        for run in self.runs.values_mut() {
+            let Mode::Local(local) = run.spec.mode else {
+                continue;
+            };
+            if run.phase() != RunPhase::Running || run.is_applying() {
+                continue;
+            }
+            let Some(step) = run.work.round() else {
+                continue;
+            };
+            // The last round of a run may have fewer shards.
+            let quorum = local.quorum.min(step.units());
+            let is_due = step.n_done() >= quorum
+                && now.since_ms(step.began) >= u64::from(local.round_timeout_ms);
+            if is_due {
+                closed.push(run.id);
+            }
+        }
+        for run_id in closed {
+            // Who is late may go on with the next round.
+            self.revoke_all(now, run_id, RevokeReason::Expired, effects);
+            if let Some(run) = self.runs.get_mut(&run_id) {
+                apply_round(run, effects);
+            }
+        }
     }
 
     fn reject(
@@ -218,217 +255,15 @@ impl Coordinator {
         }));
         self.answer(worker_id, lease_id, Verdict::Rejected(reason), effects);
     }
+}
 
-    /// A worker has no lease any more; what it held is free.
-    fn end_lease(&mut self, now: Timestamp, worker_id: WorkerId, lease_id: LeaseId) {
-        let Some(worker) = self.registry.get(worker_id) else {
-            return;
-        };
-        if worker.lease_id == Some(lease_id) {
-            worker.lease_id = None;
-            worker.idle_since = now;
-        }
-        let Some(run) = worker.run_id.and_then(|run_id| self.runs.get_mut(&run_id)) else {
-            return;
-        };
-        if run
-            .leases
-            .get(&lease_id)
-            .is_some_and(|entry| entry.worker_id == worker_id)
-            && let Some(entry) = run.leases.remove(&lease_id)
-        {
-            run.step.free(entry.range, lease_id);
-        }
+fn apply_round(run: &mut HostedRun, effects: &mut Vec<Effect>) {
+    if let Some(step) = run.work.round()
+        && let Err(detail) = step.check()
+    {
+        effects.push(violated(InvariantId::LeaseOnce, detail));
     }
-
-    pub(super) fn release(
-        &mut self,
-        now: Timestamp,
-        worker_id: WorkerId,
-        lease_id: LeaseId,
-        reason: ReleaseReason,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.end_lease(now, worker_id, lease_id);
-        if let Some(worker) = self.registry.get(worker_id) {
-            // It says so itself when it can work again.
-            worker.ready &= reason == ReleaseReason::Paused;
-        }
-        self.hand_out_for(now, worker_id, effects);
-    }
-
-    /// A micro-batch does not fit: the step runs again with exponents that it fits.
-    pub(super) fn overflow(
-        &mut self,
-        now: Timestamp,
-        worker_id: WorkerId,
-        lease_id: LeaseId,
-        fits: &[i8],
-        effects: &mut Vec<Effect>,
-    ) {
-        let run_id = self
-            .registry
-            .get(worker_id)
-            .and_then(|worker| worker.run_id);
-        let Some(run) = run_id.and_then(|run_id| self.runs.get_mut(&run_id)) else {
-            return;
-        };
-        let current = run
-            .leases
-            .get(&lease_id)
-            .is_some_and(|entry| entry.worker_id == worker_id);
-        let plausible = current
-            && run.phase() == RunPhase::Running
-            && run.spec.codec == Codec::Exact
-            && fits.len() == run.exponents.current().len()
-            && fits.iter().all(|&fit| fit >= MIN_EXPONENT);
-        if !plausible || !run.exponents.lower(fits) {
-            self.end_lease(now, worker_id, lease_id);
-            self.hand_out_for(now, worker_id, effects);
-            return;
-        }
-        let void = run.step.restart();
-        let (run_id, version, attempts) = (run.id, run.version(), run.step.restarts + 1);
-        effects.push(Effect::ResetAccumulator { run_id });
-        effects.push(Effect::Event(Event::StepRestarted {
-            run_id,
-            version,
-            attempts,
-        }));
-        self.answer_void(void, RejectReason::Superseded, effects);
-        self.end_lease(now, worker_id, lease_id);
-        self.revoke_all(now, run_id, RevokeReason::StepRestarted, effects);
-        if attempts > MAX_STEP_ATTEMPTS {
-            let reason = format!(
-                "step {version} overflowed {MAX_STEP_ATTEMPTS} times; a worker may be reporting wrong exponents"
-            );
-            self.change_phase(now, run_id, RunPhase::Paused, Some(reason), effects);
-            return;
-        }
-        self.hand_out(now, run_id, effects);
-    }
-
-    /// A worker's lease lapses: others may have its micro-batches; an answer counts while nobody has.
-    pub(super) fn lapse_lease(
-        &mut self,
-        now: Timestamp,
-        worker_id: WorkerId,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(worker) = self.registry.get(worker_id) else {
-            return;
-        };
-        let Some(lease_id) = worker.lease_id.take() else {
-            return;
-        };
-        worker.idle_since = now;
-        let run = worker.run_id.and_then(|run_id| self.runs.get_mut(&run_id));
-        if let Some((run, entry)) = run.and_then(|run| lapse(run, lease_id)) {
-            run.step.free(entry, lease_id);
-            effects.push(Effect::Event(Event::LeaseLapsed {
-                lease_id,
-                worker_id,
-            }));
-        }
-    }
-
-    /// Lets leases lapse whose deadline passed. Their workers are still computing: they get no other lease
-    /// before they answer or their work is with others.
-    pub(super) fn expire_leases(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let mut touched = Vec::new();
-        for run in self.runs.values_mut() {
-            let expired = run
-                .leases
-                .values_mut()
-                .filter(|entry| !entry.lapsed && entry.deadline <= now);
-            for entry in expired {
-                entry.lapsed = true;
-                run.step.free(entry.range, entry.id);
-                let (lease_id, worker_id) = (entry.id, entry.worker_id);
-                effects.push(Effect::Event(Event::LeaseLapsed {
-                    lease_id,
-                    worker_id,
-                }));
-                if let Some(worker) = self.registry.workers.get_mut(&worker_id) {
-                    worker.slower();
-                }
-                touched.push(run.id);
-            }
-        }
-        touched.dedup();
-        touched
-            .into_iter()
-            .for_each(|run_id| self.hand_out(now, run_id, effects));
-    }
-
-    /// Takes lapsed leases back for good whose micro-batches are with others now; true if there were any.
-    pub(super) fn revoke_overtaken(
-        &mut self,
-        now: Timestamp,
-        run_id: RunId,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
-        let Some(run) = self.runs.get(&run_id) else {
-            return false;
-        };
-        let overtaken: Vec<(LeaseId, WorkerId)> = run
-            .leases
-            .values()
-            .filter(|entry| entry.lapsed && !run.step.can_count(&[entry.range], entry.id))
-            .map(|entry| (entry.id, entry.worker_id))
-            .collect();
-        let reason = RevokeReason::Expired;
-        for &(lease_id, worker_id) in &overtaken {
-            self.revoke(now, run_id, lease_id, worker_id, reason, effects);
-        }
-        !overtaken.is_empty()
-    }
-
-    /// Takes all leases of a run back.
-    pub(super) fn revoke_all(
-        &mut self,
-        now: Timestamp,
-        run_id: RunId,
-        reason: RevokeReason,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(run) = self.runs.get(&run_id) else {
-            return;
-        };
-        let all: Vec<(LeaseId, WorkerId)> = run
-            .leases
-            .values()
-            .map(|entry| (entry.id, entry.worker_id))
-            .collect();
-        for (lease_id, worker_id) in all {
-            self.revoke(now, run_id, lease_id, worker_id, reason, effects);
-        }
-    }
-
-    fn revoke(
-        &mut self,
-        now: Timestamp,
-        run_id: RunId,
-        lease_id: LeaseId,
-        worker_id: WorkerId,
-        reason: RevokeReason,
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Some(run) = self.runs.get_mut(&run_id)
-            && let Some(entry) = run.leases.remove(&lease_id)
-        {
-            run.step.free(entry.range, lease_id);
-        }
-        if let Some(worker) = self.registry.get(worker_id) {
-            worker.revoked = Some(lease_id);
-            if worker.lease_id == Some(lease_id) {
-                worker.lease_id = None;
-                worker.idle_since = now;
-                let revoke = ServerMessage::Revoke { lease_id, reason };
-                effects.extend(worker.connection.map(|connection| send(connection, revoke)));
-            }
-        }
-    }
+    effects.extend(run.apply_round());
 }
 
 /// An update that passed all checks.
@@ -439,37 +274,29 @@ struct Accepted {
     payload: Payload,
 }
 
-fn lapse(run: &mut HostedRun, lease_id: LeaseId) -> Option<(&mut HostedRun, MicroBatchRange)> {
-    let entry = run.leases.get_mut(&lease_id)?;
-    entry.lapsed = true;
-    let range = entry.range;
-    Some((run, range))
-}
-
 /// The ranges lie within the lease, ascending and apart, and the sums can be those of so many samples.
-fn check_counts(
-    run: &HostedRun,
-    lease: MicroBatchRange,
-    header: &Update,
-) -> Result<(), RejectReason> {
-    let mut next = lease.first;
-    let end = u64::from(lease.first) + u64::from(lease.count);
+fn check_counts(run: &HostedRun, lease: &LeaseEntry, header: &Update) -> Result<(), RejectReason> {
+    let range = lease.range;
+    let mut next = range.first;
+    let end = u64::from(range.first) + u64::from(range.count);
     let mut samples = 0;
-    for range in &header.done {
-        let range_end = u64::from(range.first) + u64::from(range.count);
-        if range.first < next || range.count == 0 || range_end > end {
+    for done in &header.done {
+        let done_end = u64::from(done.first) + u64::from(done.count);
+        if done.first < next || done.count == 0 || done_end > end {
             return Err(RejectReason::WrongCounts);
         }
-        next = range.first + range.count;
-        samples += run
-            .plan
-            .samples_of(run.step.shape, range.first, range.count);
+        next = done.first + done.count;
+        let (version, batch) = (lease.version.0, lease.batch);
+        samples += run.plan.samples_of(version, batch, done.first, done.count);
     }
-    let plausible = (1..=MAX_UPDATE_RANGES).contains(&header.done.len())
-        && header.samples == samples
-        && u64::from(header.correct) <= u64::from(samples) * run.label_rows
-        && (0..=MAX_LOSS_Q20 * i64::from(samples)).contains(&header.loss_q20);
-    if plausible {
+    let is_whole = run.lease_kind() == LeaseKind::Step || header.done.as_slice() == [range];
+    let max_loss = MAX_LOSS_Q20.saturating_mul(i64::from(header.samples));
+    let fits = is_whole
+        && (1..=MAX_UPDATE_RANGES).contains(&header.done.len())
+        && u64::from(header.samples) == samples
+        && u64::from(header.correct) <= samples.saturating_mul(run.label_rows)
+        && (0..=max_loss).contains(&header.loss_q20);
+    if fits {
         Ok(())
     } else {
         Err(RejectReason::WrongCounts)

@@ -158,7 +158,7 @@ impl Coordinator {
             return;
         };
         let version = state.version;
-        let void = run.replace(state, params_digest);
+        let void = run.replace(now, state, params_digest);
         let phase = run.phase();
         effects.push(Effect::ResetAccumulator { run_id });
         self.answer_void(void, RejectReason::Superseded, effects);

@@ -1,20 +1,19 @@
 //! Runs: creating, commanding, handing out, committing.
 
-use tabswarm_protocol::server::{Lease, RejectReason, RevokeReason};
-use tabswarm_protocol::{LeaseId, ParamVersion, RunId, ServerMessage, Timestamp, WorkerId};
+use tabswarm_protocol::server::{RejectReason, RevokeReason};
+use tabswarm_protocol::{ParamVersion, RunId, Timestamp, WorkerId};
 
-use super::{Coordinator, send, violated};
+use super::{Coordinator, violated};
 use crate::effect::{Effect, SnapshotCause};
 use crate::event::Event;
 use crate::input::{NewRun, StepOutcome};
 use crate::invariants::InvariantId;
-use crate::lease::{LeaseEntry, deadline_ms, shares};
 use crate::phase::{RunCommand, RunPhase};
 use crate::run::HostedRun;
 
 impl Coordinator {
     pub(super) fn create_run(&mut self, now: Timestamp, new: NewRun, effects: &mut Vec<Effect>) {
-        let run = HostedRun::new(new);
+        let run = HostedRun::new(now, new);
         let (run_id, phase) = (run.id, run.phase());
         self.runs.insert(run_id, run);
         let reason = None;
@@ -89,120 +88,6 @@ impl Coordinator {
             .collect()
     }
 
-    pub(super) fn hand_out_everywhere(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let run_ids: Vec<RunId> = self.runs.keys().copied().collect();
-        run_ids
-            .into_iter()
-            .for_each(|run_id| self.hand_out(now, run_id, effects));
-    }
-
-    /// Hands out leases of a worker's run.
-    pub(super) fn hand_out_for(
-        &mut self,
-        now: Timestamp,
-        worker_id: WorkerId,
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Some(run_id) = self
-            .registry
-            .get(worker_id)
-            .and_then(|worker| worker.run_id)
-        {
-            self.hand_out(now, run_id, effects);
-        }
-    }
-
-    /// Leases the step's free micro-batches to the run's idle workers, fastest first.
-    pub(super) fn hand_out(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
-        let Some(run) = self.runs.get(&run_id).filter(|run| run.hands_out()) else {
-            return;
-        };
-        if self.draining {
-            return;
-        }
-        let mut idle: Vec<(WorkerId, Option<f64>)> = self
-            .registry
-            .workers
-            .values()
-            .filter(|worker| worker.run_id == Some(run_id) && worker.is_idle())
-            .map(|worker| (worker.id, worker.rate))
-            .collect();
-        idle.sort_by(|(a_id, a), (b_id, b)| {
-            b.partial_cmp(a)
-                .unwrap_or(a_id.cmp(b_id))
-                .then(a_id.cmp(b_id))
-        });
-        let rates: Vec<Option<f64>> = idle.iter().map(|(_, rate)| *rate).collect();
-        let sizes = shares(run.step.n_free(), &rates, run.spec.lease_target_ms);
-        for ((worker_id, rate), size) in idle.into_iter().zip(sizes) {
-            if size > 0 {
-                self.grant(now, run_id, worker_id, (size, rate), effects);
-            }
-        }
-        if self.revoke_overtaken(now, run_id, effects) {
-            // Their workers are idle now, and there may be more to do.
-            self.hand_out(now, run_id, effects);
-        }
-    }
-
-    fn grant(
-        &mut self,
-        now: Timestamp,
-        run_id: RunId,
-        worker_id: WorkerId,
-        (size, rate): (u32, Option<f64>),
-        effects: &mut Vec<Effect>,
-    ) {
-        let (Some(run), Some(worker)) = (self.runs.get_mut(&run_id), self.registry.get(worker_id))
-        else {
-            return;
-        };
-        let lease_id = LeaseId(self.next_lease_id.wrapping_add(1));
-        let (Some(range), Some(connection)) = (run.step.lease(lease_id, size), worker.connection)
-        else {
-            return;
-        };
-        self.next_lease_id = lease_id.0;
-        let duration_ms = deadline_ms(range.count, rate);
-        run.leases.insert(
-            lease_id,
-            LeaseEntry {
-                id: lease_id,
-                worker_id,
-                range,
-                granted_at: now,
-                deadline: now + duration_ms,
-                lapsed: false,
-            },
-        );
-        worker.lease_id = Some(lease_id);
-        worker.idle_notice = None;
-        let version = run.version();
-        if worker.params != Some(version) {
-            worker.params = Some(version);
-            effects.push(Effect::SendParams {
-                connection,
-                run_id,
-                version,
-            });
-        }
-        let lease = Lease {
-            lease_id,
-            run_id,
-            version,
-            range,
-            exponents: run.lease_exponents(),
-            deadline_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
-        };
-        effects.push(send(connection, ServerMessage::Lease(lease)));
-        effects.push(Effect::Event(Event::LeaseGranted {
-            lease_id,
-            worker_id,
-            first: range.first,
-            count: range.count,
-        }));
-    }
-
     pub(super) fn step_applied(
         &mut self,
         now: Timestamp,
@@ -211,7 +96,7 @@ impl Coordinator {
         outcome: StepOutcome,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(run) = self.runs.get_mut(&run_id).filter(|run| run.applying) else {
+        let Some(run) = self.runs.get_mut(&run_id).filter(|run| run.is_applying()) else {
             return;
         };
         if version.0 != run.version().0 + 1 {
@@ -234,8 +119,7 @@ impl Coordinator {
                 self.after_commit(now, run_id, effects);
             }
             Err(diverged) => {
-                run.applying = false;
-                let void = run.step.restart();
+                let void = run.undo();
                 effects.push(Effect::ResetAccumulator { run_id });
                 self.answer_void(void, RejectReason::Superseded, effects);
                 let reason = Some(diverged.to_string());
@@ -248,13 +132,15 @@ impl Coordinator {
     }
 
     fn after_commit(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
-        // Lapsed leases of the step that is over.
-        self.revoke_all(now, run_id, RevokeReason::Expired, effects);
+        // Lapsed leases of the round that is over, and hedges. Batches of a stream go on.
+        if self.runs.get(&run_id).is_some_and(HostedRun::has_rounds) {
+            self.revoke_all(now, run_id, RevokeReason::Expired, effects);
+        }
         let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
         let version = run.version();
-        let is_due = |every: u32| version.0.is_multiple_of(u64::from(every));
+        let is_due = |every: u32| run.plan.is_due(version.0, every);
         let finished = run.is_over();
         if finished || is_due(run.spec.evaluate_every_steps) {
             effects.push(Effect::Evaluate { run_id, version });
@@ -275,11 +161,11 @@ impl Coordinator {
     /// The step in progress will not be finished.
     fn abandon_step(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
         self.revoke_all(now, run_id, RevokeReason::RunStopped, effects);
-        let Some(run) = self.runs.get_mut(&run_id).filter(|run| !run.applying) else {
+        let Some(run) = self.runs.get_mut(&run_id).filter(|run| !run.is_applying()) else {
             // It is complete, and counts.
             return;
         };
-        let void = run.step.restart();
+        let void = run.restart_round();
         effects.push(Effect::ResetAccumulator { run_id });
         self.answer_void(void, RejectReason::RunInactive, effects);
     }

@@ -15,6 +15,7 @@ use crate::limits::{
     HEARTBEAT_MS, IDLE_NOTICE_MS, MAX_WORKERS, RESUME_MS, SILENCE_LIMIT_MS, SWEEP_MS,
 };
 use crate::phase::RunPhase;
+use crate::speed::Speed;
 
 const SOFTWARE: &str = concat!("tabswarm ", env!("CARGO_PKG_VERSION"));
 
@@ -41,7 +42,7 @@ impl Coordinator {
             let message = "Another connection goes on as this worker.".to_owned();
             refuse(replaced, RefusalCode::Replaced, message, effects);
         }
-        self.lapse_lease(now, worker_id, effects);
+        self.lapse_leases(now, worker_id, effects);
         let identity = Digest::of(&token.0);
         let credited_samples = self.credited(identity);
         if let Some(worker) = self.registry.get(worker_id) {
@@ -143,7 +144,7 @@ impl Coordinator {
             return;
         };
         if worker.run_id != Some(chosen) {
-            worker.rate = None;
+            worker.speed = Speed::default();
         }
         worker.run_id = Some(chosen);
         worker.reset_run();
@@ -243,7 +244,7 @@ impl Coordinator {
             ClientMessage::Pause { reason } => {
                 worker.ready = false;
                 worker.paused = Some(reason);
-                self.lapse_lease(now, worker_id, effects);
+                self.lapse_leases(now, worker_id, effects);
                 self.hand_out_for(now, worker_id, effects);
             }
             ClientMessage::Overflow { lease_id, fits } => {
@@ -272,7 +273,7 @@ impl Coordinator {
             return;
         };
         let (connection, run_id) = (worker.connection, worker.run_id);
-        self.lapse_lease(now, worker_id, effects);
+        self.lapse_leases(now, worker_id, effects);
         self.registry.remove(worker_id);
         effects.extend(connection.map(|connection| Effect::Close { connection }));
         let goodbye = true;
@@ -293,7 +294,7 @@ impl Coordinator {
         };
         let goodbye = false;
         effects.push(Effect::Event(Event::WorkerLeft { worker_id, goodbye }));
-        self.lapse_lease(now, worker_id, effects);
+        self.lapse_leases(now, worker_id, effects);
         self.hand_out_for(now, worker_id, effects);
     }
 
@@ -326,6 +327,8 @@ impl Coordinator {
     pub(super) fn sweep(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         self.next_sweep = now + SWEEP_MS;
         self.expire_leases(now, effects);
+        self.close_rounds(now, effects);
+        self.hedge(now, effects);
         self.tell_credits(now, effects);
         for run in self.runs.values_mut() {
             run.begin_snapshot(now, effects);
@@ -394,7 +397,7 @@ impl Coordinator {
 }
 
 fn tell_idle(worker: &mut crate::registry::Worker, reason: IdleReason, effects: &mut Vec<Effect>) {
-    if worker.idle_notice != Some(reason) && worker.lease_id.is_none() {
+    if worker.idle_notice != Some(reason) && worker.leases.is_empty() {
         worker.idle_notice = Some(reason);
         let idle = ServerMessage::Idle { reason };
         effects.extend(worker.connection.map(|connection| send(connection, idle)));

@@ -34,26 +34,26 @@ fn credit_comes_when_the_snapshot_is_durable_and_not_before() {
               # granted l2 w2
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l3 v0 2+2 e[100, 100] 2008 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l3 v0 2+2 e[100, 100] 2004 ms
               # granted l3 w1
             c2 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w2 2
+              accumulate r1 from 1: 101
             wait 1
             c1 update l3 2+2
-              accumulate r1 from 2: 102
               # accepted l3 w1 4
+              accumulate r1 from 2: 102
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               snapshot r1 Interval: v1 running, 8 samples, credits [2, 6]
               c1 <- params r1 v1
-              c1 <- lease l4 v1 0+2 e[100, 100] 2006 ms
+              c1 <- lease l4 v1 0+2 e[100, 100] 2004 ms
               # granted l4 w1
               c2 <- params r1 v1
-              c2 <- lease l5 v1 2+2 e[100, 100] 2008 ms
+              c2 <- lease l5 v1 2+2 e[100, 100] 2004 ms
               # granted l5 w2
               c1 <- receipt l1 Accepted { samples: 2 }
               c2 <- receipt l2 Accepted { samples: 2 }
@@ -92,32 +92,32 @@ fn a_failed_snapshot_credits_nothing_and_the_next_one_covers_it() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               snapshot r1 Interval: v1 running, 8 samples, credits [8]
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2006 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2003 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }
             failed r1 v1
             wait 1
             c1 update l3 0+4
-              accumulate r1 from 0: 100
               # accepted l3 w1 8
+              accumulate r1 from 0: 100
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
             applied r1 v2
               # committed r1 v2, loss 1
               c1 <- params r1 v2
-              c1 <- lease l4 v2 0+2 e[100, 100] 2002 ms
+              c1 <- lease l4 v2 0+2 e[100, 100] 2003 ms
               # granted l4 w1
               c1 <- receipt l3 Accepted { samples: 8 }
             durable r1 v2
@@ -158,30 +158,30 @@ fn a_snapshot_that_is_wanted_while_one_is_written_follows_it() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2006 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2003 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }
             wait 1
             c1 update l3 0+4
-              accumulate r1 from 0: 100
               # accepted l3 w1 8
+              accumulate r1 from 0: 100
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
             applied r1 v2
               # committed r1 v2, loss 1
               c1 <- params r1 v2
-              c1 <- lease l4 v2 0+2 e[100, 100] 2002 ms
+              c1 <- lease l4 v2 0+2 e[100, 100] 2003 ms
               # granted l4 w1
               c1 <- receipt l3 Accepted { samples: 8 }
             durable r1 v0
@@ -214,13 +214,13 @@ fn a_worker_that_left_keeps_its_credit() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             c1 closed
               # left w1 false
@@ -295,25 +295,25 @@ fn the_work_of_a_restarted_step_earns_nothing() {
               c2 <- lease l2 v0 1+1 e[100, 100] 30000 ms
               # granted l2 w2
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l3 v0 2+2 e[100, 100] 2004 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l3 v0 2+2 e[100, 100] 2002 ms
               # granted l3 w1
             c2 overflow l2 20 20
               reset r1
               # restarted r1 v0, attempt 2
               c1 <- receipt l1 Rejected(Superseded)
               c1 <- revoke l3 StepRestarted
-              c1 <- lease l4 v0 0+3 e[20, 20] 2006 ms
+              c1 <- lease l4 v0 0+3 e[20, 20] 2002 ms
               # granted l4 w1
               c2 <- lease l5 v0 3+1 e[20, 20] 30000 ms
               # granted l5 w2
             c1 update l4 0+3
-              accumulate r1 from 0: 100
               # accepted l4 w1 6
+              accumulate r1 from 0: 100
             c2 update l5 3+1
-              accumulate r1 from 3: 103
               # accepted l5 w2 2
+              accumulate r1 from 3: 103
               apply r1 v1: 8 samples, e[20, 20], x1
             applied r1 v1
               # committed r1 v1, loss 1
@@ -322,7 +322,7 @@ fn the_work_of_a_restarted_step_earns_nothing() {
               c1 <- lease l6 v1 0+2 e[20, 20] 2002 ms
               # granted l6 w1
               c2 <- params r1 v1
-              c2 <- lease l7 v1 2+2 e[20, 20] 2004 ms
+              c2 <- lease l7 v1 2+2 e[20, 20] 2002 ms
               # granted l7 w2
               c1 <- receipt l4 Accepted { samples: 6 }
               c2 <- receipt l5 Accepted { samples: 2 }

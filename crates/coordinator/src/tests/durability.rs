@@ -36,30 +36,30 @@ fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               log r1 2: step v1, credits [8]
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2006 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2003 ms
               # granted l3 w1
             wait 1
             c1 update l3 0+4
-              accumulate r1 from 0: 100
               # accepted l3 w1 8
+              accumulate r1 from 0: 100
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
             applied r1 v2
               log r1 3: step v2, credits [8]
               # committed r1 v2, loss 1
               c1 <- params r1 v2
-              c1 <- lease l4 v2 0+2 e[100, 100] 2002 ms
+              c1 <- lease l4 v2 0+2 e[100, 100] 2003 ms
               # granted l4 w1
             c1 update l3 0+4
             c1 closed
@@ -71,7 +71,7 @@ fn answers_and_credit_wait_for_the_disk_and_work_does_not() {
               c2 <- run r1
             c2 ready r1
               c2 <- params r1 v2
-              c2 <- lease l5 v2 0+2 e[100, 100] 2002 ms
+              c2 <- lease l5 v2 0+2 e[100, 100] 2003 ms
               # granted l5 w1
             c2 update l3 0+4
             logged r1 2
@@ -120,19 +120,19 @@ fn a_snapshot_makes_durable_what_the_log_could_not() {
               c1 <- lease l1 v0 0+1 e[100, 100] 30000 ms
               # granted l1 w1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2006 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2002 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               log r1 2: step v1, credits [8]
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2005 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2002 ms
               # granted l3 w1
             status r1
               v1 of 3 steps, running, 8 samples, 0/s, loss Some(1.0), 1 workers, 1 lanes, 1 steps wait for the disk: no space left
@@ -188,7 +188,7 @@ fn a_run_waits_when_too_much_would_be_lost() {
           credit r1 1..2: [8]
           c1 <- credited 8
           c1 <- params r1 v16
-          c1 <- lease l18 v16 0+4 e[100, 100] 2004 ms
+          c1 <- lease l18 v16 0+4 e[100, 100] 2001 ms
           # granted l18 w1
         status r1
           v16 of 120 steps, running, 108 samples, 66/s, loss Some(1.0), 1 workers, 1 lanes
@@ -242,29 +242,29 @@ fn a_run_that_goes_back_sends_all_workers_back() {
               c1 <- lease l1 v0 0+1 e[100, 100] 30000 ms
               # granted l1 w1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2006 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2002 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2005 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2002 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }
             c1 update l3 0+4
-              accumulate r1 from 0: 100
               # accepted l3 w1 8
+              accumulate r1 from 0: 100
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
             applied r1 v2
               # committed r1 v2, loss 1
               c1 <- params r1 v2
-              c1 <- lease l4 v2 0+2 e[100, 100] 2001 ms
+              c1 <- lease l4 v2 0+2 e[100, 100] 2002 ms
               # granted l4 w1
               c1 <- receipt l3 Accepted { samples: 8 }
             pause r1
@@ -283,7 +283,7 @@ fn a_run_that_goes_back_sends_all_workers_back() {
             start r1
               # phase r1 running
               c1 <- params r1 v1
-              c1 <- lease l5 v1 0+4 e[7, 7] 2003 ms
+              c1 <- lease l5 v1 0+4 e[7, 7] 2002 ms
               # granted l5 w1
               snapshot r1 Started: v1 running, 8 samples, credits [1000]
         "#]],

@@ -95,11 +95,11 @@ fn an_update_that_was_sent_before_the_connection_broke_is_answered_after_resumin
               # joined w1 true
               c2 <- run r1
             c2 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
+              accumulate r1 from 0: 100
             c2 ready r1
               c2 <- params r1 v0
-              c2 <- lease l2 v0 1+3 e[100, 100] 2006 ms
+              c2 <- lease l2 v0 1+3 e[100, 100] 2002 ms
               # granted l2 w1
         "#]],
     );

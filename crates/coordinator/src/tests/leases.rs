@@ -27,26 +27,26 @@ fn leases_grow_with_measured_speed() {
               # granted l1 w1
             wait 10
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2120 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2040 ms
               # granted l2 w1
             wait 10
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2100 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2040 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }
             wait 10
             c1 update l3 0+4
-              accumulate r1 from 0: 100
               # accepted l3 w1 8
+              accumulate r1 from 0: 100
               apply r1 v2: 8 samples, e[100, 100], x0.9272976680384089
         "#]],
     );
@@ -83,37 +83,34 @@ fn every_idle_worker_gets_some_and_the_faster_more() {
               # granted l2 w2
             wait 10
             c2 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- lease l3 v0 2+2 e[100, 100] 2080 ms
+              accumulate r1 from 1: 101
+              c2 <- lease l3 v0 2+2 e[100, 100] 2040 ms
               # granted l3 w2
             wait 90
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
+              accumulate r1 from 0: 100
             wait 10
             c2 update l3 2+2
-              accumulate r1 from 2: 102
               # accepted l3 w2 4
+              accumulate r1 from 2: 102
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               c2 <- params r1 v1
-              c2 <- lease l4 v1 0+3 e[100, 100] 2157 ms
+              c2 <- lease l4 v1 0+4 e[100, 100] 2150 ms
               # granted l4 w2
-              c1 <- params r1 v1
-              c1 <- lease l5 v1 3+1 e[100, 100] 2400 ms
-              # granted l5 w1
               c2 <- receipt l2 Accepted { samples: 2 }
               c1 <- receipt l1 Accepted { samples: 2 }
               c2 <- receipt l3 Accepted { samples: 4 }
             c1 pause
-              # lapsed l5 w1
             c2 pause
               # lapsed l4 w2
             c1 ready r1
-              c1 <- lease l6 v1 0+4 e[100, 100] 3600 ms
-              # granted l6 w1
+              c1 <- params r1 v1
+              c1 <- lease l5 v1 0+4 e[100, 100] 2412 ms
+              # granted l5 w1
             c2 ready r1
         "#]],
     );
@@ -135,19 +132,19 @@ fn the_last_step_of_an_epoch_is_smaller() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
+              accumulate r1 from 0: 100
               c1 <- lease l2 v2 1+1 e[100, 100] 2004 ms
               # granted l2 w1
             wait 1
             c1 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w1 2
+              accumulate r1 from 1: 101
               apply r1 v3: 4 samples, e[100, 100], x0.44444444444444453
             applied r1 v3
               # committed r1 v3, loss 1
               c1 <- params r1 v3
-              c1 <- lease l3 v3 0+4 e[100, 100] 2016 ms
+              c1 <- lease l3 v3 0+4 e[100, 100] 2004 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 2 }
@@ -231,9 +228,9 @@ fn a_lapsed_lease_may_be_answered_while_nobody_else_has_its_work() {
             workers
               w1 connected true, run Some(1), paused None, 0 accepted, 0 credited, 0 rejected
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+1 e[100, 100] 122800 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 125216 ms
               # granted l2 w1
         "#]],
     );
@@ -276,9 +273,9 @@ fn a_lapsed_lease_is_revoked_when_others_get_its_work() {
               # rejected l1 w1 Superseded
               c1 <- receipt l1 Rejected(Superseded)
             c2 update l2 0+1
-              accumulate r1 from 0: 100
               # accepted l2 w2 2
-              c2 <- lease l4 v0 2+2 e[100, 100] 2004 ms
+              accumulate r1 from 0: 100
+              c2 <- lease l4 v0 2+2 e[100, 100] 2002 ms
               # granted l4 w2
         "#]],
     );
@@ -313,15 +310,15 @@ fn a_pausing_worker_gives_its_work_to_others_and_may_still_answer() {
               # granted l2 w2
             wait 1
             c2 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- lease l3 v0 2+2 e[100, 100] 2008 ms
+              accumulate r1 from 1: 101
+              c2 <- lease l3 v0 2+2 e[100, 100] 2004 ms
               # granted l3 w2
             c1 pause
               # lapsed l1 w1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
+              accumulate r1 from 0: 100
             c1 ready r1
         "#]],
     );
@@ -356,17 +353,17 @@ fn a_disconnected_workers_work_goes_to_others() {
               # granted l2 w2
             wait 1
             c2 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- lease l3 v0 2+2 e[100, 100] 2008 ms
+              accumulate r1 from 1: 101
+              c2 <- lease l3 v0 2+2 e[100, 100] 2004 ms
               # granted l3 w2
             c1 closed
               # left w1 false
               # lapsed l1 w1
             c2 update l3 2+2
-              accumulate r1 from 2: 102
               # accepted l3 w2 4
-              c2 <- lease l4 v0 0+1 e[100, 100] 2002 ms
+              accumulate r1 from 2: 102
+              c2 <- lease l4 v0 0+1 e[100, 100] 2003 ms
               # granted l4 w2
             c3 hello resume=1
               c3 <- welcome w1 again, token 1, credited 0

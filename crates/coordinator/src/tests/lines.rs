@@ -2,6 +2,7 @@
 
 use tabswarm_protocol::ServerMessage;
 use tabswarm_protocol::client::MicroBatchRange;
+use tabswarm_protocol::server::LeaseKind;
 
 use crate::effect::Effect;
 use crate::event::Event;
@@ -38,10 +39,10 @@ pub(super) fn line(effect: &Effect) -> String {
             run_id,
             version,
             exponents,
-            samples,
+            divisor,
             rate_factor,
         } => {
-            format!("apply {run_id} {version}: {samples} samples, e{exponents:?}, x{rate_factor}")
+            format!("apply {run_id} {version}: {divisor} samples, e{exponents:?}, x{rate_factor}")
         }
         Effect::Append { run_id, entry } => {
             format!(
@@ -107,8 +108,13 @@ fn message_line(message: &ServerMessage) -> String {
         ServerMessage::Lease(lease) => {
             let (id, version, exponents) = (lease.lease_id, lease.version, &lease.exponents);
             let range = range_line(lease.range);
+            let what = match lease.kind {
+                LeaseKind::Step => String::new(),
+                LeaseKind::Batch => format!(" of batch {}", lease.batch),
+                LeaseKind::Shard { inner_steps } => format!(" of {inner_steps} steps"),
+            };
             format!(
-                "lease {id} {version} {range} e{exponents:?} {} ms",
+                "lease {id} {version} {range}{what} e{exponents:?} {} ms",
                 lease.deadline_ms
             )
         }

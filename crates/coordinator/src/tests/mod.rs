@@ -2,9 +2,11 @@
 
 mod credits;
 mod durability;
+mod hedges;
 mod joining;
 mod leases;
 mod lines;
+mod modes;
 mod overflows;
 mod runs;
 mod script;

@@ -35,16 +35,16 @@ fn an_overflow_restarts_the_step_and_revokes_all_leases() {
               # granted l2 w2
             wait 1
             c2 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- lease l3 v0 2+2 e[100, 100] 2008 ms
+              accumulate r1 from 1: 101
+              c2 <- lease l3 v0 2+2 e[100, 100] 2004 ms
               # granted l3 w2
             c1 overflow l1 24 30
               reset r1
               # restarted r1 v0, attempt 2
               c2 <- receipt l2 Rejected(Superseded)
               c2 <- revoke l3 StepRestarted
-              c2 <- lease l4 v0 0+3 e[24, 30] 2012 ms
+              c2 <- lease l4 v0 0+3 e[24, 30] 2004 ms
               # granted l4 w2
               c1 <- lease l5 v0 3+1 e[24, 30] 30000 ms
               # granted l5 w1
@@ -163,18 +163,18 @@ fn exponents_follow_from_committed_sums() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1 max=1099511627776
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[82, 82] 2006 ms
+              c1 <- lease l3 v1 0+4 e[82, 82] 2003 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }

@@ -30,34 +30,34 @@ fn a_run_begins_when_it_is_started() {
             durable r1 v0
             wait 100
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 3200 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2408 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             status r1
               v0 of 3 steps, running, 0 samples, 0/s, loss None, 1 workers, 1 lanes
             applied r1 v1
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2008 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2289 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }
             wait 100
             c1 update l3 0+4
-              accumulate r1 from 0: 100
               # accepted l3 w1 8
+              accumulate r1 from 0: 100
               apply r1 v2: 8 samples, e[100, 100], x0.44444444444444453
             applied r1 v2
               # committed r1 v2, loss 1
               evaluate r1 v2
               snapshot r1 Interval: v2 running, 16 samples, credits [16]
               c1 <- params r1 v2
-              c1 <- lease l4 v2 0+2 e[100, 100] 2006 ms
+              c1 <- lease l4 v2 0+2 e[100, 100] 2317 ms
               # granted l4 w1
               c1 <- receipt l3 Accepted { samples: 8 }
             status r1
@@ -84,13 +84,13 @@ fn a_run_ends_with_its_last_step() {
               # granted l1 w1
             wait 100
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
+              accumulate r1 from 0: 100
               c1 <- lease l2 v2 1+1 e[100, 100] 2400 ms
               # granted l2 w1
             c1 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w1 2
+              accumulate r1 from 1: 101
               apply r1 v3: 4 samples, e[100, 100], x0.11111111111111113
             applied r1 v3
               # committed r1 v3, loss 1
@@ -137,9 +137,9 @@ fn a_paused_run_takes_its_leases_back_and_goes_on_where_it_was() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             pause r1
               # phase r1 paused
@@ -157,7 +157,7 @@ fn a_paused_run_takes_its_leases_back_and_goes_on_where_it_was() {
               v0 of 3 steps, paused, 0 samples, 0/s, loss None, 2 workers, 2 lanes
             start r1
               # phase r1 running
-              c1 <- lease l3 v0 1+2 e[100, 100] 2008 ms
+              c1 <- lease l3 v0 1+2 e[100, 100] 2004 ms
               # granted l3 w1
               c2 <- params r1 v0
               c2 <- lease l4 v0 3+1 e[100, 100] 30000 ms
@@ -166,7 +166,7 @@ fn a_paused_run_takes_its_leases_back_and_goes_on_where_it_was() {
             c1 update l3 1+3
               # rejected l3 w1 WrongCounts
               c1 <- receipt l3 Rejected(WrongCounts)
-              c1 <- lease l5 v0 1+2 e[100, 100] 2008 ms
+              c1 <- lease l5 v0 1+2 e[100, 100] 2004 ms
               # granted l5 w1
         "#]],
     );
@@ -193,13 +193,13 @@ fn a_pause_while_a_step_is_applied_takes_its_snapshot_afterwards() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             pause r1
               # phase r1 paused
@@ -213,7 +213,7 @@ fn a_pause_while_a_step_is_applied_takes_its_snapshot_afterwards() {
             start r1
               # phase r1 running
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2006 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2003 ms
               # granted l3 w1
               snapshot r1 Started: v1 running, 8 samples, credits [8]
         "#]],
@@ -275,13 +275,13 @@ fn a_diverging_step_pauses_the_run_and_changes_nothing() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             diverged r1 v1
               reset r1
@@ -294,7 +294,7 @@ fn a_diverging_step_pauses_the_run_and_changes_nothing() {
               v0 of 3 steps, paused, 0 samples, 0/s, loss None, 1 workers, 1 lanes, the step would make parameter 3 infinite or not a number: lower the learning rate or set train.clip_norm
             start r1
               # phase r1 running
-              c1 <- lease l3 v0 0+4 e[100, 100] 2006 ms
+              c1 <- lease l3 v0 0+4 e[100, 100] 2003 ms
               # granted l3 w1
         "#]],
     );

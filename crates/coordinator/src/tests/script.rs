@@ -5,6 +5,8 @@
 //!
 //! ```text
 //! create r1 [name=digits] [class=fused] [codec=f32] [epochs=1] [snapshot=100] [evaluate=100] [from=v2]
+//!     [staleness=4]                  an async run
+//!     [shards=4 [inner=2] [quorum=3]]  a local run, whose rounds wait for the last shards for ten seconds
 //! start r1 | pause r1 | stop r1                  what the operator commands
 //! c1 hello [run=digits] [resume=1] [class=fused] [lanes=1]    the token of connection n begins with byte n
 //! c1 join r1                                     hello, and ready for the run that it is given
@@ -398,12 +400,27 @@ fn from_inside(words: &Words<'_>) -> Input {
                 samples_verified: 1_000,
                 exponents: vec![7; 2],
                 exponent_rises: vec![0; 2],
+                missing_batches: Vec::new(),
                 credits: vec![(Digest::of(&[1; 32]), 1_000)],
             }),
             params_digest: Digest([3; 32]),
         },
         other => panic!("{other:?} is not an input"),
     }
+}
+
+fn mode(words: &Words<'_>) -> String {
+    let staleness = words
+        .option("staleness")
+        .map(|staleness| format!("sync = {{ mode = \"async\", staleness_max = {staleness} }}\n"));
+    let local = words.option("shards").map(|shards| {
+        let inner = words.option_or("inner", 2);
+        let quorum = words.option("quorum").unwrap_or(shards);
+        format!(
+            "sync = {{ mode = \"local\", shards = {shards}, inner_steps = {inner}, quorum = {quorum}, round_timeout_ms = 10000 }}\n"
+        )
+    });
+    staleness.or(local).unwrap_or_default()
 }
 
 fn create(words: &Words<'_>) -> Input {
@@ -423,7 +440,7 @@ fn create(words: &Words<'_>) -> Input {
         words.option("codec").unwrap_or("exact"),
         words.option_or("evaluate", 100),
         words.option_or("snapshot", 100),
-    );
+    ) + &mode(words);
     let run = Run::from_toml(&text).unwrap_or_else(|error| panic!("{error}"));
     let mut state = RunState::fresh(&run);
     if let Some(version) = words.option("from") {

@@ -24,21 +24,21 @@ fn an_update_that_comes_twice_is_answered_twice_and_counted_once() {
               c1 <- lease l1 v0 0+1 e[100, 100] 30000 ms
               # granted l1 w1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2006 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2002 ms
               # granted l2 w1
             c1 update l1 0+1
             workers
               w1 connected true, run Some(1), paused None, 2 accepted, 0 credited, 0 rejected
             c1 update l2 1+3
-              accumulate r1 from 1: 101
               # accepted l2 w1 6
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               c1 <- params r1 v1
-              c1 <- lease l3 v1 0+4 e[100, 100] 2005 ms
+              c1 <- lease l3 v1 0+4 e[100, 100] 2002 ms
               # granted l3 w1
               c1 <- receipt l1 Accepted { samples: 2 }
               c1 <- receipt l2 Accepted { samples: 6 }
@@ -69,18 +69,18 @@ fn what_a_partial_update_leaves_is_leased_again() {
               # granted l1 w1
             wait 1
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
-              c1 <- lease l2 v0 1+3 e[100, 100] 2012 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l2 v0 1+3 e[100, 100] 2004 ms
               # granted l2 w1
             c1 update l2 1+1 3+1
-              accumulate r1 from 1: 101
               # accepted l2 w1 4
-              c1 <- lease l3 v0 2+1 e[100, 100] 2002 ms
+              accumulate r1 from 1: 101
+              c1 <- lease l3 v0 2+1 e[100, 100] 2003 ms
               # granted l3 w1
             c1 update l3 2+1
-              accumulate r1 from 2: 102
               # accepted l3 w1 2
+              accumulate r1 from 2: 102
               apply r1 v1: 8 samples, e[100, 100], x1
         "#]],
     );
@@ -146,9 +146,9 @@ fn tensors_that_the_edge_refuses_are_rejected_and_the_work_is_leased_again() {
               c1 <- lease l4 v0 0+1 e[100, 100] 30000 ms
               # granted l4 w1
             c1 update l4 0+1
-              accumulate r1 from 0: 100
               # accepted l4 w1 2
-              c1 <- lease l5 v0 1+3 e[100, 100] 2006 ms
+              accumulate r1 from 0: 100
+              c1 <- lease l5 v0 1+3 e[100, 100] 2002 ms
               # granted l5 w1
             workers
               w1 connected true, run Some(1), paused None, 2 accepted, 0 credited, 3 rejected
@@ -189,13 +189,13 @@ fn leases_of_others_and_answered_ones_are_unknown() {
               # rejected l99 w1 UnknownLease
               c1 <- receipt l99 Rejected(UnknownLease)
             c2 update l2 1+1
-              accumulate r1 from 1: 101
               # accepted l2 w2 2
-              c2 <- lease l3 v0 2+2 e[100, 100] 2004 ms
+              accumulate r1 from 1: 101
+              c2 <- lease l3 v0 2+2 e[100, 100] 2002 ms
               # granted l3 w2
             c1 update l1 0+1
-              accumulate r1 from 0: 100
               # accepted l1 w1 2
+              accumulate r1 from 0: 100
             c1 update l2 1+1
               c1 <- receipt l2 Rejected(UnknownLease)
         "#]],
@@ -237,25 +237,22 @@ fn updates_after_the_end_of_their_step_are_superseded() {
               # granted l3 w1
             wait 1
             c2 update l2 0+1
-              accumulate r1 from 0: 100
               # accepted l2 w2 2
-              c2 <- lease l4 v0 2+2 e[100, 100] 2008 ms
+              accumulate r1 from 0: 100
+              c2 <- lease l4 v0 2+2 e[100, 100] 2004 ms
               # granted l4 w2
             c2 update l4 2+2
-              accumulate r1 from 2: 102
               # accepted l4 w2 4
+              accumulate r1 from 2: 102
             c1 update l3 1+1
-              accumulate r1 from 1: 101
               # accepted l3 w1 2
+              accumulate r1 from 1: 101
               apply r1 v1: 8 samples, e[100, 100], x1
             applied r1 v1
               # committed r1 v1, loss 1
               c2 <- params r1 v1
-              c2 <- lease l5 v1 0+3 e[100, 100] 2006 ms
+              c2 <- lease l5 v1 0+4 e[100, 100] 2003 ms
               # granted l5 w2
-              c1 <- params r1 v1
-              c1 <- lease l6 v1 3+1 e[100, 100] 2004 ms
-              # granted l6 w1
               c2 <- receipt l2 Accepted { samples: 2 }
               c2 <- receipt l4 Accepted { samples: 4 }
               c1 <- receipt l3 Accepted { samples: 2 }
@@ -399,20 +396,18 @@ fn plain_updates_are_added_in_the_order_of_their_micro_batches() {
               c2 <- lease l2 v0 1+1 e[] 30000 ms
               # granted l2 w2
             c2 update l2 1+1 payload=f32
-              accumulate r1 from 1: 0
               # accepted l2 w2 2
-              c2 <- lease l3 v0 2+2 e[] 2004 ms
+              accumulate r1 from 1: 0
+              c2 <- lease l3 v0 2+2 e[] 2002 ms
               # granted l3 w2
             c1 update l1 0+1 payload=f32
-              accumulate r1 from 0: 0
               # accepted l1 w1 2
+              accumulate r1 from 0: 0
             c2 update l3 2+2
               # rejected l3 w2 Malformed
               c2 <- receipt l3 Rejected(Malformed)
-              c1 <- lease l4 v0 2+1 e[] 2002 ms
-              # granted l4 w1
-              c2 <- lease l5 v0 3+1 e[] 2002 ms
-              # granted l5 w2
+              c2 <- lease l4 v0 2+2 e[] 2002 ms
+              # granted l4 w2
         "#]],
     );
 }

@@ -122,6 +122,48 @@ impl Codec {
     }
 }
 
+/// How versions are made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Every version is one batch, and all of its micro-batches are waited for.
+    Sync,
+    /// A batch is applied when its gradient arrives, scaled by `1 / (1 + staleness)`, where staleness is the
+    /// number of versions made since its parameters.
+    Async {
+        /// Staler gradients are refused.
+        staleness_max: u32,
+    },
+    /// Rounds of shards (Douillard et al., "`DiLoCo`", 2023): each shard begins at the round's parameters and
+    /// does its own optimizer steps; the mean of what they moved is the gradient of an outer step.
+    Local(LocalMode),
+}
+
+impl Mode {
+    /// The word used in run files and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async { .. } => "async",
+            Self::Local(_) => "local",
+        }
+    }
+}
+
+/// The rounds of a local run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LocalMode {
+    /// Optimizer steps of a shard, one batch each, with the run's optimizer in its first state.
+    pub inner_steps: u32,
+    /// Shards of a round.
+    pub shards: u32,
+    /// So many shards make a round when its time is over; all of them make it at once.
+    pub quorum: u32,
+    /// A round with a quorum waits no longer for the rest.
+    pub round_timeout_ms: u32,
+    /// The step that a round makes.
+    pub outer: OptimizerSpec,
+}
+
 /// What the log keeps of a committed step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepLog {
@@ -164,6 +206,8 @@ pub struct Run {
     pub class: ArithmeticClass,
     /// Encoding of updates.
     pub codec: Codec,
+    /// How versions are made.
+    pub mode: Mode,
     /// A lease is sized to take about so long.
     pub lease_target_ms: u32,
     /// The model is evaluated on the test set every so many steps, and at the end.
@@ -223,6 +267,22 @@ fn list(mistakes: &[Mistake]) -> String {
 }
 
 impl Run {
+    /// The optimizer of the master parameters: that of the outer step where workers do inner steps.
+    pub fn master_optimizer(&self) -> OptimizerSpec {
+        match self.mode {
+            Mode::Sync | Mode::Async { .. } => self.optimizer,
+            Mode::Local(local) => local.outer,
+        }
+    }
+
+    /// The clipping of the master's step: where workers do inner steps, each of those is clipped instead.
+    pub fn master_clip_norm(&self) -> Option<f32> {
+        match self.mode {
+            Mode::Sync | Mode::Async { .. } => self.clip_norm,
+            Mode::Local(_) => None,
+        }
+    }
+
     /// Parses and validates a run file.
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use tabswarm_protocol::client::{
 use tabswarm_protocol::codec::{exact, f32 as plain};
 use tabswarm_protocol::frame::HEADER_BYTES;
 use tabswarm_protocol::server::{
-    IdleReason, Lease, ParamsHeader, RefusalCode, RejectReason, RevokeReason, RunAssignment,
-    Verdict, Welcome,
+    IdleReason, Lease, LeaseKind, ParamsHeader, RefusalCode, RejectReason, RevokeReason,
+    RunAssignment, Verdict, Welcome,
 };
 use tabswarm_protocol::{
     ClientMessage, Decoder, FrameError, LeaseId, PROTOCOL_VERSION, ParamVersion, RawMessage, RunId,
@@ -153,7 +153,7 @@ fn params() -> (ServerMessage, Vec<u8>) {
     )
 }
 
-fn lease(exponents: Vec<i8>) -> ServerMessage {
+fn lease(exponents: Vec<i8>, kind: LeaseKind) -> ServerMessage {
     ServerMessage::Lease(Lease {
         lease_id: LeaseId(77),
         run_id: RunId(3),
@@ -161,12 +161,15 @@ fn lease(exponents: Vec<i8>) -> ServerMessage {
         range: range(5, 64),
         exponents,
         deadline_ms: 30_000,
+        batch: 130,
+        kind,
     })
 }
 
 fn receipts() -> Vec<ServerMessage> {
     use RejectReason::{
-        Malformed, OutOfRange, RunInactive, Superseded, UnknownLease, WrongCounts, WrongDigest,
+        Malformed, OutOfRange, RunInactive, Stale, Superseded, UnknownLease, WrongCounts,
+        WrongDigest,
     };
     let rejected = [
         Malformed,
@@ -176,6 +179,7 @@ fn receipts() -> Vec<ServerMessage> {
         UnknownLease,
         Superseded,
         RunInactive,
+        Stale,
     ]
     .map(Verdict::Rejected);
     let accepted = Verdict::Accepted { samples: 2_048 };
@@ -198,10 +202,17 @@ fn revokes() -> Vec<ServerMessage> {
 }
 
 fn idles() -> Vec<ServerMessage> {
-    use IdleReason::{NoRun, RunFinished, RunPaused, RunStopped, StepTail};
-    [NoRun, StepTail, RunPaused, RunFinished, RunStopped]
-        .map(|reason| ServerMessage::Idle { reason })
-        .into()
+    use IdleReason::{NoRun, RunFinished, RunPaused, RunStopped, ServerStorage, StepTail};
+    [
+        NoRun,
+        StepTail,
+        RunPaused,
+        RunFinished,
+        RunStopped,
+        ServerStorage,
+    ]
+    .map(|reason| ServerMessage::Idle { reason })
+    .into()
 }
 
 fn refusals() -> Vec<ServerMessage> {
@@ -239,7 +250,11 @@ pub(crate) fn server_samples() -> Vec<Sample<ServerMessage>> {
         try_for_ms: 3_600_000,
     };
     let throttle = ServerMessage::Throttle { retry_in_ms: 500 };
-    let leases = vec![lease(vec![24, -100, 100, 0]), lease(vec![])];
+    let leases = vec![
+        lease(vec![24, -100, 100, 0], LeaseKind::Step),
+        lease(vec![], LeaseKind::Batch),
+        lease(vec![1], LeaseKind::Shard { inner_steps: 300 }),
+    ];
     vec![
         sample("server-welcome", vec![welcome()]),
         sample("server-run", vec![assignment()]),

@@ -150,6 +150,7 @@ fn the_page_has_the_indices_of_all_enums() {
         R::UnknownLease,
         R::Superseded,
         R::RunInactive,
+        R::Stale,
     ];
     check_enum(&rows, "RejectReason", &rejections);
     let revocations = [
@@ -165,6 +166,7 @@ fn the_page_has_the_indices_of_all_enums() {
         IdleReason::RunPaused,
         IdleReason::RunFinished,
         IdleReason::RunStopped,
+        IdleReason::ServerStorage,
     ];
     check_enum(&rows, "IdleReason", &idles);
     let refusals = [

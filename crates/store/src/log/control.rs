@@ -37,7 +37,9 @@ impl Kind {
 #[derive(Serialize, Deserialize)]
 struct StoredStep {
     version: u64,
+    batch: u64,
     samples: u64,
+    divisor: u64,
     loss_q20: i64,
     exponents: Vec<i8>,
     rate_factor: f64,
@@ -60,6 +62,7 @@ struct StoredRollback {
     samples_committed: u64,
     exponents: Vec<i8>,
     exponent_rises: Vec<u32>,
+    missing_batches: Vec<u64>,
 }
 
 /// Appends the control part of a change.
@@ -68,7 +71,9 @@ pub(crate) fn encode(change: &Change, bytes: Vec<u8>) -> Vec<u8> {
         Change::Step(step) => {
             let stored = StoredStep {
                 version: step.version.0,
+                batch: step.batch,
                 samples: step.samples,
+                divisor: step.divisor,
                 loss_q20: step.loss_q20,
                 exponents: step.exponents.clone(),
                 rate_factor: step.rate_factor,
@@ -93,6 +98,7 @@ pub(crate) fn encode(change: &Change, bytes: Vec<u8>) -> Vec<u8> {
                 samples_committed: rollback.samples_committed,
                 exponents: rollback.exponents.clone(),
                 exponent_rises: rollback.exponent_rises.clone(),
+                missing_batches: rollback.missing_batches.clone(),
             };
             postcard::to_extend(&stored, bytes)
         }
@@ -105,11 +111,13 @@ pub(crate) fn decode(kind: Kind, sequence: u64, bytes: &[u8]) -> Result<LogEntry
     let change = match kind {
         Kind::Step => {
             let stored: StoredStep = parse(bytes)?;
-            if !stored.rate_factor.is_finite() || stored.samples == 0 {
+            if !stored.rate_factor.is_finite() || stored.divisor == 0 {
                 return Err("the step has impossible values".to_owned());
             }
             Change::Step(StepChange {
                 version: ParamVersion(stored.version),
+                batch: stored.batch,
+                divisor: stored.divisor,
                 samples: stored.samples,
                 loss_q20: stored.loss_q20,
                 exponents: stored.exponents,
@@ -140,6 +148,7 @@ pub(crate) fn decode(kind: Kind, sequence: u64, bytes: &[u8]) -> Result<LogEntry
                 samples_committed: stored.samples_committed,
                 exponents: stored.exponents,
                 exponent_rises: stored.exponent_rises,
+                missing_batches: stored.missing_batches,
             })
         }
         Kind::Sync => return Err("a sync record has no entry".to_owned()),

@@ -27,7 +27,9 @@ fn step(sequence: u64) -> LogEntry {
         sequence,
         change: Change::Step(StepChange {
             version: ParamVersion(sequence),
+            batch: 0,
             samples: 8,
+            divisor: 10,
             loss_q20: -5,
             exponents: vec![3, -4],
             rate_factor: 0.1,
@@ -82,7 +84,9 @@ fn any_entry() -> impl Strategy<Value = (LogEntry, Option<AppliedSums>)> {
                 let (version, samples, loss_q20, rate_factor) = numbers;
                 Change::Step(StepChange {
                     version: ParamVersion(version),
+                    batch: version,
                     samples,
+                    divisor: samples,
                     loss_q20,
                     exponents,
                     rate_factor,
@@ -105,6 +109,7 @@ fn any_entry() -> impl Strategy<Value = (LogEntry, Option<AppliedSums>)> {
                 samples_committed,
                 exponents,
                 exponent_rises,
+                missing_batches: Vec::new(),
             })
         },
     );

@@ -195,6 +195,7 @@ pub fn fork(
         samples_verified: 0,
         exponents: at.exponents,
         exponent_rises: at.exponent_rises,
+        missing_batches: at.missing_batches,
         credits: Vec::new(),
     };
     let disk = store.disk();

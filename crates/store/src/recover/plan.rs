@@ -94,6 +94,7 @@ fn rollback_of(state: &RunState, digest: Digest) -> Rollback {
         samples_committed: state.samples_committed,
         exponents: state.exponents.clone(),
         exponent_rises: state.exponent_rises.clone(),
+        missing_batches: state.missing_batches.clone(),
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn replay(
         check_shape(run, master, step, &sums).map_err(damaged)?;
         let input = StepInput {
             exponents: &step.exponents,
-            samples: step.samples,
+            divisor: step.divisor,
             rate_factor: step.rate_factor,
         };
         let differs = || StoreError::ReplayDiffers {

@@ -44,7 +44,9 @@ fn follow(version: u64, all: &[Then]) -> Result<Plan, PlanError> {
                 at += 1;
                 Change::Step(StepChange {
                     version: ParamVersion(at),
+                    batch: 0,
                     samples: 10,
+                    divisor: 10,
                     loss_q20: 0,
                     exponents: Vec::new(),
                     rate_factor: 1.0,
@@ -62,6 +64,7 @@ fn follow(version: u64, all: &[Then]) -> Result<Plan, PlanError> {
                     samples_committed: 10 * to,
                     exponents: vec![i8::try_from(to).unwrap(); 4],
                     exponent_rises: vec![0; 4],
+                    missing_batches: Vec::new(),
                 })
             }
             Then::Phase(phase) => Change::Phase {

@@ -20,6 +20,7 @@ pub(crate) struct StoredSnapshot {
     pub(crate) samples_verified: u64,
     pub(crate) exponents: Vec<i8>,
     pub(crate) exponent_rises: Vec<u32>,
+    pub(crate) missing_batches: Vec<u64>,
     pub(crate) credits: Vec<(Digest, u64)>,
     /// Bits of two `f64`: they must come back exactly, and decimal text is no place for that.
     pub(crate) beta_power_bits: [u64; 2],
@@ -53,6 +54,7 @@ impl StoredSnapshot {
             samples_verified: state.samples_verified,
             exponents: state.exponents.clone(),
             exponent_rises: state.exponent_rises.clone(),
+            missing_batches: state.missing_batches.clone(),
             credits: state.credits.clone(),
             beta_power_bits: snapshot
                 .optimizer
@@ -88,6 +90,7 @@ impl StoredSnapshot {
             samples_verified: self.samples_verified,
             exponents: self.exponents.clone(),
             exponent_rises: self.exponent_rises.clone(),
+            missing_batches: self.missing_batches.clone(),
             credits: self.credits.clone(),
         };
         if !state.credits.is_sorted_by(|a, b| a.0 < b.0) {

@@ -223,13 +223,13 @@ impl Snapshots {
                 .map_err(|problem| self.damaged(&id.tensors(), problem))
         };
         let params = read(tensors::MASTER)?;
-        let slots: Result<Vec<_>, StoreError> = (0..run.optimizer.slots())
+        let slots: Result<Vec<_>, StoreError> = (0..run.master_optimizer().slots())
             .map(|slot_idx| read(&tensors::slot_prefix(slot_idx)))
             .collect();
         if Digest::of_params(&params) != manifest.params_digest {
             return Err(damaged("the parameters do not have their digest"));
         }
-        let optimizer = Optimizer::restore(run.optimizer, layout.len(), slots?, adam)
+        let optimizer = Optimizer::restore(run.master_optimizer(), layout.len(), slots?, adam)
             .ok_or_else(|| damaged("its optimizer state does not fit the run"))?;
         Ok(Snapshot {
             state,

@@ -24,7 +24,7 @@ fn snapshot(run: &Run, sequence: u64, version: u64) -> Snapshot {
         let update = vec![step as f32 + 0.1; master.params().len()];
         let input = StepInput {
             exponents: &[],
-            samples: 3,
+            divisor: 3,
             rate_factor: 1.0,
         };
         master.apply_f32(&[update], &input).unwrap();

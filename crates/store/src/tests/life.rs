@@ -294,14 +294,16 @@ impl Life {
         };
         let input = StepInput {
             exponents: &exponents,
-            samples: 8,
+            divisor: 8,
             rate_factor: 0.75,
         };
         let done = live.master.replay(sums, &input).unwrap();
         let sums = live.master.applied_sums().clone();
         let change = Change::Step(StepChange {
             version: ParamVersion(live.state.version.0 + 1),
+            batch: live.state.version.0,
             samples: 8,
+            divisor: 8,
             loss_q20: 8 << 20,
             exponents,
             rate_factor: 0.75,

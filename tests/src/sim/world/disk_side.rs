@@ -201,12 +201,14 @@ impl World {
             Ok(opened) => opened,
             Err(error) => return Some(format!("no start at the end: {error}")),
         };
-        let recovered = self.ledger.recovered(&found, &self.job, &self.reference);
+        let recovered = self
+            .ledger
+            .recovered(&found, &self.job, self.reference.as_deref());
         let version = found.state.version.0;
         self.watch.server_starts(self.now, &found);
         match recovered {
             Err(broken) => Some(format!("{} at the end: {}", broken.0, broken.1)),
-            Ok(()) if version != self.job.plan.steps_total() => {
+            Ok(()) if version != self.job.plan.versions_total() => {
                 Some(format!("the end is version {version}"))
             }
             Ok(()) => None,

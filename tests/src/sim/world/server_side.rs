@@ -75,7 +75,10 @@ impl World {
             }
         };
         self.watch.server_starts(self.now, &found);
-        if let Err(broken) = self.ledger.recovered(&found, &self.job, &self.reference) {
+        if let Err(broken) = self
+            .ledger
+            .recovered(&found, &self.job, self.reference.as_deref())
+        {
             self.watch.broken(&broken);
         }
         let mut outputs = Vec::new();

@@ -190,6 +190,20 @@ pub(in crate::run_file) struct RawSync {
     pub(in crate::run_file) mode: RawMode,
     #[serde(default = "lease_target_ms")]
     pub(in crate::run_file) lease_target_ms: u32,
+    /// For `mode = "async"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run_file) staleness_max: Option<u32>,
+    /// For `mode = "local"`, as are all that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run_file) inner_steps: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run_file) shards: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run_file) quorum: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run_file) round_timeout_ms: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run_file) outer: Option<RawOptimizer>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -197,6 +211,8 @@ pub(in crate::run_file) struct RawSync {
 pub(in crate::run_file) enum RawMode {
     #[default]
     Sync,
+    Async,
+    Local,
 }
 
 fn lease_target_ms() -> u32 {
@@ -208,6 +224,12 @@ impl Default for RawSync {
         Self {
             mode: RawMode::default(),
             lease_target_ms: lease_target_ms(),
+            staleness_max: None,
+            inner_steps: None,
+            shards: None,
+            quorum: None,
+            round_timeout_ms: None,
+            outer: None,
         }
     }
 }

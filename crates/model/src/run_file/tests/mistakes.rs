@@ -148,7 +148,25 @@ const SCHEDULE: &[Edit] = &[
 const OPERATIONS: &[Edit] = &[
     ("lease_target_ms = 500", "lease_target_ms = 9"),
     ("lease_target_ms = 500", "lease_target_ms = 600001"),
+    (r#"mode = "sync""#, r#"mode = "sometimes""#),
     (r#"mode = "sync""#, r#"mode = "async""#),
+    (r#"mode = "sync""#, "mode = \"sync\"\nstaleness_max = 4"),
+    (r#"mode = "sync""#, "mode = \"async\"\ninner_steps = 4"),
+    (r#"mode = "sync""#, "mode = \"local\"\ninner_steps = 0"),
+    (r#"mode = "sync""#, "mode = \"local\"\nshards = 1025"),
+    (
+        r#"mode = "sync""#,
+        "mode = \"local\"\nshards = 4\nquorum = 5",
+    ),
+    (
+        r#"mode = "sync""#,
+        "mode = \"local\"\nshards = 4\nquorum = 3",
+    ),
+    (r#"mode = "sync""#, "mode = \"local\"\nround_timeout_ms = 1"),
+    (
+        r#"mode = "sync""#,
+        "mode = \"local\"\nouter = { kind = \"nesterov\", learning_rate = -0.7 }",
+    ),
     (r#"class = "portable""#, r#"class = "fused""#),
     (r#"codec = "exact""#, r#"codec = "f32""#),
     (r#"codec = "exact""#, r#"codec = "f16""#),

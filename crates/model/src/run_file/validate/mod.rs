@@ -4,11 +4,12 @@ use std::fmt;
 
 mod loss;
 mod memory;
+mod mode;
 mod model;
 
 use super::raw::{
-    RawClass, RawCodec, RawData, RawDecay, RawLog, RawMode, RawNormalize, RawOptimizer, RawRun,
-    RawSchedule, RawTrain, RawVocabulary,
+    RawClass, RawCodec, RawData, RawDecay, RawLog, RawNormalize, RawOptimizer, RawRun, RawSchedule,
+    RawTrain, RawVocabulary,
 };
 use super::{
     ArithmeticClass, Codec, DataFormat, DataSpec, MAX_CONTEXT, MAX_MICRO_BATCH,
@@ -24,8 +25,9 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let data = check.data(&raw.data);
     let model = check.model(&raw.model, &data);
     check.train(&raw.train);
-    let optimizer = check.optimizer(&raw.optimizer);
+    let optimizer = check.optimizer("optimizer", &raw.optimizer);
     let schedule = check.schedule(&raw.schedule);
+    let mode = check.mode(&raw);
     check.operations(&raw);
     if check.mistakes.is_empty() {
         check.memory(&model, raw.train.micro_batch);
@@ -35,7 +37,6 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
             mistakes: check.mistakes,
         });
     }
-    let RawMode::Sync = raw.sync.mode;
     let title = if raw.title.is_empty() {
         &raw.name
     } else {
@@ -63,6 +64,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
             RawCodec::Exact => Codec::Exact,
             RawCodec::F32 => Codec::F32,
         },
+        mode,
         lease_target_ms: raw.sync.lease_target_ms,
         evaluate_every_steps: raw.evaluation.every_steps,
         snapshot_every_steps: raw.snapshot.every_steps,
@@ -227,7 +229,7 @@ impl Check {
         }
     }
 
-    fn optimizer(&mut self, raw: &RawOptimizer) -> OptimizerSpec {
+    fn optimizer(&mut self, place: &str, raw: &RawOptimizer) -> OptimizerSpec {
         let spec = match *raw {
             RawOptimizer::Sgd {
                 learning_rate,
@@ -274,7 +276,7 @@ impl Check {
                     "write a number from 0 to below 1",
                 ),
             };
-            self.real(&format!("optimizer.{key}"), value, allowed, remedy);
+            self.real(&format!("{place}.{key}"), value, allowed, remedy);
         }
         spec
     }
