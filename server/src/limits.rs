@@ -20,6 +20,10 @@ pub(crate) const ACTOR_QUEUE_MESSAGES: usize = 1_024;
 pub(crate) const WRITER_QUEUE_JOBS: usize = 256;
 /// Violated invariants that a start writes into the ledger; they come in torrents, and the counter has them all.
 pub(crate) const MAX_VIOLATION_EVENTS: u32 = 100;
+/// A run that has come to rest has so long to write its last snapshot before its files are worked on.
+pub(crate) const DETACH_PATIENCE: Duration = Duration::from_secs(10);
+/// It is asked so often whether it has.
+pub(crate) const DETACH_RETRY: Duration = Duration::from_millis(50);
 /// Log entries that are made durable together at most.
 pub(crate) const LOG_GROUP_ENTRIES: usize = 256;
 /// A log that can't be written is tried again so often.

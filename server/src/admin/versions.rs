@@ -2,23 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use tabswarm_coordinator::RunPhase;
 use tabswarm_model::digest::Digest;
-use tabswarm_protocol::ParamVersion;
+use tabswarm_protocol::{ParamVersion, RunId};
 use tabswarm_store::StoreError;
+use tokio::time::sleep;
 use tracing::error;
 
 use super::runs::{answer, refused};
-use crate::actor::{Forbidden, Message};
+use crate::actor::{Durable, Forbidden, Message};
 use crate::api::runs::no_run;
 use crate::app::App;
 use crate::hosting::Hosts;
 use crate::http::json;
+use crate::limits::{DETACH_PATIENCE, DETACH_RETRY};
 use crate::problem::Problem;
 use crate::snapshot_place::SnapshotPlaceError;
 use crate::view::RunFacts;
@@ -124,12 +128,7 @@ pub(crate) async fn roll_back(
 
 async fn take_back(app: Arc<App>, facts: Arc<RunFacts>, to: ParamVersion) -> Result<(), Problem> {
     let (run_id, name) = (facts.run_id, facts.run.name.clone());
-    let detached = app
-        .actor
-        .ask(|done| Message::Detach { run_id, done })
-        .await
-        .map_err(|_gone| Problem::going_down())?;
-    let closed = detached.map_err(|Forbidden { phase }| busy(&name, phase))?;
+    let closed = detach(&app, run_id, &name).await?;
     // Dropped where the log can't be written: then its files can't be worked on either.
     let outcome = if closed.await.is_ok() {
         let (hosts, run) = (Arc::clone(&app.hosts), Arc::clone(&facts));
@@ -149,6 +148,28 @@ async fn take_back(app: Arc<App>, facts: Arc<RunFacts>, to: ParamVersion) -> Res
         .await
         .map_err(|_gone| Problem::going_down())?;
     outcome
+}
+
+/// Takes a resting run's files away from the coordinator's thread. A run that has just come to rest may still be
+/// writing its last snapshot: that is waited for.
+async fn detach(app: &App, run_id: RunId, name: &str) -> Result<Durable, Problem> {
+    let patient_until = Instant::now() + DETACH_PATIENCE;
+    loop {
+        let detached = app
+            .actor
+            .ask(|done| Message::Detach { run_id, done })
+            .await
+            .map_err(|_gone| Problem::going_down())?;
+        match detached {
+            Ok(closed) => return Ok(closed),
+            Err(Forbidden { phase })
+                if phase == RunPhase::Running || Instant::now() > patient_until =>
+            {
+                return Err(busy(name, phase));
+            }
+            Err(_) => sleep(DETACH_RETRY).await,
+        }
+    }
 }
 
 /// Begins another run at a version of this one.
@@ -233,7 +254,7 @@ pub(super) fn no_version(name: &str, version: u64) -> Problem {
     )
 }
 
-fn busy(name: &str, phase: tabswarm_coordinator::RunPhase) -> Problem {
+fn busy(name: &str, phase: RunPhase) -> Problem {
     let detail = format!(
         "The run {name:?} is {phase}; pause it first, and try again when all that it did is stored."
     );
