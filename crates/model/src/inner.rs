@@ -85,10 +85,6 @@ impl InnerSteps {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::float_cmp,
-    reason = "these values are exact: any difference is a mistake"
-)]
 mod tests {
     use super::*;
 
