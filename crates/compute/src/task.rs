@@ -206,10 +206,6 @@ fn noise_keys(seed: u64, part: TaskPart) -> impl Iterator<Item = NoiseKey> {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::float_cmp,
-    reason = "these values are exact: any difference is a mistake"
-)]
 mod tests {
     use super::*;
 
