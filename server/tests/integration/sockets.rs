@@ -5,7 +5,7 @@ use std::time::Duration;
 use tabswarm_protocol::client::{Hello, PauseReason, Update};
 use tabswarm_protocol::frame::HEADER_BYTES;
 use tabswarm_protocol::server::{RefusalCode, RejectReason, Verdict};
-use tabswarm_protocol::{ClientMessage, LeaseId, ServerMessage, encode_frames};
+use tabswarm_protocol::{ClientMessage, LeaseId, PROTOCOL_VERSION, ServerMessage, encode_frames};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -81,8 +81,9 @@ async fn malformed_input_is_refused_with_one_message_and_disturbs_nobody() {
     };
     let (code, message) = refused(&server, changed(4, &9_u16.to_le_bytes())).await;
     assert_eq!(code, RefusalCode::VersionMismatch);
+    let own = format!("version {PROTOCOL_VERSION}");
     assert!(
-        message.contains("version 1") && message.contains("Reload the page"),
+        message.contains(&own) && message.contains("Reload the page"),
         "{message}"
     );
     let goodbye = encode_frames(&ClientMessage::Goodbye, &[]).remove(0);
