@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, bail};
-use tabswarm_coordinator::{NewRun, RunPhase, mean_loss};
+use tabswarm_coordinator::{NewRun, mean_loss};
 use tabswarm_model::Run;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
@@ -182,13 +182,7 @@ impl Hosts {
             );
         }
         let (manifest, test_set) = self.restore_data(&run, hosting)?;
-        let mut recovered = run_store.recover(&run, self.log_options)?;
-        let versions_total = RoundPlan::new(&run, manifest.samples).versions_total();
-        if recovered.state.phase == RunPhase::Finished && recovered.state.version.0 < versions_total
-        {
-            // It was finished, and went back: by a rollback, or because its log has no updates.
-            recovered.state.phase = RunPhase::Running;
-        }
+        let recovered = run_store.recover(&run, self.log_options)?;
         tell_recovery(&run, &recovered);
         let history = restore_history(&run, &run_store, &recovered);
         let snapshots = run_store.snapshots().list()?;

@@ -88,7 +88,7 @@ pub(crate) async fn events(
     query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    let Query(query) = query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let limit = checked(query.limit)?;
     let view = app.view.get();
     let run = run_of(&view, query.run.as_deref())?;
@@ -120,7 +120,7 @@ pub(crate) async fn credits(
     query: Result<Query<CreditsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| bad_query(&error))?;
+    let Query(query) = query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let limit = checked(query.limit)?;
     let run = run_of(&app.view.get(), query.run.as_deref())?;
     let read = open(&app)?.leaderboard(run, limit).await;
@@ -169,23 +169,9 @@ fn checked(limit: Option<u32>) -> Result<u32, Problem> {
         limit if (1..=MAX_ROWS).contains(&limit) => Ok(limit),
         limit => {
             let detail = format!("limit is {limit}; it can be 1 to {MAX_ROWS}.");
-            Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "bad_query",
-                "Bad query",
-                detail,
-            ))
+            Err(Problem::bad_query(detail))
         }
     }
-}
-
-fn bad_query(error: &QueryRejection) -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "bad_query",
-        "Bad query",
-        error.to_string(),
-    )
 }
 
 fn unreadable(error: &LedgerError) -> Problem {

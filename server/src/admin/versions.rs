@@ -81,7 +81,8 @@ pub(crate) async fn digest(
     query: Result<Query<VersionQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(VersionQuery { version }) = query.map_err(|error| bad_query(&error))?;
+    let Query(VersionQuery { version }) =
+        query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let view = app.view.get();
     let status = &view.run(&name).ok_or_else(|| no_run(&name))?.status;
     let version = version.unwrap_or(status.version.0);
@@ -115,7 +116,8 @@ pub(crate) async fn roll_back(
     query: Result<Query<RollbackQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(RollbackQuery { to }) = query.map_err(|error| bad_query(&error))?;
+    let Query(RollbackQuery { to }) =
+        query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let facts = facts(&app, &name)?;
     // On a task of its own: a client that goes away must not leave the run without its log.
     let task = tokio::spawn(take_back(Arc::clone(&app), facts, ParamVersion(to)));
@@ -179,7 +181,8 @@ pub(crate) async fn fork(
     query: Result<Query<ForkQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(ForkQuery { name: new_name, at }) = query.map_err(|error| bad_query(&error))?;
+    let Query(ForkQuery { name: new_name, at }) =
+        query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let newest = app.view.get();
     let newest = newest.run(&name).ok_or_else(|| no_run(&name))?;
     let at = ParamVersion(at.unwrap_or(newest.status.version.0));
@@ -263,14 +266,5 @@ fn busy(name: &str, phase: RunPhase) -> Problem {
         "wrong_phase",
         "Not possible now",
         detail,
-    )
-}
-
-fn bad_query(error: &QueryRejection) -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "bad_query",
-        "Bad query",
-        error.to_string(),
     )
 }

@@ -58,15 +58,8 @@ pub(crate) async fn history(
     query: Result<Query<After>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(After { after }) = query.map_err(|error| {
-        let status = axum::http::StatusCode::BAD_REQUEST;
-        Problem::new(
-            status,
-            "bad_query",
-            "Bad query",
-            format!("{error}; `after` is a version"),
-        )
-    })?;
+    let Query(After { after }) =
+        query.map_err(|error| Problem::bad_query(format!("{error}; `after` is a version")))?;
     let view = app.view.get();
     let run = view.run(&name).ok_or_else(|| no_run(&name))?;
     Ok(json(&headers, &HistoryJson::after(run, after)))

@@ -134,11 +134,10 @@ impl Coordinator {
         let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };
-        let id = LeaseId(self.next_lease_id.wrapping_add(1));
+        let id = next_id(&mut self.next_lease_id);
         let Some((batch, range)) = run.take_units(id, size) else {
             return;
         };
-        self.next_lease_id = id.0;
         let lease = LeaseEntry {
             id,
             worker_id,
@@ -211,6 +210,9 @@ impl Coordinator {
     /// Near the end of a round, gives idle workers copies of leases that they would sooner have done than
     /// those who have them: the first answer counts.
     pub(super) fn hedge(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.draining {
+            return;
+        }
         let tails: Vec<RunId> = self
             .runs
             .values()
@@ -218,9 +220,7 @@ impl Coordinator {
             .map(|run| run.id)
             .collect();
         for run_id in tails {
-            if !self.draining {
-                self.hedge_run(now, run_id, effects);
-            }
+            self.hedge_run(now, run_id, effects);
         }
     }
 
@@ -288,8 +288,7 @@ impl Coordinator {
         let Some(first) = run.and_then(|run| run.leases.get(first_id)) else {
             return;
         };
-        let id = LeaseId(self.next_lease_id.wrapping_add(1));
-        self.next_lease_id = id.0;
+        let id = next_id(&mut self.next_lease_id);
         let copy = LeaseEntry {
             id,
             worker_id,
@@ -301,4 +300,10 @@ impl Coordinator {
             run.leases.pair(first_id, id);
         }
     }
+}
+
+/// An id that no lease has had, whether or not it becomes one.
+fn next_id(newest: &mut u64) -> LeaseId {
+    *newest = newest.wrapping_add(1);
+    LeaseId(*newest)
 }
