@@ -7,7 +7,7 @@ use tabswarm_protocol::limits::{MAX_LANES, MAX_RUN_NAME_BYTES};
 
 use crate::address::ServerAddress;
 use crate::bench::BenchArgs;
-use crate::config::{WorkerConfig, default_lanes};
+use crate::config::{WorkerConfig, default_lanes, memory_mib};
 use crate::telemetry::LogFormat;
 
 /// Compute for a Tabswarm server without a browser.
@@ -56,6 +56,10 @@ pub struct WorkArgs {
     #[arg(long, value_name = "PCT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub duty: u8,
 
+    /// Memory that runs may count on, in MiB [default: this machine's].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub memory_mib: Option<u32>,
+
     /// Leave when the run is finished.
     #[arg(long)]
     pub exit_when_done: bool,
@@ -79,6 +83,7 @@ impl WorkArgs {
             duty_percent: self.duty,
             exit_when_done: self.exit_when_done,
             join_token: self.join_token,
+            memory_mib: self.memory_mib.unwrap_or_else(memory_mib),
         }
     }
 }
@@ -125,6 +130,8 @@ mod tests {
             "3",
             "--duty",
             "50",
+            "--memory-mib",
+            "512",
             "--exit-when-done",
             "--join-token",
             &token,
@@ -135,6 +142,7 @@ mod tests {
         assert_eq!(config.server.to_string(), "http://127.0.0.1:8080");
         assert_eq!(config.run.as_deref(), Some("mnist-mlp"));
         assert_eq!((config.lanes, config.duty_percent), (3, 50));
+        assert_eq!(config.memory_mib, 512);
         assert!(config.exit_when_done);
         assert_eq!(config.join_token, Some(Token([0xab; 32])));
     }
@@ -157,12 +165,13 @@ mod tests {
     #[test]
     fn mistakes_are_usage_errors() {
         let server = ["--server", "http://a"];
-        let cases: [&[&str]; 6] = [
+        let cases: [&[&str]; 7] = [
             &[],
             &["--server", "localhost:8080"],
             &["--lanes", "0"],
             &["--duty", "101"],
             &["--run", ""],
+            &["--memory-mib", "0"],
             &["--join-token", "secret"],
         ];
         for case in cases {

@@ -156,6 +156,8 @@ impl Driver {
             join_token: config.join_token,
             lanes: lane_count,
             classes,
+            memory_mib: config.memory_mib,
+            gpu: false,
             duty_percent: config.duty_percent,
             seed: getrandom::u64().map_err(WorkerError::Random)?,
         });

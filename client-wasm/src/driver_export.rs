@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Function, JSON};
+use js_sys::{Function, JSON, Reflect};
 use tabswarm_model::ArithmeticClass;
 use wasm_bindgen::prelude::*;
 
@@ -75,6 +75,7 @@ impl Driver {
             run,
             settings,
             classes: self.classes.clone(),
+            memory_mib: memory_mib(),
             seed: js_sys::Math::random().to_bits(),
         };
         let begun = driver::Driver::new(self.host()?, start);
@@ -93,4 +94,20 @@ impl Driver {
             self.callbacks.clone(),
         ))
     }
+}
+
+/// What `navigator.deviceMemory` says, in MiB: a rough number, or 0 where the browser keeps it to itself.
+fn memory_mib() -> u32 {
+    let property = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).ok();
+    let gib = property(&js_sys::global(), "navigator")
+        .and_then(|navigator| property(&navigator, "deviceMemory"))
+        .and_then(|gib| gib.as_f64())
+        .unwrap_or(0.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; not a number becomes 0"
+    )]
+    let mib = (gib * 1024.0) as u32;
+    mib
 }

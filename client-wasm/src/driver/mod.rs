@@ -66,6 +66,8 @@ pub(crate) struct Start {
     pub(crate) settings: Settings,
     /// Arithmetic classes that passed the known-answer test.
     pub(crate) classes: Vec<ArithmeticClass>,
+    /// Memory of the device in MiB; 0 where the browser does not say.
+    pub(crate) memory_mib: u32,
     /// Different for every worker.
     pub(crate) seed: u64,
 }
@@ -137,6 +139,8 @@ impl<H: Host> Driver<H> {
             join_token: None,
             lanes,
             classes: start.classes.iter().map(wire_class).collect(),
+            memory_mib: start.memory_mib,
+            gpu: false,
             duty_percent: start.settings.duty_percent(),
             seed: start.seed,
         });

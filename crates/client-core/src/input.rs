@@ -18,6 +18,10 @@ pub struct Config {
     pub lanes: u16,
     /// Arithmetic classes that the known-answer test found.
     pub classes: Vec<Class>,
+    /// Memory of the device in MiB; 0 where that is not known.
+    pub memory_mib: u32,
+    /// Whether a GPU computes.
+    pub gpu: bool,
     /// Share of time that lanes may compute, 1 to 100.
     pub duty_percent: u8,
     /// Seed of the random part of waits; different for every worker.

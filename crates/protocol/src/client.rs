@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::FrameError;
 use crate::ids::{LeaseId, RunId, Token};
+use crate::{PROTOCOL_VERSION, RawMessage, older};
 
 /// Everything that a worker may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,20 @@ pub enum ClientMessage {
     Goodbye,
 }
 
+impl ClientMessage {
+    /// Reads a message of a peer that speaks `version`, this one or the one before.
+    ///
+    /// # Errors
+    /// [`FrameError::Control`] where the bytes are no message of that version.
+    pub fn read(raw: &RawMessage, version: u16) -> Result<Self, FrameError> {
+        if version < PROTOCOL_VERSION {
+            older::read_client_message(raw)
+        } else {
+            raw.control()
+        }
+    }
+}
+
 /// Who a worker is and what it can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -63,6 +79,10 @@ pub struct Hello {
     pub lanes: u16,
     /// Arithmetic classes that its known-answer test found.
     pub classes: Vec<Class>,
+    /// Memory of the device in MiB, as far as it is told; 0 where it is not.
+    pub memory_mib: u32,
+    /// Whether a GPU computes.
+    pub gpu: bool,
 }
 
 /// Kind of worker program.

@@ -15,17 +15,20 @@
 //! Integers are little-endian. A message is one beginning and as many continuations as its tensor needs;
 //! messages are not interleaved.
 
+use std::ops::{Range, RangeInclusive};
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::PROTOCOL_VERSION;
 use crate::error::FrameError;
 use crate::limits::{MAX_CONTROL_BYTES, MAX_FRAME_BODY_BYTES, MAX_TENSOR_BYTES};
+use crate::{OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION};
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 24;
 const MAGIC: [u8; 4] = *b"TSWM";
 const CHECKED_BYTES: usize = 20;
+const VERSION_AT: Range<usize> = 4..6;
 const KIND_BEGINNING: u8 = 0;
 const KIND_CONTINUATION: u8 = 1;
 
@@ -106,6 +109,17 @@ fn frame(kind: u8, control: &[u8], tensor: &[u8], message_tensor_len: usize) -> 
     bytes
 }
 
+/// A frame that [`encode_frames`] made, as a peer of another version expects it.
+pub fn stamp(frame: &[u8], version: u16) -> Vec<u8> {
+    let mut bytes = frame.to_vec();
+    bytes[VERSION_AT].copy_from_slice(&version.to_le_bytes());
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..CHECKED_BYTES]);
+    hasher.update(&bytes[HEADER_BYTES..]);
+    bytes[CHECKED_BYTES..HEADER_BYTES].copy_from_slice(&hasher.finalize().to_le_bytes());
+    bytes
+}
+
 /// Turns pushed bytes into messages.
 ///
 /// ```text
@@ -117,6 +131,8 @@ fn frame(kind: u8, control: &[u8], tensor: &[u8], message_tensor_len: usize) -> 
 #[derive(Debug)]
 pub struct Decoder {
     max_tensor_bytes: usize,
+    /// Versions that a frame may have.
+    versions: RangeInclusive<u16>,
     buffer: Vec<u8>,
     partial: Option<Partial>,
     failed: Option<FrameError>,
@@ -148,10 +164,24 @@ impl Decoder {
     pub fn new(max_tensor_bytes: usize) -> Self {
         Self {
             max_tensor_bytes: max_tensor_bytes.min(MAX_TENSOR_BYTES),
+            versions: PROTOCOL_VERSION..=PROTOCOL_VERSION,
             buffer: Vec::new(),
             partial: None,
             failed: None,
         }
+    }
+
+    /// One that takes the version before this one, too. The first frame decides: a stream has one version.
+    pub fn for_server(max_tensor_bytes: usize) -> Self {
+        Self {
+            versions: OLDEST_PROTOCOL_VERSION..=PROTOCOL_VERSION,
+            ..Self::new(max_tensor_bytes)
+        }
+    }
+
+    /// The peer's version, once a frame has come; until then this side's.
+    pub fn version(&self) -> u16 {
+        *self.versions.end()
     }
 
     /// Changes the tensor limit, when a worker learns its run or a server a worker's run.
@@ -193,7 +223,7 @@ impl Decoder {
             return Ok(true);
         }
         if !self.fill(bytes, HEADER_BYTES) {
-            check_prefix(&self.buffer)?;
+            check_prefix(&self.buffer, &self.versions)?;
             return Ok(false);
         }
         let header = self.header(&self.buffer)?;
@@ -236,7 +266,7 @@ impl Decoder {
 
     /// Reads the header of a frame that begins with at least so many bytes.
     fn header(&self, bytes: &[u8]) -> Result<Header, FrameError> {
-        check_prefix(bytes)?;
+        check_prefix(bytes, &self.versions)?;
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
@@ -311,6 +341,8 @@ impl Decoder {
                 got,
             });
         }
+        let version = version_of(head);
+        self.versions = version..=version;
         let (control, tensor) = body.split_at(header.control_len);
         let partial = self.partial.get_or_insert_with(|| Partial {
             message: RawMessage {
@@ -329,17 +361,21 @@ impl Decoder {
 
 /// Tells early that a stream is no Tabswarm stream or of another version, even if it never reaches the length
 /// of this version's header.
-fn check_prefix(bytes: &[u8]) -> Result<(), FrameError> {
+fn check_prefix(bytes: &[u8], versions: &RangeInclusive<u16>) -> Result<(), FrameError> {
     match *bytes {
         [m0, m1, m2, m3, ..] if [m0, m1, m2, m3] != MAGIC => Err(FrameError::Magic {
             got: [m0, m1, m2, m3],
         }),
-        [_, _, _, _, v0, v1, ..] if [v0, v1] != PROTOCOL_VERSION.to_le_bytes() => {
+        [_, _, _, _, _, _, ..] if !versions.contains(&version_of(bytes)) => {
             Err(FrameError::Version {
-                expected: PROTOCOL_VERSION,
-                got: u16::from_le_bytes([v0, v1]),
+                expected: *versions.end(),
+                got: version_of(bytes),
             })
         }
         _ => Ok(()),
     }
+}
+
+fn version_of(header: &[u8]) -> u16 {
+    u16::from_le_bytes([header[VERSION_AT.start], header[VERSION_AT.start + 1]])
 }

@@ -17,12 +17,17 @@ pub mod limits;
 pub mod server;
 pub mod time;
 
+mod older;
+
 pub use client::ClientMessage;
 pub use error::{CodecError, FrameError};
-pub use frame::{Decoder, RawMessage, encode_frames};
+pub use frame::{Decoder, RawMessage, encode_frames, stamp};
 pub use ids::{LeaseId, ParamVersion, RunId, Token, WorkerId};
 pub use server::ServerMessage;
 pub use time::Timestamp;
 
-/// Version of frames and messages. A server speaks exactly one.
-pub const PROTOCOL_VERSION: u16 = 2;
+/// Version of frames and messages.
+pub const PROTOCOL_VERSION: u16 = 3;
+/// The oldest version that a server still understands: the one before. So workers go on while a server is
+/// upgraded, until their page is loaded again.
+pub const OLDEST_PROTOCOL_VERSION: u16 = 2;

@@ -231,6 +231,8 @@ pub enum IdleReason {
     RunStopped,
     /// The server's disk does not keep up, or can't be written.
     ServerStorage,
+    /// The runs that are active require more than this device has or does.
+    Requirements,
 }
 
 impl IdleReason {
@@ -243,6 +245,9 @@ impl IdleReason {
             Self::RunFinished => "The run is finished. Thank you!",
             Self::RunStopped => "The operator has stopped the run.",
             Self::ServerStorage => "Waiting for the server to store what was done so far.",
+            Self::Requirements => {
+                "Waiting: the runs that go on need more memory, speed or a GPU than this device offers."
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use tabswarm_protocol::client::Update;
 use tabswarm_protocol::codec::{exact, f32 as plain};
 use tabswarm_protocol::error::{CodecError, FrameError};
 use tabswarm_protocol::server::{RefusalCode, RejectReason};
-use tabswarm_protocol::{ClientMessage, PROTOCOL_VERSION, RawMessage};
+use tabswarm_protocol::{ClientMessage, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, RawMessage};
 
 use crate::actor::{EdgeRun, Message};
 use crate::limits::INLINE_DECODE_BYTES;
@@ -42,7 +42,8 @@ impl From<FrameError> for Refusal {
             FrameError::Version { got, .. } => Self {
                 code: RefusalCode::VersionMismatch,
                 message: format!(
-                    "This server speaks protocol version {PROTOCOL_VERSION}, the worker {got}. Reload the page, \
+                    "This server speaks protocol versions {OLDEST_PROTOCOL_VERSION} and {PROTOCOL_VERSION}, \
+                     the worker {got}. Reload the page, \
                      or use the tabswarm-worker that came with the server."
                 ),
             },
@@ -55,9 +56,10 @@ impl From<FrameError> for Refusal {
 pub(super) async fn interpret(
     connection: ConnectionId,
     raw: RawMessage,
+    version: u16,
     edge: Option<EdgeRun>,
 ) -> Result<Message, Refusal> {
-    let message: ClientMessage = raw.control()?;
+    let message = ClientMessage::read(&raw, version)?;
     match message {
         ClientMessage::Update(header) => {
             let payload = match edge {

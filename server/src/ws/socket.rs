@@ -9,7 +9,10 @@ use bytes::Bytes;
 use tabswarm_coordinator::ConnectionId;
 use tabswarm_protocol::client::Hello;
 use tabswarm_protocol::server::RefusalCode;
-use tabswarm_protocol::{ClientMessage, Decoder, RawMessage, ServerMessage, Token, encode_frames};
+use tabswarm_protocol::{
+    ClientMessage, Decoder, PROTOCOL_VERSION, RawMessage, ServerMessage, Token, encode_frames,
+    stamp,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep_until, timeout};
 use tracing::{Instrument as _, debug, debug_span, error};
@@ -45,7 +48,7 @@ pub(super) async fn serve(socket: WebSocket, app: &Arc<App>, connection: Connect
             stream: socket,
             app,
             connection,
-            decoder: Decoder::new(0),
+            decoder: Decoder::for_server(0),
             waiting: Vec::new(),
             edge: None,
         };
@@ -133,7 +136,8 @@ impl Socket<'_> {
             self.decode(message)?;
         }
         let raw = self.waiting.remove(0);
-        match raw.control().map_err(|error| End::Refused(error.into()))? {
+        let read = ClientMessage::read(&raw, self.decoder.version());
+        match read.map_err(|error| End::Refused(error.into()))? {
             ClientMessage::Hello(hello) => Ok(hello),
             _ => Err(End::Refused(Refusal::protocol_error(
                 "the first message is no hello",
@@ -195,8 +199,9 @@ impl Socket<'_> {
 
     /// Passes decoded messages on.
     async fn forward(&mut self) -> Result<(), End> {
+        let version = self.decoder.version();
         for raw in self.waiting.drain(..) {
-            let message = inbound::interpret(self.connection, raw, self.edge)
+            let message = inbound::interpret(self.connection, raw, version, self.edge)
                 .await
                 .map_err(End::Refused)?;
             self.app
@@ -227,14 +232,28 @@ impl Socket<'_> {
     }
 
     async fn send(&mut self, message: &ServerMessage) -> Result<(), End> {
-        for frame in encode_frames(message, &[]) {
+        let frames = if self.decoder.version() == PROTOCOL_VERSION {
+            encode_frames(message, &[])
+        } else {
+            encode_frames(&message.clone().for_older(), &[])
+        };
+        for frame in frames {
             self.send_bytes(frame.into()).await?;
         }
         Ok(())
     }
 
+    /// A frame as the peer expects it.
+    fn stamped(&self, frame: Bytes) -> Bytes {
+        match self.decoder.version() {
+            PROTOCOL_VERSION => frame,
+            older => stamp(&frame, older).into(),
+        }
+    }
+
     async fn send_bytes(&mut self, bytes: Bytes) -> Result<(), End> {
         self.app.metrics.sent_bytes.add(bytes.len() as u64);
+        let bytes = self.stamped(bytes);
         match timeout(
             self.app.config.write_timeout,
             self.stream.send(WsMessage::Binary(bytes)),
@@ -261,7 +280,8 @@ impl Socket<'_> {
                     message: message.clone(),
                 };
                 for frame in encode_frames(&refused, &[]) {
-                    self.stream.send(WsMessage::Binary(frame.into())).await?;
+                    let frame = self.stamped(frame.into());
+                    self.stream.send(WsMessage::Binary(frame)).await?;
                 }
             }
             let frame = CloseFrame {

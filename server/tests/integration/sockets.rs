@@ -81,7 +81,7 @@ async fn malformed_input_is_refused_with_one_message_and_disturbs_nobody() {
     };
     let (code, message) = refused(&server, changed(4, &9_u16.to_le_bytes())).await;
     assert_eq!(code, RefusalCode::VersionMismatch);
-    let own = format!("version {PROTOCOL_VERSION}");
+    let own = format!("and {PROTOCOL_VERSION}");
     assert!(
         message.contains(&own) && message.contains("Reload the page"),
         "{message}"

@@ -65,6 +65,8 @@ impl Sender {
             join_token: None,
             lanes: 1,
             classes: vec![Class::Portable],
+            memory_mib: 0,
+            gpu: false,
         };
         sender.say(&ClientMessage::Hello(hello), &[]).await?;
         Ok(sender)

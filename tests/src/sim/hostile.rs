@@ -144,6 +144,8 @@ fn hello() -> Vec<u8> {
         join_token: None,
         lanes: 1,
         classes: vec![Class::Portable],
+        memory_mib: 0,
+        gpu: false,
     }))
 }
 

@@ -59,6 +59,8 @@ impl Worker {
             join_token: None,
             lanes,
             classes: vec![Class::Portable],
+            memory_mib: 4_096,
+            gpu: false,
             duty_percent: if chance.one_in(4) { 30 } else { 100 },
             seed: chance.number(),
         };

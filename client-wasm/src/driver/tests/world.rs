@@ -139,6 +139,7 @@ impl World {
             run: Some("tiny".to_owned()),
             settings: serde_json::from_str(&settings).unwrap(),
             classes: vec![ArithmeticClass::Portable],
+            memory_mib: 0,
             seed: 1,
         };
         let driver = Driver::new(FakeHost(Rc::clone(&deeds)), start);

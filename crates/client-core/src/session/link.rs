@@ -80,6 +80,8 @@ impl Session {
             join_token: self.config.join_token,
             lanes: self.working_lanes(),
             classes: self.config.classes.clone(),
+            memory_mib: self.config.memory_mib,
+            gpu: self.config.gpu,
         })));
     }
 

@@ -198,6 +198,8 @@ fn config(words: &Words<'_>) -> Config {
         join_token: None,
         lanes: u16::try_from(words.option_or("lanes", 1)).unwrap(),
         classes: vec![Class::Portable],
+        memory_mib: 0,
+        gpu: false,
         duty_percent: u8::try_from(words.option_or("duty", 100)).unwrap(),
         seed: 1,
     }

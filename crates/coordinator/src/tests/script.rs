@@ -269,6 +269,8 @@ fn hello(connection: ConnectionId, words: &Words<'_>) -> Input {
             join_token: None,
             lanes: u16::try_from(lanes).unwrap(),
             classes: vec![class],
+            memory_mib: u32::try_from(words.option_or("memory", 0)).unwrap(),
+            gpu: words.option("gpu").is_some(),
         },
         fresh_token: token(connection.0),
     }

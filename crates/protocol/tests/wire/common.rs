@@ -46,6 +46,8 @@ fn hello() -> Hello {
         join_token: None,
         lanes: 4,
         classes: vec![Class::Portable],
+        memory_mib: 0,
+        gpu: false,
     }
 }
 
@@ -58,6 +60,8 @@ fn hellos() -> Vec<ClientMessage> {
         join_token: Some(Token([0xee; 32])),
         lanes: 1_024,
         classes: vec![Class::Portable, Class::Fused],
+        memory_mib: 8_192,
+        gpu: true,
     };
     [hello(), full]
         .into_iter()
@@ -202,7 +206,9 @@ fn revokes() -> Vec<ServerMessage> {
 }
 
 fn idles() -> Vec<ServerMessage> {
-    use IdleReason::{NoRun, RunFinished, RunPaused, RunStopped, ServerStorage, StepTail};
+    use IdleReason::{
+        NoRun, Requirements, RunFinished, RunPaused, RunStopped, ServerStorage, StepTail,
+    };
     [
         NoRun,
         StepTail,
@@ -210,6 +216,7 @@ fn idles() -> Vec<ServerMessage> {
         RunFinished,
         RunStopped,
         ServerStorage,
+        Requirements,
     ]
     .map(|reason| ServerMessage::Idle { reason })
     .into()

@@ -167,6 +167,7 @@ fn the_page_has_the_indices_of_all_enums() {
         IdleReason::RunFinished,
         IdleReason::RunStopped,
         IdleReason::ServerStorage,
+        IdleReason::Requirements,
     ];
     check_enum(&rows, "IdleReason", &idles);
     let refusals = [

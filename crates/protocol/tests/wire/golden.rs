@@ -11,9 +11,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tabswarm_protocol::client::Hello;
 use tabswarm_protocol::codec::{exact, f32 as plain};
 use tabswarm_protocol::limits::MAX_TENSOR_BYTES;
-use tabswarm_protocol::{ClientMessage, Decoder, ServerMessage, encode_frames};
+use tabswarm_protocol::{
+    ClientMessage, Decoder, FrameError, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, ServerMessage,
+    encode_frames, stamp,
+};
 
 use crate::common::{
     Sample, client_samples, decode_in_pieces, exact_values, plain_values, server_samples,
@@ -100,6 +104,62 @@ fn golden_client_messages() {
 #[test]
 fn golden_server_messages() {
     check_messages(server_samples());
+}
+
+/// What workers of the version before said is still understood; the files were written by it.
+#[test]
+fn messages_of_the_version_before_are_read() {
+    for Sample { name, messages } in client_samples() {
+        let path = folder()
+            .with_file_name("golden-v2")
+            .join(format!("{name}.bin"));
+        let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let strict = decode_in_pieces(&mut Decoder::new(MAX_TENSOR_BYTES), &bytes, []);
+        assert!(
+            strict.1.is_err(),
+            "{name}: a worker speaks its own version only"
+        );
+        let mut decoder = Decoder::for_server(MAX_TENSOR_BYTES);
+        let (raw, outcome) = decode_in_pieces(&mut decoder, &bytes, [1, 5, 700]);
+        assert_eq!((outcome, decoder.version()), (Ok(()), 2), "{name}");
+        let read = raw.into_iter().map(|raw| {
+            let message = ClientMessage::read(&raw, 2).unwrap();
+            (message, raw.tensor)
+        });
+        let expected = messages.into_iter().map(|(message, tensor)| match message {
+            ClientMessage::Hello(hello) => {
+                let older = Hello {
+                    memory_mib: 0,
+                    gpu: false,
+                    ..hello
+                };
+                (ClientMessage::Hello(older), tensor)
+            }
+            other => (other, tensor),
+        });
+        assert_eq!(
+            read.collect::<Vec<_>>(),
+            expected.collect::<Vec<_>>(),
+            "{name}"
+        );
+    }
+}
+
+/// Frames of the version before carry its number and a right checksum; a stream does not change its version.
+#[test]
+fn frames_are_stamped_for_the_version_before() {
+    let frame = encode_frames(&ClientMessage::Goodbye, &[]).remove(0);
+    let older = stamp(&frame, OLDEST_PROTOCOL_VERSION);
+    let mut decoder = Decoder::for_server(0);
+    let mut messages = Vec::new();
+    assert_eq!(decoder.push(&older, &mut messages), Ok(()));
+    assert_eq!(messages.len(), 1);
+    let mixed = FrameError::Version {
+        expected: OLDEST_PROTOCOL_VERSION,
+        got: PROTOCOL_VERSION,
+    };
+    assert_eq!(decoder.push(&frame, &mut messages), Err(mixed));
+    assert_eq!(stamp(&older, PROTOCOL_VERSION), frame);
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(crate) fn hello(run: Option<&str>) -> Hello {
         join_token: None,
         lanes: 1,
         classes: vec![Class::Portable],
+        memory_mib: 0,
+        gpu: false,
     }
 }
 
