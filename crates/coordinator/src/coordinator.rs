@@ -5,6 +5,7 @@ mod durable;
 mod granting;
 mod leases;
 mod runs;
+mod sharing;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,10 @@ pub struct Coordinator {
     next_lease_id: u64,
     next_nonce: u64,
     next_sweep: Timestamp,
+    /// When time was last counted as work for runs.
+    shared_at: Timestamp,
+    /// Before this no worker changes its run only so that others have their turn.
+    next_turn: Timestamp,
     /// The server goes down: nothing is handed out any more.
     draining: bool,
 }
@@ -43,6 +48,8 @@ impl Coordinator {
             next_lease_id: u64::from(epoch) << 32,
             next_nonce: 0,
             next_sweep: Timestamp(0),
+            shared_at: Timestamp(0),
+            next_turn: Timestamp(0),
             draining: false,
         }
     }

@@ -22,6 +22,12 @@ pub const MAX_DEADLINE_MS: u64 = 10 * 60 * 1_000;
 pub const DEADLINE_SPREADS: f64 = 6.0;
 /// Deadlines look back over so many leases.
 pub const REMEMBERED_DURATIONS: usize = 16;
+/// A worker is judged by its speed after so many leases behind the first.
+pub const SETTLED_LEASES: usize = 3;
+/// Where runs have to take turns with a worker, one has it for about so long: loading another run costs a second.
+pub const SHARE_SLICE_MS: u64 = 30_000;
+/// At most so many workers change their run at a time.
+pub const MOVES_PER_SWEEP: usize = 16;
 /// Leases of a worker at a time where its lanes share them.
 pub const LEASES_AHEAD: usize = 2;
 /// Shards of a worker at a time, however many lanes it has.

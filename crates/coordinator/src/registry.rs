@@ -37,6 +37,10 @@ pub(crate) struct Worker {
     answers: VecDeque<(LeaseId, Verdict)>,
     /// Measured for its run.
     pub(crate) speed: Speed,
+    /// Measured for runs that it worked for before; at most one for each run there is.
+    parked: BTreeMap<RunId, Speed>,
+    /// It gets no more leases of its run, and another run as soon as it has answered those that it has.
+    pub(crate) moving: Option<Move>,
     /// When it last answered: what it has now it could not begin before.
     answered_at: Timestamp,
     pub(crate) idle_since: Timestamp,
@@ -45,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) last_ping: Timestamp,
     pub(crate) samples_accepted: u64,
     pub(crate) updates_rejected: u64,
+    pub(crate) memory_mib: u32,
+    pub(crate) gpu: bool,
     /// As last told to it.
     pub(crate) credited: u64,
     /// When that was.
@@ -61,7 +67,29 @@ impl Worker {
 
     /// Whether it could take a lease of its run now, having fewer than `depth`.
     pub(crate) fn has_room(&self, depth: usize) -> bool {
-        self.connection.is_some() && self.ready && self.leases.len() < depth
+        let takes_leases = self.connection.is_some() && self.ready && self.moving.is_none();
+        takes_leases && self.leases.len() < depth
+    }
+
+    /// Its speed for a run; nothing is known of one that it did not work for.
+    pub(crate) fn speed_for(&self, run_id: RunId) -> Option<&Speed> {
+        match self.run_id {
+            Some(own) if own == run_id => Some(&self.speed),
+            _ => self.parked.get(&run_id),
+        }
+    }
+
+    /// It belongs to another run now, or to none.
+    pub(crate) fn set_run(&mut self, run_id: Option<RunId>) {
+        if self.run_id != run_id {
+            let known = run_id.and_then(|run_id| self.parked.remove(&run_id));
+            let speed = std::mem::replace(&mut self.speed, known.unwrap_or_default());
+            self.parked
+                .extend(self.run_id.map(|run_id| (run_id, speed)));
+            self.run_id = run_id;
+        }
+        self.moving = None;
+        self.reset_run();
     }
 
     /// A lease is not its any more.
@@ -138,6 +166,15 @@ impl Worker {
     }
 }
 
+/// Where a worker is on its way to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// To a run that has too little of the swarm.
+    To(RunId),
+    /// To any run that it can do: it is too slow for its own.
+    Away,
+}
+
 /// All workers.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
@@ -193,6 +230,8 @@ impl Registry {
                 revoked: VecDeque::new(),
                 answers: VecDeque::new(),
                 speed: Speed::default(),
+                parked: BTreeMap::new(),
+                moving: None,
                 answered_at: now,
                 idle_since: now,
                 idle_notice: None,
@@ -200,6 +239,8 @@ impl Registry {
                 last_ping: now,
                 samples_accepted: 0,
                 updates_rejected: 0,
+                memory_mib: 0,
+                gpu: false,
                 credited: 0,
                 credited_at: Timestamp(0),
                 credit_changed: false,
@@ -223,6 +264,9 @@ impl Registry {
         worker.lanes = hello.lanes;
         worker.classes = hello.classes;
         worker.preferred_run = hello.run;
+        worker.memory_mib = hello.memory_mib;
+        worker.gpu = hello.gpu;
+        worker.moving = None;
         worker.last_heard = now;
         worker.last_ping = now;
         worker.reset_run();

@@ -58,6 +58,8 @@ pub(crate) struct HostedRun {
     pub(crate) degraded: Option<String>,
     snapshot: SnapshotProgress,
     recent_commits: VecDeque<(Timestamp, u64)>,
+    /// Time that lanes worked for it, in ms, divided by its weight: whose is least is next.
+    pub(crate) served_ms: f64,
 }
 
 impl HostedRun {
@@ -98,6 +100,7 @@ impl HostedRun {
             degraded: None,
             snapshot: SnapshotProgress::default(),
             recent_commits: VecDeque::new(),
+            served_ms: 0.0,
         }
     }
 

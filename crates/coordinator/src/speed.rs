@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::limits::{
     DEADLINE_SPREADS, FIRST_DEADLINE_MS, MAX_DEADLINE_MS, MIN_DEADLINE_MS, RATE_WEIGHT,
-    REMEMBERED_DURATIONS,
+    REMEMBERED_DURATIONS, SETTLED_LEASES,
 };
 
 /// A worker's measured speed for its run.
@@ -56,6 +56,11 @@ impl Speed {
     /// Units per ms while it computes.
     pub(crate) fn rate(&self) -> Option<f64> {
         self.per_unit_ms.map(|per_unit| 1.0 / per_unit.max(1e-6))
+    }
+
+    /// The rate, once it was seen often enough to judge by it.
+    pub(crate) fn settled_rate(&self) -> Option<f64> {
+        self.rate().filter(|_| self.ratios.len() >= SETTLED_LEASES)
     }
 
     /// Time besides computing, in ms.

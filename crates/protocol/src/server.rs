@@ -231,7 +231,7 @@ pub enum IdleReason {
     RunStopped,
     /// The server's disk does not keep up, or can't be written.
     ServerStorage,
-    /// The runs that are active require more than this device has or does.
+    /// The runs that are active require what this device does not have: memory, speed, a GPU, an arithmetic class.
     Requirements,
 }
 
@@ -246,7 +246,7 @@ impl IdleReason {
             Self::RunStopped => "The operator has stopped the run.",
             Self::ServerStorage => "Waiting for the server to store what was done so far.",
             Self::Requirements => {
-                "Waiting: the runs that go on need more memory, speed or a GPU than this device offers."
+                "Waiting: the runs that go on need more memory, speed or another processor than this device has."
             }
         }
     }

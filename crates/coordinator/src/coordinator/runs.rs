@@ -16,6 +16,7 @@ impl Coordinator {
         let run = HostedRun::new(now, new);
         let (run_id, phase) = (run.id, run.phase());
         self.runs.insert(run_id, run);
+        self.join_sharing(run_id);
         let reason = None;
         effects.push(Effect::Event(Event::PhaseChanged {
             run_id,
@@ -68,6 +69,7 @@ impl Coordinator {
             reason,
         }));
         match phase {
+            RunPhase::Running => self.join_sharing(run_id),
             RunPhase::Paused => self.revoke_all(now, run_id, RevokeReason::RunPaused, effects),
             RunPhase::Stopped => self.abandon_step(now, run_id, effects),
             _ => {}

@@ -1,12 +1,12 @@
 //! Joining, leaving, pausing, falling silent.
 
 use tabswarm_model::digest::Digest;
-use tabswarm_model::run_file::ArithmeticClass;
-use tabswarm_protocol::client::{Class, Hello};
+use tabswarm_protocol::client::Hello;
 use tabswarm_protocol::limits::{MAX_LANES, MAX_RUN_NAME_BYTES, MAX_SOFTWARE_BYTES};
 use tabswarm_protocol::server::{IdleReason, RefusalCode, Welcome};
-use tabswarm_protocol::{ClientMessage, RunId, ServerMessage, Timestamp, Token, WorkerId};
+use tabswarm_protocol::{ClientMessage, ServerMessage, Timestamp, Token, WorkerId};
 
+use super::sharing::lacks;
 use super::{Coordinator, send};
 use crate::effect::Effect;
 use crate::event::Event;
@@ -15,7 +15,7 @@ use crate::limits::{
     HEARTBEAT_MS, IDLE_NOTICE_MS, MAX_WORKERS, RESUME_MS, SILENCE_LIMIT_MS, SWEEP_MS,
 };
 use crate::phase::RunPhase;
-use crate::speed::Speed;
+use crate::run::HostedRun;
 
 const SOFTWARE: &str = concat!("tabswarm ", env!("CARGO_PKG_VERSION"));
 
@@ -116,106 +116,11 @@ impl Coordinator {
                 format!("There is no run named {name:?} here; leave the name out to work for any.");
             return Err((RefusalCode::UnknownRun, message));
         };
-        if hello.classes.contains(&wire_class(run.spec.class)) {
-            return Ok(());
-        }
-        let class = run.spec.class.as_str();
-        let message =
-            format!("The run {name:?} needs {class} arithmetic, which this device does not have.");
-        Err((RefusalCode::Unsupported, message))
-    }
-
-    /// Gives a worker the run that it asked for, or the one that needs it most.
-    pub(super) fn assign(
-        &mut self,
-        now: Timestamp,
-        worker_id: WorkerId,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(chosen) = self.choose_run(worker_id) else {
-            if let Some(worker) = self.registry.get(worker_id) {
-                worker.run_id = None;
-            }
-            self.notify_idle(worker_id, effects);
-            return;
-        };
-        let (Some(run), Some(worker)) = (self.runs.get(&chosen), self.registry.get(worker_id))
-        else {
-            return;
-        };
-        if worker.run_id != Some(chosen) {
-            worker.speed = Speed::default();
-        }
-        worker.run_id = Some(chosen);
-        worker.reset_run();
-        worker.idle_since = now;
-        if let Some(connection) = worker.connection {
-            effects.push(send(connection, ServerMessage::Run(run.assignment())));
-        }
-        self.notify_idle(worker_id, effects);
-    }
-
-    fn choose_run(&self, worker_id: WorkerId) -> Option<RunId> {
-        let worker = self.registry.workers.get(&worker_id)?;
-        let fits = self
-            .runs
-            .values()
-            .filter(|run| worker.classes.contains(&wire_class(run.spec.class)));
-        if let Some(name) = &worker.preferred_run {
-            return fits
-                .into_iter()
-                .find(|run| run.spec.name == *name)
-                .map(|run| run.id);
-        }
-        let members = |run_id| {
-            let others = self
-                .registry
-                .workers
-                .values()
-                .filter(|other| other.id != worker_id);
-            others
-                .filter(|other| other.connection.is_some() && other.run_id == Some(run_id))
-                .count()
-        };
-        let need = |phase| match phase {
-            RunPhase::Running => 0,
-            RunPhase::Paused | RunPhase::Created => 1,
-            RunPhase::Finished => 2,
-            RunPhase::Stopped => 3,
-        };
-        fits.min_by_key(|run| (need(run.phase()), members(run.id), run.id))
-            .map(|run| run.id)
-    }
-
-    /// Workers without a running run, who did not ask for a certain one, go where they are needed.
-    pub(super) fn reassign(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let is_running = |run_id: Option<RunId>| {
-            run_id
-                .and_then(|id| self.runs.get(&id))
-                .is_some_and(|run| run.phase() == RunPhase::Running)
-        };
-        let movable: Vec<WorkerId> = self
-            .registry
-            .workers
-            .values()
-            .filter(|worker| worker.connection.is_some() && !is_running(worker.run_id))
-            .map(|worker| worker.id)
-            .collect();
-        for worker_id in movable {
-            let chosen = self.choose_run(worker_id);
-            let current = self
-                .registry
-                .get(worker_id)
-                .and_then(|worker| worker.run_id);
-            let better = chosen != current
-                && (current.is_none()
-                    || chosen
-                        .and_then(|id| self.runs.get(&id))
-                        .is_some_and(|run| run.phase() == RunPhase::Running));
-            if better {
-                self.assign(now, worker_id, effects);
-            }
-        }
+        lacks(&run.spec, &hello.classes, hello.memory_mib, hello.gpu).map_or(Ok(()), |what| {
+            let message =
+                format!("The run {name:?} needs {what}, which this device does not have.");
+            Err((RefusalCode::Unsupported, message))
+        })
     }
 
     pub(super) fn message(
@@ -317,7 +222,12 @@ impl Coordinator {
             return;
         };
         let run = worker.run_id.and_then(|run_id| self.runs.get(&run_id));
-        let reason = run.map_or(IdleReason::NoRun, crate::run::HostedRun::idle_reason);
+        let is_running = |run: &HostedRun| run.phase() == RunPhase::Running;
+        let reason = match run {
+            Some(run) => run.idle_reason(),
+            None if self.runs.values().any(is_running) => IdleReason::Requirements,
+            None => IdleReason::NoRun,
+        };
         if reason != IdleReason::StepTail {
             tell_idle(worker, reason, effects);
         }
@@ -329,6 +239,7 @@ impl Coordinator {
         self.expire_leases(now, effects);
         self.close_rounds(now, effects);
         self.hedge(now, effects);
+        self.share(now, effects);
         self.tell_credits(now, effects);
         for run in self.runs.values_mut() {
             run.begin_snapshot(now, effects);
@@ -412,11 +323,4 @@ fn refuse(connection: ConnectionId, code: RefusalCode, message: String, effects:
     effects.push(send(connection, refused));
     effects.push(Effect::Close { connection });
     effects.push(Effect::Event(Event::Refused { code, message }));
-}
-
-fn wire_class(class: ArithmeticClass) -> Class {
-    match class {
-        ArithmeticClass::Portable => Class::Portable,
-        ArithmeticClass::Fused => Class::Fused,
-    }
 }

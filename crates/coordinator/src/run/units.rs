@@ -111,6 +111,27 @@ impl HostedRun {
         }
     }
 
+    /// So many lanes could work for it at a time.
+    pub(crate) fn capacity(&self) -> u64 {
+        match &self.work {
+            Work::Round(_) => self.plan.units(self.state.version.0).into(),
+            Work::Stream(stream) => stream.n_free() + self.leases.iter().count() as u64,
+        }
+    }
+
+    /// Samples per second of a worker that does so many units per ms.
+    pub(crate) fn samples_per_s_at(&self, units_per_ms: f64, lanes: u16) -> f64 {
+        let samples = match self.spec.mode {
+            Mode::Sync => f64::from(self.spec.micro_batch),
+            Mode::Async { .. } => f64::from(self.spec.global_batch),
+            // Shards of several lanes are under way together.
+            Mode::Local(local) => {
+                f64::from(local.inner_steps) * f64::from(self.spec.global_batch) * f64::from(lanes)
+            }
+        };
+        units_per_ms * 1_000.0 * samples
+    }
+
     /// What kind of work its leases are.
     pub(crate) fn lease_kind(&self) -> LeaseKind {
         match self.spec.mode {

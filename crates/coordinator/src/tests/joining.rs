@@ -231,7 +231,7 @@ fn a_worker_without_the_runs_arithmetic_is_refused_or_goes_elsewhere() {
             c2 hello
               c2 <- welcome w1, token 2, credited 0
               # joined w1 false
-              c2 <- idle NoRun
+              c2 <- idle Requirements
             create r2
               # phase r2 created
               c2 <- run r2

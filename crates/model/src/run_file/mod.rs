@@ -173,6 +173,19 @@ pub enum StepLog {
     Decisions,
 }
 
+/// Which workers a run takes, and its share of those that may work for several runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WorkersSpec {
+    /// Runs share workers in proportion to their weights.
+    pub weight: f64,
+    /// Memory that a worker's device has at least, in MiB.
+    pub memory_mib: u32,
+    /// Whether a GPU has to compute.
+    pub gpu: bool,
+    /// Workers that turn out to be slower get no more leases; 0 takes all.
+    pub min_samples_per_s: f64,
+}
+
 /// A validated run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -218,6 +231,8 @@ pub struct Run {
     pub snapshots_kept: u32,
     /// What is logged of a step.
     pub step_log: StepLog,
+    /// Who is wanted, and how much of the swarm.
+    pub workers: WorkersSpec,
     raw: raw::RawRun,
 }
 
@@ -308,7 +323,8 @@ impl Run {
         validate::validate(raw)
     }
 
-    /// The canonical JSON: what workers and the page receive, defaults filled in.
+    /// The canonical JSON: what workers and the page receive, defaults filled in, without what is the server's
+    /// business alone.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.raw).expect("a raw run has string keys and finite numbers only")
     }

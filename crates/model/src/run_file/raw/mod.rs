@@ -34,6 +34,9 @@ pub(in crate::run_file) struct RawRun {
     /// Left out where it says nothing new: workers have no use for it.
     #[serde(default, skip_serializing_if = "RawDurability::is_default")]
     pub(in crate::run_file) durability: RawDurability,
+    /// The server's business alone.
+    #[serde(default, skip_serializing)]
+    pub(in crate::run_file) workers: RawWorkers,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -308,6 +311,34 @@ impl Default for RawSnapshot {
         Self {
             every_steps: snapshot_every_steps(),
             keep: snapshots_kept(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::run_file) struct RawWorkers {
+    #[serde(default = "weight")]
+    pub(in crate::run_file) weight: f64,
+    #[serde(default)]
+    pub(in crate::run_file) memory_mib: u32,
+    #[serde(default)]
+    pub(in crate::run_file) gpu: bool,
+    #[serde(default)]
+    pub(in crate::run_file) min_samples_per_s: f64,
+}
+
+fn weight() -> f64 {
+    1.0
+}
+
+impl Default for RawWorkers {
+    fn default() -> Self {
+        Self {
+            weight: weight(),
+            memory_mib: 0,
+            gpu: false,
+            min_samples_per_s: 0.0,
         }
     }
 }

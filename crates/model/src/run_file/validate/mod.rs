@@ -6,6 +6,7 @@ mod loss;
 mod memory;
 mod mode;
 mod model;
+mod workers;
 
 use super::raw::{
     RawClass, RawCodec, RawData, RawDecay, RawLog, RawNormalize, RawOptimizer, RawRun, RawSchedule,
@@ -29,6 +30,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let schedule = check.schedule(&raw.schedule);
     let mode = check.mode(&raw);
     check.operations(&raw);
+    let workers = check.workers(&raw.workers);
     if check.mistakes.is_empty() {
         check.memory(&model, raw.train.micro_batch);
     }
@@ -73,6 +75,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
             RawLog::Updates => StepLog::Updates,
             RawLog::Decisions => StepLog::Decisions,
         },
+        workers,
         raw,
     })
 }
