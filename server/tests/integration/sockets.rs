@@ -5,7 +5,9 @@ use std::time::Duration;
 use tabswarm_protocol::client::{Hello, PauseReason, Update};
 use tabswarm_protocol::frame::HEADER_BYTES;
 use tabswarm_protocol::server::{RefusalCode, RejectReason, Verdict};
-use tabswarm_protocol::{ClientMessage, LeaseId, PROTOCOL_VERSION, ServerMessage, encode_frames};
+use tabswarm_protocol::{
+    ClientMessage, LeaseId, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, ServerMessage, encode_frames,
+};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -50,6 +52,19 @@ async fn only_own_and_admitted_pages_may_connect() {
         let answer = request("GET", server.public(), "/api/runs", &headers, "").await;
         assert_eq!(answer.header("access-control-allow-origin"), expected);
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_of_the_version_before_go_on() {
+    let site = Site::new("older");
+    let server = Server::start(site.config()).await;
+    server
+        .admin("POST", "/admin/runs?start=true", &run_toml("digits", ""))
+        .await;
+    let mut older = Worker::join_older(server.public()).await;
+    assert!(older.work_for(2).await > 0);
+    assert_eq!(older.heard_version(), OLDEST_PROTOCOL_VERSION);
     server.stop().await;
 }
 

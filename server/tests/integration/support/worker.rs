@@ -11,9 +11,11 @@ use tabswarm_model::batches::BatchPlan;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::{Class, Hello, Update, WorkerKind};
 use tabswarm_protocol::codec::exact;
+use tabswarm_protocol::frame::HEADER_BYTES;
 use tabswarm_protocol::server::{Lease, RefusalCode, Verdict};
 use tabswarm_protocol::{
-    ClientMessage, Decoder, ParamVersion, RawMessage, ServerMessage, Token, encode_frames,
+    ClientMessage, Decoder, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, ParamVersion, RawMessage,
+    ServerMessage, Token, encode_frames, stamp,
 };
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -33,6 +35,7 @@ pub(crate) struct Worker {
     run: Option<Run>,
     /// Of the newest parameters.
     pub(crate) params: Option<(ParamVersion, Digest)>,
+    version: u16,
 }
 
 /// What the server said last.
@@ -61,7 +64,35 @@ impl Worker {
             raw: VecDeque::new(),
             run: None,
             params: None,
+            version: PROTOCOL_VERSION,
         }
+    }
+
+    /// One that speaks the version before, and is welcome.
+    pub(crate) async fn join_older(address: SocketAddr) -> Self {
+        let mut worker = Self::connect(address).await;
+        worker.version = OLDEST_PROTOCOL_VERSION;
+        // It takes both, so that a test sees what the server answers in.
+        worker.decoder = Decoder::for_server(usize::MAX);
+        // Its hello lacks the last two fields, of one byte each here.
+        let mut frame = encode_frames(&ClientMessage::Hello(hello(None)), &[]).remove(0);
+        let control_len = u32::try_from(frame.len() - HEADER_BYTES - 2).unwrap();
+        frame.truncate(frame.len() - 2);
+        frame[8..12].copy_from_slice(&control_len.to_le_bytes());
+        worker
+            .say_raw(Message::binary(stamp(&frame, worker.version)))
+            .await;
+        let heard = worker.hear().await;
+        assert!(
+            matches!(heard, Some((ServerMessage::Welcome(_), _))),
+            "{heard:?}"
+        );
+        worker
+    }
+
+    /// The version in which the server speaks to it.
+    pub(crate) fn heard_version(&self) -> u16 {
+        self.decoder.version()
     }
 
     /// Connects, says hello and is welcome.
@@ -80,6 +111,7 @@ impl Worker {
 
     pub(crate) async fn say_with(&mut self, message: &ClientMessage, tensor: &[u8]) {
         for frame in encode_frames(message, tensor) {
+            let frame = stamp(&frame, self.version);
             self.say_raw(Message::binary(frame)).await;
         }
     }
