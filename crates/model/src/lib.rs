@@ -22,7 +22,7 @@ pub mod master;
 pub mod noise;
 pub mod optim;
 pub mod parts;
-mod random;
+pub mod random;
 mod rounding;
 pub mod rounds;
 pub mod run_file;

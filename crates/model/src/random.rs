@@ -8,11 +8,12 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use crate::rounding::narrow;
 
 /// A stream of random numbers for one purpose.
-pub(crate) struct Stream(ChaCha8Rng);
+#[derive(Debug)]
+pub struct Stream(ChaCha8Rng);
 
 impl Stream {
     /// The stream of `purpose` under a run's `seed` and an `index` within the purpose.
-    pub(crate) fn new(purpose: &str, seed: u64, index: u64) -> Self {
+    pub fn new(purpose: &str, seed: u64, index: u64) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("tabswarm random stream v1");
         hasher.update(&seed.to_le_bytes());
         hasher.update(&index.to_le_bytes());
@@ -21,13 +22,13 @@ impl Stream {
     }
 
     /// Uniform on `[0, 1)` with 24 bits.
-    pub(crate) fn unit_f32(&mut self) -> f32 {
+    pub fn unit_f32(&mut self) -> f32 {
         const SCALE: f32 = 1.0 / 16_777_216.0;
         (self.0.next_u32() >> 8) as f32 * SCALE
     }
 
     /// Standard normal (Box and Muller), from two words; `libm` gives the same bits everywhere.
-    pub(crate) fn normal_f32(&mut self) -> f32 {
+    pub fn normal_f32(&mut self) -> f32 {
         // From (0, 1], so that the logarithm is finite.
         let radius = f64::from(1.0 - self.unit_f32());
         let angle = f64::from(self.unit_f32()) * std::f64::consts::TAU;
@@ -35,7 +36,7 @@ impl Stream {
     }
 
     /// Uniform on `0..bound` without bias (Lemire, "Fast random integer generation in an interval", 2019).
-    pub(crate) fn below(&mut self, bound: u32) -> u32 {
+    pub fn below(&mut self, bound: u32) -> u32 {
         debug_assert!(bound > 0, "an empty range has no element");
         let threshold = bound.wrapping_neg() % bound;
         loop {
@@ -48,7 +49,7 @@ impl Stream {
     }
 
     /// Fisher–Yates shuffle.
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let bound = u32::try_from(last + 1).expect("sample counts are bounded by u32");
             items.swap(last, self.below(bound) as usize);

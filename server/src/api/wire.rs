@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use tabswarm_model::digest::Digest;
+use tabswarm_model::run_file::DataFormat;
 use tabswarm_store::SnapshotInfo;
 
 use crate::history::{EvalPoint, StepPoint};
@@ -13,6 +14,11 @@ pub(crate) struct RunStatusJson {
     name: String,
     title: String,
     description: String,
+    owner: String,
+    /// `https://…`, or empty.
+    link: String,
+    /// Whether the operator lets everybody download the model.
+    download: bool,
     phase: &'static str,
     version: u64,
     steps_total: u64,
@@ -30,6 +36,10 @@ pub(crate) struct RunStatusJson {
     dataset: Digest,
     classes: usize,
     input_shape: Vec<usize>,
+    /// Whether the samples are text: then the manifest of the data set has the characters.
+    text: bool,
+    /// Whether there are examples of the test set.
+    examples: bool,
     eta_s: Option<f64>,
     micro_batch: u32,
     global_batch: u32,
@@ -51,6 +61,9 @@ impl RunStatusJson {
             name: run.name.clone(),
             title: run.title.clone(),
             description: run.description.clone(),
+            owner: run.about.owner.clone(),
+            link: run.about.link.clone(),
+            download: run.about.download,
             phase: status.phase.as_str(),
             version,
             steps_total: status.steps_total,
@@ -67,6 +80,8 @@ impl RunStatusJson {
             dataset: view.facts.dataset,
             classes: view.facts.classes,
             input_shape: run.model.input.clone(),
+            text: matches!(run.data.format, DataFormat::Characters { .. }),
+            examples: view.facts.examples.is_some(),
             eta_s: eta_s(view),
             micro_batch: run.micro_batch,
             global_batch: run.global_batch,

@@ -186,6 +186,17 @@ pub struct WorkersSpec {
     pub min_samples_per_s: f64,
 }
 
+/// Who is behind a run, for volunteers; training does not depend on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// A person or an organization; may be empty.
+    pub owner: String,
+    /// A page with more, `https://…`; may be empty.
+    pub link: String,
+    /// Whether everybody may download the trained model.
+    pub download: bool,
+}
+
 /// A validated run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -195,6 +206,8 @@ pub struct Run {
     pub title: String,
     /// What the run is for, for volunteers.
     pub description: String,
+    /// Who is behind it.
+    pub about: About,
     /// Everything random follows from it.
     pub seed: u64,
     /// Data.

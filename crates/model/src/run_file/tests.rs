@@ -17,6 +17,11 @@ title = "Digits"
 description = "Reads digits."
 seed = 7
 
+[about]
+owner = "A school"
+link = "https://example.org/digits"
+download = true
+
 [data]
 format = "idx"
 path = "mnist"
@@ -159,6 +164,12 @@ fn every_key_is_taken_over() {
         ("digits", "Digits")
     );
     assert_eq!((run.description.as_str(), run.seed), ("Reads digits.", 7));
+    let about = About {
+        owner: "A school".to_owned(),
+        link: "https://example.org/digits".to_owned(),
+        download: true,
+    };
+    assert_eq!(run.about, about);
     assert_eq!(
         (run.data.path.as_str(), run.data.shuffle_window),
         ("mnist", Some(8192))
@@ -223,6 +234,7 @@ fn defaults_are_filled_in() {
         (run.title.as_str(), run.description.as_str()),
         ("short", "")
     );
+    assert_eq!(run.about, About::default());
     assert_eq!(
         run.data.normalization,
         Normalization {

@@ -16,6 +16,9 @@ pub(in crate::run_file) struct RawRun {
     pub(in crate::run_file) title: String,
     #[serde(default)]
     pub(in crate::run_file) description: String,
+    /// Left out where it says nothing: workers have no use for it.
+    #[serde(default, skip_serializing_if = "RawAbout::is_default")]
+    pub(in crate::run_file) about: RawAbout,
     pub(in crate::run_file) seed: u64,
     pub(in crate::run_file) data: RawData,
     pub(in crate::run_file) model: RawModel,
@@ -37,6 +40,23 @@ pub(in crate::run_file) struct RawRun {
     /// The server's business alone.
     #[serde(default, skip_serializing)]
     pub(in crate::run_file) workers: RawWorkers,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::run_file) struct RawAbout {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(in crate::run_file) owner: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(in crate::run_file) link: String,
+    #[serde(default)]
+    pub(in crate::run_file) download: bool,
+}
+
+impl RawAbout {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -19,6 +19,10 @@ const TOP: &[Edit] = &[
     (r#"name = "digits""#, r#"name = "di_gits""#),
     (r#"name = "digits""#, r#"name = "../digits""#),
     (r#"title = "Digits""#, r#"title = "a\u0007b""#),
+    (r#"owner = "A school""#, r#"owner = "A\u001bschool""#),
+    ("https://example.org/digits", "http://example.org/digits"),
+    ("https://example.org/digits", "javascript:alert(1)"),
+    ("download = true", r#"download = "yes""#),
     ("seed = 7", "seed = 9007199254740992"),
     ("seed = 7", "seed = -1"),
     ("seed = 7", r#"seed = "seven""#),
@@ -431,9 +435,9 @@ fn json_mistakes_have_a_place_too() {
             .unwrap_err()
             .to_string()
     };
-    expect!["invalid value: integer `-8`, expected u64 at line 1 column 73"]
+    expect!["invalid value: integer `-8`, expected u64 at line 1 column 154"]
         .assert_eq(&of("\"seed\":8", "\"seed\":-8"));
-    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability` at line 1 column 79"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
+    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `about`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability` at line 1 column 160"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
     expect!["train.epochs: 0 is out of range; write a whole number from 1 to 1000000"]
         .assert_eq(&of("\"epochs\":10", "\"epochs\":0"));
     assert!(Run::from_json("").is_err());

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+mod about;
 mod loss;
 mod memory;
 mod mode;
@@ -13,7 +14,7 @@ use super::raw::{
     RawTrain, RawVocabulary,
 };
 use super::{
-    ArithmeticClass, Codec, DataFormat, DataSpec, MAX_CONTEXT, MAX_MICRO_BATCH,
+    About, ArithmeticClass, Codec, DataFormat, DataSpec, MAX_CONTEXT, MAX_MICRO_BATCH,
     MAX_STEP_MICRO_BATCHES, Mistake, Normalization, Run, RunFileError, StepLog,
 };
 use crate::optim::OptimizerSpec;
@@ -23,6 +24,7 @@ use crate::schedule::{Decay, Schedule};
 pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let mut check = Check::default();
     check.name(&raw);
+    check.about(&raw.about);
     let data = check.data(&raw.data);
     let model = check.model(&raw.model, &data);
     check.train(&raw.train);
@@ -48,6 +50,11 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
         name: raw.name.clone(),
         title: title.clone(),
         description: raw.description.clone(),
+        about: About {
+            owner: raw.about.owner.clone(),
+            link: raw.about.link.clone(),
+            download: raw.about.download,
+        },
         seed: raw.seed,
         data,
         model,
