@@ -9,7 +9,7 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tabswarm_model::run_file::MAX_RUN_FILE_BYTES;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 
@@ -69,16 +69,28 @@ pub(crate) fn public_router(app: Arc<App>) -> Router {
         .route("/api/runs/{name}/run.json", get(api::runs::run_json))
         .route("/api/runs/{name}/history", get(api::runs::history))
         .route("/api/runs/{name}/snapshots", get(api::runs::snapshots))
+        .route("/api/runs/{name}/examples", get(api::runs::examples))
+        .route("/api/leaders", get(api::leaders::list))
+        .route("/api/standing", get(api::leaders::standing))
+        .route(
+            "/api/volunteer",
+            put(api::leaders::name).delete(api::leaders::forget),
+        )
         .route("/api/params/{digest}", get(api::blobs::params))
         .route("/api/datasets/{digest}", get(api::blobs::dataset))
         .route("/api/chunks/{digest}", get(api::blobs::chunk))
         .fallback(assets::serve)
         .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(api::leaders::MAX_BODY_BYTES))
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&app),
             share,
         ))
         .layer(axum::middleware::map_response(secure))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&app),
+            embed,
+        ))
         .with_state(app)
 }
 
@@ -171,6 +183,45 @@ async fn secure(mut response: Response) -> Response {
     response
 }
 
+/// The frame for other pages, which only those of admitted origins may show, and the script that makes one.
+async fn embed(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let is_frame = request.uri().path() == "/embed.html";
+    let is_script = request.uri().path() == "/embed.js";
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if is_frame || is_script {
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    }
+    if is_frame {
+        let policy = frame_policy(&app.config.allowed_origins);
+        if let Ok(policy) = HeaderValue::try_from(policy) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+    }
+    response
+}
+
+/// The page's policy, but for the pages that may frame it. What is no plain origin is left out.
+fn frame_policy(allowed_origins: &[String]) -> String {
+    let is_plain = |origin: &&String| {
+        let rest = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
+        rest.is_some_and(|rest| {
+            !rest.is_empty()
+                && rest
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && !b";,'\"".contains(&b))
+        })
+    };
+    let mut ancestors = "frame-ancestors 'self'".to_owned();
+    for origin in allowed_origins.iter().filter(is_plain) {
+        ancestors.push(' ');
+        ancestors.push_str(origin.trim_end_matches('/'));
+    }
+    CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", &ancestors)
+}
+
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Lets pages of admitted origins read what is public: their workers need the training data too.
@@ -185,4 +236,26 @@ async fn share(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admitted_origins_may_frame_and_nothing_slips_into_the_policy() {
+        let none = frame_policy(&[]);
+        assert!(none.ends_with("; frame-ancestors 'self'"), "{none}");
+        let origins = [
+            "https://blog.example/",
+            "http://localhost:5173",
+            "https://a.example; script-src *",
+            "*",
+            "https://",
+        ];
+        let policy = frame_policy(&origins.map(str::to_owned));
+        let end = "; frame-ancestors 'self' https://blog.example http://localhost:5173";
+        assert!(policy.ends_with(end), "{policy}");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';"));
+    }
 }

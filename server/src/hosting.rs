@@ -389,6 +389,7 @@ impl Parts {
             parameters: graph.layout.len(),
             classes: graph.classes,
             plan: RoundPlan::new(&run, manifest.samples),
+            examples: test_set.examples(),
             store: Arc::new(run_store),
             run: Arc::new(run),
         };

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
 use tabswarm_coordinator::RunStatus;
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
@@ -30,6 +31,8 @@ pub(crate) struct RunFacts {
     pub(crate) classes: usize,
     /// What its versions are made of.
     pub(crate) plan: RoundPlan,
+    /// The first chunk of the test set, where its samples are pictures with a class each.
+    pub(crate) examples: Option<Bytes>,
     /// Its files.
     pub(crate) store: Arc<RunStore>,
 }

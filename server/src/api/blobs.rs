@@ -170,6 +170,19 @@ impl Body {
     }
 }
 
+/// Bytes in brotli form for those who take it.
+pub(super) fn compressible(
+    headers: &HeaderMap,
+    digest: Digest,
+    plain: Bytes,
+    compressed: Bytes,
+) -> Response {
+    let is_brotli = accepts_brotli(headers);
+    let bytes = if is_brotli { compressed } else { plain };
+    let body = Body { bytes, is_brotli };
+    immutable(headers, digest, "application/octet-stream", body)
+}
+
 fn immutable(
     request: &HeaderMap,
     digest: Digest,

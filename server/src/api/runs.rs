@@ -3,14 +3,21 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use serde::Deserialize;
+use tabswarm_model::digest::Digest;
 
+use super::blobs;
 use super::wire::{HistoryJson, RunStatusJson, SnapshotJson};
 use crate::app::App;
+use crate::dataset::brotli;
 use crate::http::json;
 use crate::problem::Problem;
+
+/// Half a second for a megabyte, once a start; the sizes hardly differ above.
+const EXAMPLES_QUALITY: u32 = 6;
 
 /// All runs.
 pub(crate) async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
@@ -79,6 +86,38 @@ pub(crate) async fn snapshots(
         .map(|info| SnapshotJson::new(info, run))
         .collect();
     Ok(json(&headers, &list))
+}
+
+/// Some samples of the test set with their labels, as a chunk, for "Try the model".
+pub(crate) async fn examples(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let view = app.view.get();
+    let run = view.run(&name).ok_or_else(|| no_run(&name))?;
+    let Some(bytes) = run.facts.examples.clone() else {
+        let detail = "This run has no examples: its samples are no pictures with a class each.";
+        return Err(Problem::not_found(detail));
+    };
+    // Compressed once, then served from the cache.
+    let digest = Digest::of(&bytes);
+    let key = format!("examples/{digest}.br");
+    let compressed = match app.blobs.get(&key) {
+        Some(compressed) => compressed,
+        None => {
+            let plain = bytes.clone();
+            let work = tokio::task::spawn_blocking(move || brotli(&plain, EXAMPLES_QUALITY));
+            let compressed = Bytes::from(work.await.map_err(|_panic| Problem::internal())?);
+            app.blobs.put(key, compressed.clone());
+            compressed
+        }
+    };
+    let mut response = blobs::compressible(&headers, digest, bytes, compressed);
+    // The address is a run's, not the content's.
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
 }
 
 /// There is no run of this name.

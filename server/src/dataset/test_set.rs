@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use tabswarm_model::dataset::{Chunk, Manifest};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::Normalization;
@@ -30,6 +31,14 @@ impl TestSet {
     /// Number of samples.
     pub(crate) fn samples(&self) -> u32 {
         self.manifest.samples
+    }
+
+    /// The first chunk as workers would get it, for "Try the model"; none of a text or where targets are soft.
+    pub(crate) fn examples(&self) -> Option<Bytes> {
+        match self.chunks.first() {
+            Some(chunk @ Chunk::Labeled { .. }) => Some(Bytes::from(chunk.to_bytes())),
+            Some(Chunk::Soft { .. } | Chunk::Text(_)) | None => None,
+        }
     }
 
     /// What reads these samples.

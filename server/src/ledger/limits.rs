@@ -28,6 +28,10 @@ pub(crate) const MAX_TEXT_BYTES: usize = 200;
 pub(crate) const MAX_STORED_RECORDS: u64 = 1_000_000;
 /// Most tokens; each was issued by an operator.
 pub(crate) const MAX_TOKENS: u64 = 10_000;
+/// Most volunteers with a name; each has done work for it.
+pub(crate) const MAX_VOLUNTEERS: u64 = 100_000;
+/// Most identities of one volunteer: years of daily sessions.
+pub(crate) const MAX_MEMBERSHIPS: u64 = 10_000;
 /// Most rows that one read returns; further ones have to be asked for.
 pub(crate) const MAX_ROWS: u32 = 1_000;
 /// Connections that read. They don't wait for the writer, nor it for them.

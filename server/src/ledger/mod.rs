@@ -33,6 +33,7 @@ mod records;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod volunteers;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,7 @@ pub(crate) use records::{
 };
 use records::{bounded_detail, bounded_text};
 pub(crate) use tokens::{NewToken, StoredToken, TokenKind};
+pub(crate) use volunteers::{Leader, Named, Naming, Standing};
 
 /// Name of the file in the data directory.
 pub(crate) const LEDGER_FILE: &str = "ledger.db";
@@ -336,6 +338,26 @@ impl Ledger {
         read.map_err(LedgerError::reading(&self.path))
     }
 
+    /// Volunteers who chose a name, with the most samples of a run or of all runs, most first.
+    pub(crate) async fn leaders(
+        &self,
+        run: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<Leader>, LedgerError> {
+        let read = volunteers::leaders(&self.readers, run, limit).await;
+        read.map_err(LedgerError::reading(&self.path))
+    }
+
+    /// How an identity stands in a run.
+    pub(crate) async fn standing_of(
+        &self,
+        run: RunId,
+        identity: Digest,
+    ) -> Result<Standing, LedgerError> {
+        let read = volunteers::standing(&self.readers, run, identity).await;
+        read.map_err(LedgerError::reading(&self.path))
+    }
+
     /// Audits of an identity with ids larger than `after`, oldest first; at most [`limits::MAX_ROWS`].
     pub(crate) async fn audits(
         &self,
@@ -371,6 +393,22 @@ impl Ledger {
     /// Where it can't be written, or there are too many.
     pub(crate) async fn issue_token(&self, token: NewToken) -> Result<u64, LedgerError> {
         self.ask(|answer| Request::Issue(token, answer)).await
+    }
+
+    /// Names a volunteer.
+    ///
+    /// # Errors
+    /// Where it can't be written.
+    pub(crate) async fn name_volunteer(&self, naming: Naming) -> Result<Named, LedgerError> {
+        self.ask(|answer| Request::Name(naming, answer)).await
+    }
+
+    /// Forgets a volunteer's name; whether there was one.
+    ///
+    /// # Errors
+    /// Where it can't be written: then it is still there.
+    pub(crate) async fn forget_volunteer(&self, volunteer: Digest) -> Result<bool, LedgerError> {
+        self.ask(|answer| Request::Forget(volunteer, answer)).await
     }
 
     /// Revokes a token; whether there is one with this id.

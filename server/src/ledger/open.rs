@@ -14,11 +14,18 @@ use super::error::{LedgerError, sqlite_code, too_many_damaged};
 use super::limits::{BUSY_TIMEOUT, MAX_DAMAGED, READER_TIMEOUT, READERS};
 
 /// All migrations, oldest first: version, name, statements.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "ledger",
-    include_str!("../../migrations/0001_ledger.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "ledger",
+        include_str!("../../migrations/0001_ledger.sql"),
+    ),
+    (
+        2,
+        "volunteers",
+        include_str!("../../migrations/0002_volunteers.sql"),
+    ),
+];
 /// What SQLite puts beside the file.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 /// SQLite's results for a file that holds something else than what was written, or no database at all.

@@ -24,6 +24,7 @@ use super::open::{connect, is_damage};
 use super::pending::{Pending, Record, RunRecord};
 use super::records::{CreditBatch, Reconciled, Sighting, unix_ms};
 use super::tokens::{self, Issued, NewToken};
+use super::volunteers::{self, Named, Naming};
 use super::write;
 
 /// Something for the task to do.
@@ -45,6 +46,8 @@ pub(super) enum Request {
         now_ms: u64,
         answer: oneshot::Sender<Result<bool, LedgerError>>,
     },
+    Name(Naming, oneshot::Sender<Result<Named, LedgerError>>),
+    Forget(Digest, oneshot::Sender<Result<bool, LedgerError>>),
     /// Write what waits now; answered when that has been tried.
     Flush(oneshot::Sender<Result<(), LedgerError>>),
     /// The same, and end.
@@ -190,6 +193,12 @@ impl<F: Fn(RunId)> Owner<F> {
             Request::Revoke { id, now_ms, answer } => {
                 answer.send(self.revoke(id, now_ms).await).ok();
             }
+            Request::Name(naming, answer) => {
+                answer.send(self.name(&naming).await).ok();
+            }
+            Request::Forget(volunteer, answer) => {
+                answer.send(self.forget(volunteer).await).ok();
+            }
             Request::Flush(answer) => {
                 let result = self.flush().await;
                 answer.send(result).ok();
@@ -299,6 +308,24 @@ impl<F: Fn(RunId)> Owner<F> {
     async fn revoke(&mut self, id: u64, now_ms: u64) -> Result<bool, LedgerError> {
         let result = match self.connected().await {
             Ok(connection) => tokens::revoke(connection, id, now_ms).await,
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| self.fail(error))
+    }
+
+    /// What waits is written first: the credit that a name needs may be in it.
+    async fn name(&mut self, naming: &Naming) -> Result<Named, LedgerError> {
+        self.flush().await?;
+        let result = match self.connected().await {
+            Ok(connection) => volunteers::name(connection, naming).await,
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| self.fail(error))
+    }
+
+    async fn forget(&mut self, volunteer: Digest) -> Result<bool, LedgerError> {
+        let result = match self.connected().await {
+            Ok(connection) => volunteers::forget(connection, volunteer).await,
             Err(error) => Err(error),
         };
         result.map_err(|error| self.fail(error))

@@ -7,5 +7,6 @@ mod durability;
 mod http;
 mod ledger;
 mod lifecycle;
+mod page;
 mod sockets;
 mod support;

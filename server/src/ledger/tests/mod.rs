@@ -4,6 +4,7 @@ mod damage;
 mod disk_full;
 mod projection;
 mod records;
+mod volunteers;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
