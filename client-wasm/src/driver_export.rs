@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use js_sys::{Function, JSON, Reflect};
 use tabswarm_model::ArithmeticClass;
+use tabswarm_model::digest::Digest;
 use wasm_bindgen::prelude::*;
 
 use crate::browser::{Browser, Callbacks, Clock, DriverSlot, worker_scope};
@@ -81,6 +82,13 @@ impl Driver {
         let begun = driver::Driver::new(self.host()?, start);
         *self.slot.borrow_mut() = Some(begun);
         Ok(())
+    }
+
+    /// The worker's secret in hexadecimal form, for requests to its server from this worker; none while the
+    /// server does not know it. The page's thread has no use for it.
+    pub fn token(&self) -> Option<String> {
+        let token = self.slot.borrow().as_ref()?.token()?;
+        Some(Digest(token.0).to_string())
     }
 
     fn host(&self) -> Result<Browser, JsError> {

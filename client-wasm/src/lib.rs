@@ -17,6 +17,8 @@ mod known_answer;
 mod lane;
 mod panic;
 mod predictor;
+mod trained;
+mod writer;
 
 pub use bench::{bench, peak};
 pub use bits::{random_graph_digest, run_digest};
@@ -25,3 +27,5 @@ pub use known_answer::known_answer;
 pub use lane::Lane;
 pub use panic::on_panic;
 pub use predictor::Predictor;
+pub use trained::safetensors;
+pub use writer::Writer;

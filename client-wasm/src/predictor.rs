@@ -1,27 +1,36 @@
 //! The model, forward only, for "Try the model".
 
-use std::sync::Arc;
-
-use tabswarm_compute::{Engine, probe};
-use tabswarm_model::{ArithmeticClass, Run};
+use tabswarm_compute::Engine;
+use tabswarm_model::Run;
+use tabswarm_model::dataset::{Chunk, Manifest, TargetKind};
+use tabswarm_model::digest::Digest;
+use tabswarm_model::samples::{MicroBatch, SampleReader};
 use wasm_bindgen::prelude::*;
+
+use crate::trained;
+
+/// Samples that go through the model at once: enough to keep the kernels busy.
+const BATCH_SAMPLES: usize = 64;
 
 /// A trained model.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Predictor {
+    run: Run,
     engine: Engine,
+    classes: usize,
 }
 
 #[wasm_bindgen]
 impl Predictor {
-    /// The model of a run with parameters (little-endian `f32`).
+    /// The model of a run with parameters (little-endian `f32`), or with those of step 0 where there are none:
+    /// they follow from the run file.
     ///
     /// # Errors
     /// A sentence where the two do not fit.
     #[wasm_bindgen(constructor)]
-    pub fn new(run_json: &str, params: &[u8]) -> Result<Self, JsError> {
-        load(run_json, params).map_err(|message| JsError::new(&message))
+    pub fn new(run_json: &str, params: Option<Vec<u8>>) -> Result<Self, JsError> {
+        load(run_json, params.as_deref()).map_err(|message| JsError::new(&message))
     }
 
     /// The probabilities of the classes for one normalized input.
@@ -34,33 +43,122 @@ impl Predictor {
             .map_err(|error| JsError::new(&format!("The model can't say: {error}.")))?;
         Ok(probabilities.to_vec())
     }
+
+    /// The probabilities of the classes, (rows, classes), for some rows of a chunk of examples.
+    ///
+    /// # Errors
+    /// A sentence where the examples do not fit the model.
+    pub fn predict_rows(&mut self, examples: &[u8], rows: &[u32]) -> Result<Vec<f32>, JsError> {
+        let predicted = self.rows(examples, rows);
+        predicted.map_err(|message| JsError::new(&message))
+    }
+
+    /// How many examples of each class (row) the model takes for each class (column).
+    ///
+    /// # Errors
+    /// A sentence where the examples do not fit the model.
+    pub fn confusion(&mut self, examples: &[u8]) -> Result<Vec<u32>, JsError> {
+        let counts = self.count(examples);
+        counts.map_err(|message| JsError::new(&message))
+    }
 }
 
-fn load(run_json: &str, params: &[u8]) -> Result<Predictor, String> {
-    let run =
-        Run::from_json(run_json).map_err(|error| format!("The run can't be read: {error}"))?;
-    // A picture's probabilities look the same in both classes: any that works will do.
-    let class = match probe::fastest_path(run.class) {
-        Some(_) => run.class,
-        None => ArithmeticClass::Portable,
-    };
-    let (values, rest) = params.as_chunks();
-    if !rest.is_empty() {
-        return Err(format!(
-            "The parameters have {} bytes, which is no multiple of 4.",
-            params.len()
-        ));
+impl Predictor {
+    fn rows(&mut self, examples: &[u8], rows: &[u32]) -> Result<Vec<f32>, String> {
+        let examples = Examples::read(&self.run, self.classes, examples)?;
+        let mut probabilities = Vec::with_capacity(rows.len() * self.classes);
+        for rows in rows.chunks(BATCH_SAMPLES) {
+            let batch = examples.batch(rows.iter().map(|&row| row as usize))?;
+            let predicted = self.engine.predict(&batch.inputs, rows.len());
+            probabilities.extend_from_slice(predicted.map_err(|error| error.to_string())?);
+        }
+        Ok(probabilities)
     }
-    let params: Vec<f32> = values
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect();
-    let engine = Engine::new(Arc::new(run.graph()), class, 1);
-    let mut engine = engine.map_err(|error| format!("The engine could not start: {error}."))?;
-    engine
-        .set_params(&params)
-        .map_err(|error| format!("The parameters do not fit the model: {error}."))?;
-    Ok(Predictor { engine })
+
+    fn count(&mut self, examples: &[u8]) -> Result<Vec<u32>, String> {
+        let examples = Examples::read(&self.run, self.classes, examples)?;
+        let mut counts = vec![0; self.classes * self.classes];
+        for first in (0..examples.samples).step_by(BATCH_SAMPLES) {
+            let end = examples.samples.min(first + BATCH_SAMPLES);
+            let batch = examples.batch(first..end)?;
+            let predicted = self.engine.predict(&batch.inputs, end - first);
+            let predicted = predicted.map_err(|error| error.to_string())?;
+            let answers = predicted.chunks_exact(self.classes);
+            for (label, answer) in batch.labels.iter().zip(answers) {
+                counts[usize::from(*label) * self.classes + largest(answer)] += 1;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// The first of the largest values.
+fn largest(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (idx, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = idx;
+        }
+    }
+    best
+}
+
+/// A chunk of labeled samples that came over the network.
+struct Examples {
+    chunk: Chunk,
+    reader: SampleReader,
+    samples: usize,
+}
+
+impl Examples {
+    fn read(run: &Run, classes: usize, bytes: &[u8]) -> Result<Self, String> {
+        let features: usize = run.model.input.iter().product();
+        let samples = bytes.len() / (features + size_of::<u16>());
+        // A manifest of this one chunk: reading it checks lengths and labels.
+        let manifest = Manifest {
+            sample_shape: run.model.input.clone(),
+            classes: classes.try_into().unwrap_or(u32::MAX),
+            samples: samples.try_into().unwrap_or(u32::MAX),
+            chunk_samples: samples.max(1).try_into().unwrap_or(u32::MAX),
+            chunks: vec![Digest::of(bytes)],
+            vocabulary: None,
+            targets: TargetKind::Labels,
+        };
+        let chunk = manifest
+            .parse_chunk(0, bytes)
+            .map_err(|error| format!("The examples do not fit the model: {error}."))?;
+        let reader = SampleReader::new(&manifest, run.data.normalization);
+        Ok(Self {
+            chunk,
+            reader,
+            samples,
+        })
+    }
+
+    fn batch(&self, rows: impl Iterator<Item = usize>) -> Result<MicroBatch, String> {
+        let mut batch = MicroBatch::default();
+        for row in rows {
+            if row >= self.samples {
+                return Err(format!(
+                    "There are {} examples, and not one of number {row}.",
+                    self.samples
+                ));
+            }
+            self.reader.push(&self.chunk, row, &mut batch);
+        }
+        Ok(batch)
+    }
+}
+
+fn load(run_json: &str, params: Option<&[u8]>) -> Result<Predictor, String> {
+    let run = trained::run(run_json)?;
+    let engine = trained::engine(&run, params, BATCH_SAMPLES)?;
+    let classes = run.graph().classes;
+    Ok(Predictor {
+        run,
+        engine,
+        classes,
+    })
 }
 
 #[cfg(test)]
@@ -68,9 +166,8 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    #[test]
-    fn probabilities_follow_from_the_parameters() {
-        // Weights are zero and biases 0, 1, 2: softmax of the biases for every input.
+    /// Weights are zero and biases 0, 1, 2: softmax of the biases for every input.
+    fn biased() -> Predictor {
         let mut params = [0.0_f32; fixture::PARAMETERS];
         params[13] = 1.0;
         params[14] = 2.0;
@@ -78,7 +175,12 @@ mod tests {
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect();
-        let mut predictor = load(&fixture::run_json("f32"), &bytes).unwrap();
+        load(&fixture::run_json("f32"), Some(&bytes)).unwrap()
+    }
+
+    #[test]
+    fn probabilities_follow_from_the_parameters() {
+        let mut predictor = biased();
         let probabilities = predictor.engine.predict(&[0.3; 4], 1).unwrap();
         for (got, expected) in
             probabilities
@@ -90,22 +192,42 @@ mod tests {
     }
 
     #[test]
+    fn examples_are_counted_by_class_and_answer() {
+        let chunk = &fixture::chunks()[0];
+        // Labels 0 1 2 0 1 2 0 1, all taken for the last class.
+        let counts = biased().count(chunk).unwrap();
+        assert_eq!(counts, [0, 0, 3, 0, 0, 3, 0, 0, 2]);
+        let rows = biased().rows(chunk, &[7, 0]).unwrap();
+        assert_eq!(rows.len(), 2 * 3);
+        assert_eq!(rows[..3], rows[3..]);
+        let mut at_step_0 = load(&fixture::run_json("f32"), None).unwrap();
+        let counts = at_step_0.count(chunk).unwrap();
+        assert_eq!(counts.iter().sum::<u32>(), 8);
+        let rows = at_step_0.rows(chunk, &[7, 0]).unwrap();
+        assert_ne!(rows[..3], rows[3..], "initial weights are not zero");
+    }
+
+    #[test]
     fn misfits_are_sentences() {
         let run_json = fixture::run_json("exact");
         assert!(
-            load("{", &[])
+            load("{", Some(&[]))
                 .unwrap_err()
                 .starts_with("The run can't be read:")
         );
         assert!(
-            load(&run_json, &[0; 5])
+            load(&run_json, Some(&[0; 5]))
                 .unwrap_err()
                 .contains("no multiple of 4")
         );
         assert!(
-            load(&run_json, &[0; 8])
+            load(&run_json, Some(&[0; 8]))
                 .unwrap_err()
                 .starts_with("The parameters do not fit the model:")
         );
+        let misfit = biased().count(&[0; 7]).unwrap_err();
+        assert!(misfit.starts_with("The examples do not fit"), "{misfit}");
+        let misfit = biased().rows(&fixture::chunks()[0], &[8]).unwrap_err();
+        assert!(misfit.starts_with("There are 8 examples"), "{misfit}");
     }
 }

@@ -33,7 +33,7 @@ use tabswarm_model::ArithmeticClass;
 use tabswarm_model::parts::Part;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_protocol::client::{Class, MicroBatchRange, WorkerKind};
-use tabswarm_protocol::{LeaseId, Timestamp};
+use tabswarm_protocol::{LeaseId, Timestamp, Token};
 
 pub(crate) use command::{Command, Settings};
 pub(crate) use event::{Event, Fetched};
@@ -175,6 +175,11 @@ impl<H: Host> Driver<H> {
         driver.feed(Input::Start);
         driver.settle();
         driver
+    }
+
+    /// The worker's secret, for requests to its server.
+    pub(crate) fn token(&self) -> Option<Token> {
+        self.session.token()
     }
 
     /// Takes note of one thing that happened and does what follows.

@@ -135,6 +135,11 @@ impl Session {
         self.advance(now, effects);
     }
 
+    /// The token that names this worker to the server; none before it was welcome and after it said goodbye.
+    pub fn token(&self) -> Option<Token> {
+        self.token
+    }
+
     /// When to call again if nothing happens.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         if self.stopped.is_some() {
