@@ -41,7 +41,7 @@ export async function openMock() {
     page.on('console', (message) => {
       if (message.type() === 'error') problems.push(message.text());
     });
-    if (consented) await page.addInitScript(() => localStorage.setItem('tabswarm.consent', '1'));
+    if (consented) await page.addInitScript(() => localStorage.setItem('tabswarm.consent', '2'));
     await page.goto(origin + path);
     return page;
   };

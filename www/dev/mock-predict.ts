@@ -23,15 +23,37 @@ function cosine(a: Float32Array, b: Float32Array): number {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b) || 1);
 }
 
-scope.onmessage = (event: MessageEvent<ToPredict>): void => {
-  const { kind, id } = event.data;
-  const post = (message: FromPredict): void => scope.postMessage(message);
-  if (kind === 'load') {
-    post({ kind: 'loaded', id });
-    return;
+const post = (message: FromPredict): void => scope.postMessage(message);
+let writing = 0;
+
+/** Ten rows of probabilities, each sure of its own digit. */
+const ROWS = Float32Array.from({ length: 100 }, (_, idx) => (idx % 11 === 0 ? 0.91 : 0.01));
+const COUNTS = Uint32Array.from({ length: 100 }, (_, idx) => (idx % 11 === 0 ? 9 : idx % 10 === 3 ? 1 : 0));
+
+async function write(id: number, characters: number): Promise<void> {
+  writing = id;
+  for (let n = 0; n < characters && writing === id; n++) {
+    post({ kind: 'text', id, text: 'the whale '[n % 10] ?? '' });
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  const { input } = event.data;
-  const scores = templates.map((template) => Math.exp(SHARPNESS * cosine(input, template)));
-  const total = scores.reduce((sum, score) => sum + score, 0);
-  post({ kind: 'prediction', id, probabilities: Float32Array.from(scores, (s) => s / total) });
+  post({ kind: 'done', id });
+}
+
+scope.onmessage = (event: MessageEvent<ToPredict>): void => {
+  const message = event.data;
+  const { id } = message;
+  if (message.kind === 'load') post({ kind: 'loaded', id });
+  else if (message.kind === 'rows') post({ kind: 'prediction', id, probabilities: ROWS });
+  else if (message.kind === 'confusion') post({ kind: 'counts', id, counts: COUNTS });
+  else if (message.kind === 'write') void write(id, message.characters);
+  else if (message.kind === 'file') post({ kind: 'file', id, bytes: new Uint8Array(8) });
+  else if (message.kind === 'stop') {
+    writing = 0;
+    post({ kind: 'done', id });
+  } else {
+    const { input } = message;
+    const scores = templates.map((template) => Math.exp(SHARPNESS * cosine(input, template)));
+    const total = scores.reduce((sum, score) => sum + score, 0);
+    post({ kind: 'prediction', id, probabilities: Float32Array.from(scores, (s) => s / total) });
+  }
 };

@@ -54,6 +54,9 @@ function mainRun(): RunStatus {
     title: 'MNIST perceptron',
     description:
       'Learns to read handwritten digits: 784 pixels, one hidden layer of 128 units, ten classes, 60,000 training samples.',
+    owner: 'The Tabswarm project',
+    link: 'https://example.org/digits',
+    download: true,
     phase: finished ? 'finished' : 'running',
     version,
     steps_total: STEPS_TOTAL,
@@ -71,6 +74,8 @@ function mainRun(): RunStatus {
     dataset: 'bb'.repeat(32),
     classes: 10,
     input_shape: [784],
+    text: false,
+    examples: true,
     eta_s: finished ? null : (STEPS_TOTAL - version) / 10,
     micro_batch: 32,
     global_batch: 128,
@@ -95,6 +100,8 @@ function allRuns(): RunStatus[] {
     eta_s: null,
     classes: 65,
     input_shape: [64],
+    text: true,
+    examples: false,
     reproducible: false,
   };
   return [main, gpt];
@@ -126,6 +133,14 @@ function snapshots(run: RunStatus): Snapshot[] {
   });
 }
 
+/** A hundred gray squares with their labels behind them. */
+function examples(): Buffer {
+  const pixels = Buffer.from(Array.from({ length: 100 * 784 }, (_, idx) => (idx % 784) % 251));
+  const labels = Buffer.alloc(200);
+  for (let row = 0; row < 100; row++) labels.writeUInt16LE(row % 10, row * 2);
+  return Buffer.concat([pixels, labels]);
+}
+
 async function readBody(request: IncomingMessage): Promise<string> {
   let text = '';
   for await (const chunk of request) text += String(chunk);
@@ -142,7 +157,9 @@ async function changeScenario(request: IncomingMessage): Promise<Scenario> {
 
 /** The JSON value of an API path, or undefined for 404. */
 function answer(url: URL): unknown {
-  const [, , , name, part] = url.pathname.split('/');
+  const [, , kind, name, part] = url.pathname.split('/');
+  if (kind === 'leaders') return [{ name: 'Ada', samples: 1_204_000 }, { name: '李雷', samples: 88_310 }];
+  if (kind === 'datasets') return { vocabulary: 'abc' };
   if (name === undefined) return allRuns();
   const run = allRuns().find((candidate) => candidate.name === name);
   if (run === undefined) return undefined;
@@ -172,6 +189,8 @@ function handler(csp: boolean): Connect.NextHandleFunction {
       request.socket.destroy();
     } else if (url.pathname.startsWith('/api/params/')) {
       response.end(Buffer.alloc(407_080));
+    } else if (url.pathname.endsWith('/examples')) {
+      response.end(examples());
     } else {
       sendJson(response, answer(url));
     }

@@ -244,6 +244,7 @@ const CHECKS = {
   'diagnostics hold no address': async () => {
     const page = await mock.visit({ consented: true });
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await byId(page, 'page-about').click();
     await byId(page, 'copy-diagnostics').click();
     await page.getByText('Copied', { exact: true }).waitFor(WAIT);
     const text = await page.evaluate(() => navigator.clipboard.readText());
@@ -257,7 +258,10 @@ const CHECKS = {
     await byId(page, 'consent-accept').click();
     await byId(page, 'start').click();
     await state(page, 'computing');
+    await byId(page, 'page-about').click();
+    assert.ok(page.workers().length > 0, 'reading another page ends nothing');
     await byId(page, 'consent-withdraw').click();
+    await byId(page, 'page-run').click();
     await byId(page, 'consent-accept').waitFor(WAIT);
     assert.equal(page.workers().length, 0);
     return page;
@@ -303,6 +307,101 @@ const CHECKS = {
     await state(page, 'backoff');
     await axe(page, 'backoff');
     return page;
+  },
+
+  'refusing the consent leaves a page to look at, and an old consent is asked again': async () => {
+    const page = await mock.visit();
+    await byId(page, 'consent-refuse').click();
+    await byId(page, 'consent-refused').waitFor(WAIT);
+    await page.keyboard.press('Space');
+    assert.equal(page.workers().length, 0);
+    await byId(page, 'digit-sample-3').click();
+    await page.locator('[data-testid=digit-prediction][data-value="3"]').waitFor(WAIT);
+    await byId(page, 'consent-again').click();
+    await byId(page, 'consent-accept').waitFor(WAIT);
+    await page.evaluate(() => localStorage.setItem('tabswarm.consent', '1'));
+    await page.reload();
+    await byId(page, 'consent-changed').waitFor(WAIT);
+    return page;
+  },
+
+  'the data cap pauses, and raising it goes on': async () => {
+    const page = await mock.visit({ consented: true });
+    await page.evaluate(() => {
+      const now = new Date();
+      const day = `${now.getFullYear()}-${now.getMonth() + 1}-${now.getDate()}`;
+      localStorage.setItem('tabswarm.usage', JSON.stringify({ day, bytes: 60_000_000 }));
+    });
+    await page.reload();
+    await byId(page, 'data-cap').selectOption('50');
+    await byId(page, 'start').click();
+    await state(page, 'paused');
+    await byId(page, 'data-cap').selectOption('0');
+    await state(page, 'computing');
+    return page;
+  },
+
+  'the model is examined, written with and taken home': async () => {
+    const page = await mock.visit({ consented: true });
+    await byId(page, 'examine').click();
+    await byId(page, 'confusion').waitFor(WAIT);
+    assert.ok((await page.locator('[data-testid=over-time] tbody tr').count()) >= 2);
+    await axe(page, 'the examined model');
+    const file = page.waitForEvent('download');
+    await byId(page, 'download').click();
+    assert.match((await file).suggestedFilename(), /^mnist-mlp-step-\d+\.safetensors$/);
+    await mock.play({ runs: 'many' });
+    await page.goto(`${mock.origin}/?run=char-gpt`);
+    await byId(page, 'prompt').fill('Whales');
+    await byId(page, 'write').click();
+    await page.waitForFunction(
+      () => document.querySelector('[data-testid=written]').textContent.includes('the whale'),
+      undefined,
+      WAIT,
+    );
+    await byId(page, 'write').click();
+    await page.locator('[data-testid=written][data-busy=false]').waitFor(WAIT);
+    await axe(page, 'the text model');
+    return page;
+  },
+
+  'a name is put on the leaderboard by choice; the card is made': async () => {
+    const page = await mock.visit({ consented: true });
+    await byId(page, 'start').click();
+    await page.locator('[data-testid=rank][data-value="3"]').waitFor(WAIT);
+    await byId(page, 'card-open').click();
+    const picture = page.waitForEvent('download');
+    await byId(page, 'card-save').click();
+    assert.equal((await picture).suggestedFilename(), 'tabswarm.png');
+    await byId(page, 'card-close').click();
+    await byId(page, 'page-leaders').click();
+    await byId(page, 'leaders').waitFor(WAIT);
+    await byId(page, 'leader-name').fill('Ada');
+    await byId(page, 'leader-join').click();
+    await page.getByText('You are on it as Ada.').waitFor(WAIT);
+    return page;
+  },
+
+  'every page is accessible in both themes and both languages': async () => {
+    for (const dark of [false, true]) {
+      const page = await mock.visit({ dark, consented: true, width: 390, height: 844 });
+      for (const tongue of ['en', 'zh-Hans']) {
+        for (const view of ['leaders', 'about', 'privacy', 'run']) {
+          await byId(page, `page-${view}`).click();
+          await axe(page, `${view}, dark ${dark}, ${tongue}`);
+          await noSidewaysScroll(page);
+        }
+        await byId(page, 'language-toggle').click();
+      }
+      await page.context().close();
+    }
+    const badge = await mock.visit({ path: '/embed.html?run=mnist-mlp&duty=50', width: 340, height: 200 });
+    await byId(badge, 'embed-accept').waitFor(WAIT);
+    await axe(badge, 'the badge');
+    await byId(badge, 'embed-accept').click();
+    await state(badge, 'computing');
+    await axe(badge, 'the badge at work');
+    return badge;
   },
 
   'fits from 360 px to 4K': async () => {

@@ -1,264 +1,37 @@
-/** Every sentence and label that the page shows. Plain words, no exclamation marks. */
-import type { RunPhase } from './api/types.ts';
-import type { PauseReason, SessionStatus } from './engine/contract.ts';
-import { formatCount } from './format.ts';
+/**
+ * Every sentence and label that the page shows, one file a language. `texts` is the dictionary of the language
+ * that is chosen: what reads it while it renders is rendered again when that changes.
+ */
+import { signal } from '@preact/signals';
+import { en, type Texts } from './texts/en.ts';
+import { zh } from './texts/zh.ts';
 
-const lanesWord = (lanes: number): string => (lanes === 1 ? '1 lane' : `${lanes} lanes`);
+const DICTIONARIES = { en, zh } satisfies Record<string, Texts>;
 
-/** One dictionary; a translation replaces this object. */
-export const texts = {
-  name: 'Tabswarm',
-  skip: 'Skip to the run',
-  titleSuffix: ' · Tabswarm',
+/** The languages that there are, by the tags that HTML has for them. */
+export type Language = keyof typeof DICTIONARIES;
 
-  theme: {
-    label: 'Color theme',
-    toDark: 'Switch to the dark theme',
-    toLight: 'Switch to the light theme',
-  },
+/** The language that is shown. */
+export const language = signal<Language>('en');
 
-  chip: {
-    label: 'Connection',
-    joined: 'Joined',
-    ready: 'Server ready',
-    asking: 'Connecting',
-    reconnecting: 'Reconnecting',
-    offline: 'Offline',
-  },
+/** The language that a browser asks for, or English. */
+export function preferredLanguage(tags: readonly string[]): Language {
+  const known = tags.map((tag) => tag.toLowerCase().split('-')[0]).find(isLanguage);
+  return known ?? 'en';
+}
 
-  consent: {
-    heading: 'Lend this tab. Train a network together.',
-    intro:
-      'Tabswarm trains neural networks on computers that their owners lend for a while. Nothing runs until you have read this and pressed Start.',
-    parts: [
-      {
-        title: 'What runs',
-        body: 'Your processor computes gradients: how the network should change to fit a few training samples better. It happens inside this tab, at the share of your processor that you allow.',
-      },
-      {
-        title: 'What is sent',
-        body: 'Your browser downloads the network and training samples, and sends back those gradients with counts of samples and time. Nothing is read from your files, camera, location or other tabs.',
-      },
-      {
-        title: 'How to stop',
-        body: 'Pause takes effect at once. Finish hands in what is done and leaves. Closing the tab ends everything; nothing stays running.',
-      },
-    ],
-    accept: 'I understand, continue',
-    note: 'Remembered in this browser. You can withdraw it at the bottom of the page.',
-    withdraw: 'Withdraw consent',
-  },
+/** True for a language that there is a dictionary for. */
+export function isLanguage(tag: unknown): tag is Language {
+  return typeof tag === 'string' && Object.hasOwn(DICTIONARIES, tag);
+}
 
-  verbs: {
-    start: 'Start',
-    pause: 'Pause',
-    resume: 'Resume',
-    finish: 'Finish',
-    retry: 'Retry now',
-    reload: 'Reload the page',
-    restart: 'Start again',
-    resumeAnyway: 'Resume anyway',
-    spaceStarts: 'Space starts',
-    spacePauses: 'Space pauses',
-    spaceResumes: 'Space resumes',
-  },
+/** The dictionary in use. */
+export const texts: Texts = new Proxy(en, {
+  get: (_, key) => DICTIONARIES[language.value][key as keyof Texts],
+});
 
-  headings: {
-    ready: 'Ready when you are',
-    away: 'No answer yet',
-    starting: 'Starting',
-    connecting: 'Connecting',
-    joining: 'Joining',
-    loading: 'Loading',
-    idle: 'Waiting',
-    computing: 'Computing',
-    paused: 'Paused',
-    backoff: 'Reconnecting',
-    finishing: 'Finishing',
-    finished: 'Finished',
-    run_finished: 'Run complete',
-    version_mismatch: 'Reload needed',
-    refused: 'Not admitted',
-    engine_failed: 'Engine stopped',
-    failed: 'Engine stopped',
-  } as Record<string, string>,
-
-  notStarted: 'Nothing is running. Press Start to lend this tab.',
-  askingServer: 'Asking the server which runs it hosts.',
-  serverAway: 'The server does not answer.',
-  noRuns: 'This server hosts no run at the moment, so there is nothing to compute.',
-  runAlreadyFinished: 'This run is complete, so there is nothing left to compute. Its model can be tried below.',
-  runAlreadyStopped: 'The operator has stopped this run, so there is nothing to compute.',
-  starting: 'Loading the engine into a worker of its own.',
-  finishing: 'Handing in what is done, then leaving.',
-  cutOff: 'Left without handing in the last piece of work: the server did not answer in time.',
-  computing: ({ lanes, version, steps_total }: SessionStatus): string =>
-    `Working on step ${formatCount(Math.min(version + 1, steps_total))} of ${formatCount(steps_total)} in ${lanesWord(lanes)}.`,
-  loading: ({ done, total }: { done: number; total: number }): string =>
-    `Fetching training samples, ${done} of ${total} chunks.`,
-  failed: (message: string): string =>
-    `The engine stopped unexpectedly${message ? `: ${message}` : ''}. What was accepted so far is safe. Start again, or reload the page if it keeps happening.`,
-  retryIn: (seconds: number): string =>
-    seconds > 0 ? `Trying again in ${seconds} s.` : 'Trying again now.',
-
-  waiting: {
-    connecting: 'Opening the connection to the server.',
-    joining: 'Asking the server to join the run.',
-    loading: 'Fetching the network and training samples.',
-    idle: 'Waiting for the server to hand out work.',
-    paused: 'Paused.',
-    backoff: 'The connection was lost.',
-  } as Partial<Record<string, string>>,
-
-  paused: {
-    user: 'You paused it. Press Resume to go on.',
-    hidden: 'Paused while this tab is hidden, as you asked.',
-    on_battery: 'Paused while the device runs on battery.',
-    battery_low: 'Paused because the battery is nearly empty.',
-    offline: 'Paused because this device is offline.',
-    data_cap: 'Paused because the data limit is reached.',
-  } satisfies Record<PauseReason, string>,
-
-  stopped: {
-    finished: 'All work is handed in. Thank you for the time.',
-    version_mismatch: 'The server speaks a newer version than this page. Reload to get it.',
-    refused: 'The server did not admit this tab.',
-    run_finished: 'The run reached its last step. Thank you for helping; try the model below.',
-    engine_failed: 'The engine cannot run on this device.',
-  },
-
-  lease: {
-    label: 'Current lease',
-    none: 'None at the moment',
-    amount: (done: number, total: number, samples: number): string =>
-      `${done} of ${total} micro-batches, ${formatCount(samples)} samples`,
-  },
-
-  sunflower: (stepsPerDot: string): string =>
-    `Each dot is ${stepsPerDot} of the run. Blue is done by all, amber is yours.`,
-  sunflowerDot: (steps: number): string => (steps === 1 ? 'one step' : `${steps} steps`),
-
-  contribution: {
-    heading: 'Your contribution',
-    computed: 'Computed',
-    accepted: 'Accepted',
-    credited: 'Credited',
-    rejected: 'Rejected',
-    samples: 'samples',
-    creditedHelp:
-      'Credited samples are part of a step that the server has written to disk. A crash cannot take them back.',
-    speed: 'Speed',
-    up: 'Sent',
-    down: 'Received',
-    firstAccepted: 'First accepted after',
-    arithmetic: 'Arithmetic',
-    rejectedWhy: 'Why samples were rejected',
-  },
-
-  limits: {
-    heading: 'What this tab may use',
-    duty: 'Processor share',
-    dutyHelp: (measured: string): string => `measured ${measured}`,
-    dutyUnmeasured: 'not measured yet',
-    lanes: 'Lanes',
-    lanesHelp: (cores: number): string => `of ${cores} cores`,
-    hidden: 'Pause when this tab is hidden',
-    hiddenHelp: 'Off: it keeps working in the background.',
-    battery: 'Pause on battery',
-    batteryHelp: 'Below 15 % it pauses in any case.',
-    batteryUnknown: 'This browser does not report the battery.',
-  },
-
-  run: {
-    heading: 'The run',
-    choose: 'Runs on this server',
-    phases: {
-      created: 'Not started',
-      running: 'Running',
-      paused: 'Paused by the operator',
-      finished: 'Complete',
-      stopped: 'Stopped',
-    } satisfies Record<RunPhase, string>,
-    step: 'Step',
-    of: 'of',
-    epoch: (epoch: number, epochs: number): string => `Epoch ${epoch} of ${epochs}`,
-    eta: 'Time left',
-    workers: 'Workers',
-    lanes: 'Lanes',
-    speed: 'Samples',
-    parameters: 'Parameters',
-    committed: 'Samples committed',
-    reproducible:
-      'Bitwise reproducible: the result depends on the run file alone, whoever helps and whoever leaves.',
-    progressLabel: 'Steps committed',
-    elsewhere: (name: string): string =>
-      `This tab computes for ${name}. Finish there first to join this run.`,
-    waiting: 'Waiting for the server.',
-    offline: 'Offline: these are the last known figures',
-  },
-
-  charts: {
-    loss: 'Train loss',
-    accuracy: 'Test accuracy',
-    noLoss: 'The curve begins with the first committed step.',
-    noAccuracy: 'The curve begins with the first evaluation.',
-    at: (version: number): string => `at step ${formatCount(version)}`,
-    now: 'latest',
-    alternative: (label: string, value: string): string =>
-      `${label} over steps. Latest value ${value}. The same figures are in the table below.`,
-    table: 'Figures as a table',
-    tableCaption: 'Train loss and test accuracy by step',
-    step: 'Step',
-  },
-
-  digit: {
-    heading: 'Try the model',
-    intro: 'Draw a digit. The newest model answers in this tab; your drawing is not sent anywhere.',
-    canvas: 'Drawing area. Use a mouse, pen or finger, or press one of the digit buttons.',
-    clear: 'Clear',
-    samples: 'Draw a sample digit',
-    sample: (digit: number): string => `Draw a ${digit}`,
-    version: 'Model',
-    newest: 'Newest',
-    snapshot: (version: number, accuracy: string | null): string =>
-      `Step ${formatCount(version)}${accuracy === null ? '' : `, ${accuracy}`}`,
-    sees: 'What the model sees',
-    empty: 'Draw something to get an answer.',
-    noSnapshot: 'The run has not published a model yet.',
-    loading: 'Loading the model.',
-    prediction: (digit: number, percent: string): string => `Looks like a ${digit} (${percent})`,
-    failed: (message: string): string => `The model could not be tried: ${message}.`,
-    retry: 'Try again',
-    bars: 'Probability of each digit',
-    usedVersion: (version: number): string => `Answered by the model of step ${formatCount(version)}.`,
-  },
-
-  about: {
-    heading: 'In plain words',
-    items: [
-      {
-        q: 'What leaves this tab?',
-        a: 'Gradients, which are lists of numbers, with how many samples they cover and how long they took. The server also sees your network address, as any web server does. No cookies, no account, no third parties.',
-      },
-      {
-        q: 'What stays on this device?',
-        a: 'Your choices on this page and a cache of public training samples. Clearing this site’s data in the browser removes both.',
-      },
-      {
-        q: 'What does it cost me?',
-        a: 'Electricity and data. Each lane keeps one core busy for the share you allow. The figures above show what was sent and received since you pressed Start.',
-      },
-      {
-        q: 'What do the counts mean?',
-        a: 'Computed: your device did the work. Accepted: the server checked the update and took it. Credited: the step that holds it is durable on the server. Rejected: it came too late or did not pass a check; that is no fault of yours.',
-      },
-    ],
-  },
-
-  diagnostics: {
-    copy: 'Copy diagnostics',
-    copied: 'Copied',
-    manual: 'This browser does not let the page copy. Select the text and copy it yourself.',
-    help: 'Versions, settings and the last state, without addresses or keys.',
-  },
-} as const;
+/** A sentence of the engine or the server in the language in use, or as it came. */
+export function said(sentence: string): string {
+  const { sentences } = texts;
+  return Object.hasOwn(sentences, sentence) ? (sentences[sentence] ?? sentence) : sentence;
+}

@@ -19,6 +19,9 @@ const CALM: PauseInputs = {
   battery: null,
   pauseWhenHidden: false,
   pauseOnBattery: true,
+  batteryFloor: 20,
+  bytesToday: 0,
+  bytesMax: null,
   batteryOverride: false,
 };
 const onBattery = (level: number) => ({ charging: false, level });
@@ -83,12 +86,12 @@ const BROKEN: KeyValue = {
 
 test('consent is versioned', () => {
   const storage = memory();
-  assert.equal(loadConsent(storage), false);
+  assert.equal(loadConsent(storage), 'none');
   saveConsent(storage, true);
-  assert.equal(loadConsent(storage), true);
+  assert.equal(loadConsent(storage), 'given');
   saveConsent(storage, false);
-  assert.equal(loadConsent(storage), false);
-  assert.equal(loadConsent(memory({ 'tabswarm.consent': String(CONSENT_VERSION - 1) })), false);
+  assert.equal(loadConsent(storage), 'none');
+  assert.equal(loadConsent(memory({ 'tabswarm.consent': String(CONSENT_VERSION - 1) })), 'outdated');
 });
 
 test('preferences survive a round trip, and a broken storage', () => {

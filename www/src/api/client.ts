@@ -1,5 +1,5 @@
 /** Typed reads of the server's public HTTP API. No state, no retries: the caller paces. */
-import type { HistoryPage, RunStatus, Snapshot } from './types.ts';
+import type { HistoryPage, Leader, RunStatus, Snapshot } from './types.ts';
 
 /** A server that does not answer in this time counts as away. */
 const TIMEOUT_MS = 8_000;
@@ -47,6 +47,57 @@ export const fetchSnapshots = (name: string): Promise<Snapshot[]> =>
 export const fetchRunJson = async (name: string): Promise<string> =>
   (await get(`${runPath(name)}/run.json`, TIMEOUT_MS)).text();
 
-/** Raw little-endian f32 parameters. */
-export const fetchParams = async (digest: string): Promise<ArrayBuffer> =>
-  (await get(`/api/params/${encodeURIComponent(digest)}`, PARAMS_TIMEOUT_MS)).arrayBuffer();
+/** The manifest of a training set as JSON text. */
+export const fetchManifest = async (digest: string): Promise<string> =>
+  (await get(`/api/datasets/${encodeURIComponent(digest)}`, TIMEOUT_MS)).text();
+
+/** Some samples of the test set, as the predict worker reads them. */
+export const fetchExamples = async (name: string): Promise<ArrayBuffer> =>
+  (await get(`${runPath(name)}/examples`, PARAMS_TIMEOUT_MS)).arrayBuffer();
+
+/** Named volunteers of a run. */
+export const fetchLeaders = (run: string): Promise<Leader[]> =>
+  getJson(`/api/leaders?run=${encodeURIComponent(run)}`);
+
+/** Takes the name of the volunteer with this key off the leaderboard. */
+export async function forgetName(key: string): Promise<void> {
+  const headers = { authorization: `Bearer ${key}` };
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const response = await fetch('/api/volunteer', { method: 'DELETE', headers, signal });
+  if (!response.ok) throw new ApiError('/api/volunteer', response.status);
+}
+
+/** Where parameters that were tried lately are kept. */
+const PARAMS_CACHE = 'tabswarm-params';
+/** Models kept there; the oldest go first. */
+const PARAMS_KEPT = 8;
+
+/** The cache, or null in private windows and on pages without HTTPS. */
+async function paramsCache(): Promise<Cache | null> {
+  try {
+    return await caches.open(PARAMS_CACHE);
+  } catch {
+    return null;
+  }
+}
+
+/** Raw little-endian f32 parameters, from the Cache API where they are known. */
+export async function fetchParams(digest: string): Promise<ArrayBuffer> {
+  const path = `/api/params/${encodeURIComponent(digest)}`;
+  const cache = await paramsCache();
+  const known = await cache?.match(path).catch(() => undefined);
+  if (known !== undefined) return known.arrayBuffer();
+  const response = await get(path, PARAMS_TIMEOUT_MS);
+  if (cache !== null) void keep(cache, path, response.clone());
+  return response.arrayBuffer();
+}
+
+async function keep(cache: Cache, path: string, response: Response): Promise<void> {
+  try {
+    await cache.put(path, response);
+    const keys = await cache.keys();
+    for (const key of keys.slice(0, Math.max(0, keys.length - PARAMS_KEPT))) await cache.delete(key);
+  } catch {
+    // No room: the next time it comes over the network again.
+  }
+}

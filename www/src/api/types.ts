@@ -8,6 +8,11 @@ export interface RunStatus {
   name: string;
   title: string;
   description: string;
+  owner: string;
+  /** `https://…`, or empty. */
+  link: string;
+  /** Whether everybody may download the model. */
+  download: boolean;
   phase: RunPhase;
   version: number;
   steps_total: number;
@@ -25,6 +30,9 @@ export interface RunStatus {
   dataset: string;
   classes: number;
   input_shape: number[];
+  text: boolean;
+  /** Whether there are examples of the test set. */
+  examples: boolean;
   eta_s: number | null;
   micro_batch: number;
   global_batch: number;
@@ -56,4 +64,10 @@ export interface Snapshot {
   params_digest: string;
   bytes: number;
   eval_accuracy: number | null;
+}
+
+/** One line of `GET /api/leaders`, most samples first. */
+export interface Leader {
+  name: string;
+  samples: number;
 }

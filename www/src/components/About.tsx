@@ -5,8 +5,8 @@ import { Diagnostics } from './Diagnostics.tsx';
 
 export function About() {
   return (
-    <section class="about" aria-labelledby="about-heading">
-      <h2 id="about-heading">{texts.about.heading}</h2>
+    <section class="about" id="content" tabIndex={-1} aria-labelledby="about-heading">
+      <h1 id="about-heading">{texts.about.heading}</h1>
       <dl class="about-items">
         {texts.about.items.map(({ q, a }) => (
           <div key={q}>

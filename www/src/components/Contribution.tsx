@@ -2,7 +2,8 @@
 import type { SessionStatus } from '../engine/contract.ts';
 import { formatBytes, formatCount, formatDuration, formatRate } from '../format.ts';
 import { store } from '../state/store.ts';
-import { texts } from '../texts.ts';
+import { said, texts } from '../texts.ts';
+import { Card } from './Card.tsx';
 import { Figure } from './Figure.tsx';
 
 export function Contribution() {
@@ -56,7 +57,22 @@ export function Contribution() {
         />
         <Figure label={words.arithmetic} value={status?.arithmetic_class ?? '–'} />
       </dl>
+      <Place />
+      <Card />
     </section>
+  );
+}
+
+/** The place among all that were credited in the run. */
+function Place() {
+  const standing = store.membership.standing.value;
+  const words = texts.leaders;
+  return (
+    <p class="fine" data-testid="rank" data-value={standing?.rank}>
+      {standing === null
+        ? words.noPlace
+        : words.place(formatCount(standing.rank), formatCount(standing.of))}
+    </p>
   );
 }
 
@@ -89,7 +105,7 @@ function Rejections({ status }: { status: SessionStatus | null }) {
       <ul>
         {status.rejections.map(({ reason, count }) => (
           <li key={reason}>
-            {reason} <span class="tally">× {formatCount(count)}</span>
+            {said(reason)} <span class="tally">× {formatCount(count)}</span>
           </li>
         ))}
       </ul>

@@ -4,7 +4,9 @@ import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 import { DigitBars } from './DigitBars.tsx';
 import { DigitCanvas } from './DigitCanvas.tsx';
+import { GallerySection } from './GallerySection.tsx';
 import { SeenPicture } from './SeenPicture.tsx';
+import { VersionOptions } from './VersionOptions.tsx';
 
 export function DigitSection() {
   const { playground } = store;
@@ -50,6 +52,7 @@ export function DigitSection() {
           </div>
         </div>
       </div>
+      <GallerySection />
     </section>
   );
 }
@@ -95,12 +98,7 @@ function VersionPicker() {
           playground.choose(value === '' ? null : Number(value))
         }
       >
-        <option value="">{words.newest}</option>
-        {playground.snapshots.value.map(({ version, eval_accuracy }) => (
-          <option key={version} value={version}>
-            {words.snapshot(version, eval_accuracy === null ? null : formatPercent(eval_accuracy, 1))}
-          </option>
-        ))}
+        <VersionOptions />
       </select>
       <p class="fine">{answer.kind === 'probabilities' && words.usedVersion(answer.version)}</p>
     </div>

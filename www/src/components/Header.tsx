@@ -1,12 +1,13 @@
 /** The name, the connection and the theme. */
 import { store } from '../state/store.ts';
-import { texts } from '../texts.ts';
+import { VIEWS } from '../state/view.ts';
+import { language, texts } from '../texts.ts';
 import { Mark, MoonIcon, SunIcon } from './Icons.tsx';
 
 export function Header() {
   return (
     <header class="header">
-      <a class="skip" href="#run">
+      <a class="skip" href="#content" onClick={skip}>
         {texts.skip}
       </a>
       <span class="brand">
@@ -14,9 +15,45 @@ export function Header() {
         {texts.name}
       </span>
       <ConnectionChip />
+      <LanguageToggle />
       <ThemeToggle />
+      <nav class="pages" aria-label={texts.pages.label}>
+        {VIEWS.map((view) => (
+          <a
+            key={view}
+            href={`#${view}`}
+            data-testid={`page-${view}`}
+            aria-current={store.view.value === view ? 'page' : undefined}
+          >
+            {texts.pages[view]}
+          </a>
+        ))}
+      </nav>
     </header>
   );
+}
+
+function LanguageToggle() {
+  const { label, title } = texts.language;
+  const other = language.value === 'en' ? 'zh' : 'en';
+  return (
+    <button
+      type="button"
+      class="icon-button language"
+      data-testid="language-toggle"
+      lang={other}
+      title={title}
+      onClick={() => store.setPreferences({ language: other })}
+    >
+      {label}
+    </button>
+  );
+}
+
+/** The address says which page is shown, so the skip link moves the focus only. */
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById('content')?.focus();
 }
 
 function ConnectionChip() {

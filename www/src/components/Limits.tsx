@@ -1,6 +1,13 @@
 /** What the volunteer allows: share, lanes and rules. */
-import { formatPercent } from '../format.ts';
-import { DUTY_MAX, DUTY_MIN, DUTY_STEP } from '../state/preferences.ts';
+import { formatBytes, formatPercent } from '../format.ts';
+import { canStayAwake } from '../state/awake.ts';
+import {
+  BATTERY_FLOORS,
+  DATA_CAPS_MB,
+  DUTY_MAX,
+  DUTY_MIN,
+  DUTY_STEP,
+} from '../state/preferences.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 
@@ -13,7 +20,16 @@ export function Limits() {
         <Lanes />
         <HiddenRule />
         <BatteryRule />
+        <Floor />
+        <Cap />
+        <GpuRule />
+        <AwakeRule />
       </div>
+      {!store.remembers.value && (
+        <p class="fine memory" role="status" data-testid="no-memory">
+          {texts.limits.memory}
+        </p>
+      )}
     </section>
   );
 }
@@ -107,6 +123,104 @@ function BatteryRule() {
       checked={known && pauseOnBattery}
       disabled={!known}
       onChange={(checked) => store.setPreferences({ pauseOnBattery: checked })}
+    />
+  );
+}
+
+interface ChoiceProps {
+  id: string;
+  label: string;
+  help: string;
+  value: number;
+  options: readonly number[];
+  show(value: number): string;
+  disabled?: boolean;
+  onChange(value: number): void;
+}
+
+function Choice({ id, label, help, value, options, show, disabled = false, onChange }: ChoiceProps) {
+  return (
+    <div class="limit">
+      <label for={id}>{label}</label>
+      <div class="limit-control">
+        <select
+          id={id}
+          data-testid={id}
+          value={value}
+          disabled={disabled}
+          aria-describedby={`${id}-help`}
+          onChange={(event) => onChange(Number(event.currentTarget.value))}
+        >
+          {options.map((option) => (
+            <option key={option} value={option}>
+              {show(option)}
+            </option>
+          ))}
+        </select>
+      </div>
+      <p class="fine" id={`${id}-help`}>
+        {help}
+      </p>
+    </div>
+  );
+}
+
+function Floor() {
+  const words = texts.limits;
+  const known = store.page.battery.value !== null;
+  return (
+    <Choice
+      id="battery-floor"
+      label={words.floor}
+      help={known ? words.floorHelp : words.batteryUnknown}
+      value={store.preferences.value.batteryFloor}
+      options={BATTERY_FLOORS}
+      show={(percent) => formatPercent(percent / 100)}
+      disabled={!known}
+      onChange={(batteryFloor) => store.setPreferences({ batteryFloor })}
+    />
+  );
+}
+
+function Cap() {
+  const words = texts.limits;
+  return (
+    <Choice
+      id="data-cap"
+      label={words.cap}
+      help={words.capHelp(formatBytes(store.usage.today.value))}
+      value={store.preferences.value.dataCapMb}
+      options={DATA_CAPS_MB}
+      show={(mb) => (mb === 0 ? words.capNone : formatBytes(mb * 1_000_000))}
+      onChange={(dataCapMb) => store.setPreferences({ dataCapMb })}
+    />
+  );
+}
+
+/** Present, and explained while there is nothing to switch on. */
+function GpuRule() {
+  return (
+    <Rule
+      id="rule-gpu"
+      label={texts.limits.gpu}
+      help={texts.limits.gpuReasons[store.gpu.value]}
+      checked={false}
+      disabled
+      onChange={() => {}}
+    />
+  );
+}
+
+function AwakeRule() {
+  const words = texts.limits;
+  return (
+    <Rule
+      id="rule-awake"
+      label={words.awake}
+      help={canStayAwake ? words.awakeHelp : words.awakeUnknown}
+      checked={canStayAwake && store.preferences.value.keepAwake}
+      disabled={!canStayAwake}
+      onChange={(keepAwake) => store.setPreferences({ keepAwake })}
     />
   );
 }

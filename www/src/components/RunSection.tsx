@@ -5,13 +5,14 @@ import { isActive } from '../state/session.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 import { Charts } from './Charts.tsx';
+import { Download } from './Download.tsx';
 import { Figure } from './Figure.tsx';
 import { RunChooser } from './RunChooser.tsx';
 
 export function RunSection() {
   const run = store.run.value;
   return (
-    <section class="run" id="run" aria-labelledby="run-heading" tabIndex={-1}>
+    <section class="run" id={store.view.value === 'run' ? 'content' : undefined} aria-labelledby="run-heading" tabIndex={-1}>
       <RunChooser />
       {run === null ? <Waiting /> : <RunCard run={run} />}
     </section>
@@ -42,12 +43,29 @@ function RunCard({ run }: { run: RunStatus }) {
         )}
       </div>
       <p class="description">{run.description}</p>
+      <Origin run={run} />
       <Elsewhere run={run} />
       <StepProgress run={run} />
       <RunFigures run={run} />
       {run.reproducible && <p class="fine reproducible">{texts.run.reproducible}</p>}
       <Charts run={run} />
     </>
+  );
+}
+
+/** Who is behind the run, a page with more, and the model to take home. */
+function Origin({ run }: { run: RunStatus }) {
+  if (run.owner === '' && run.link === '' && !run.download) return null;
+  return (
+    <p class="origin" data-testid="origin">
+      {run.owner !== '' && <span>{texts.run.owner(run.owner)}</span>}
+      {run.link.startsWith('https://') && (
+        <a href={run.link} target="_blank" rel="noopener noreferrer" data-testid="run-link">
+          {texts.run.more}
+        </a>
+      )}
+      {run.download && <Download run={run} />}
+    </p>
   );
 }
 

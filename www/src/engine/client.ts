@@ -2,7 +2,7 @@
  * The page's ends of the engine's two workers: typed messages instead of `postMessage`, and
  * a worker's death as a sentence instead of an event nobody hears.
  */
-import type { FromDriver, FromPredict, ToDriver, ToPredict } from './contract.ts';
+import type { FromDriver, FromPredict, Model, ToDriver, ToPredict } from './contract.ts';
 
 /** What a driver tells its owner. */
 export interface DriverEvents {
@@ -48,6 +48,15 @@ export class DriverClient {
 interface Pending {
   resolve(answer: FromPredict): void;
   reject(reason: Error): void;
+  onText(text: string): void;
+}
+
+/** What to write. */
+export interface WriteRequest {
+  prompt: string;
+  temperature: number;
+  seed: number;
+  characters: number;
 }
 
 /** One predict worker. Calls may overlap; answers are matched by id. */
@@ -75,9 +84,10 @@ export class PredictClient {
     return this.#dead !== null;
   }
 
-  /** Loads a model. `params` is moved to the worker and empty afterwards. */
-  async load(run_json: string, params: ArrayBuffer): Promise<void> {
-    await this.#ask((id) => ({ kind: 'load', id, run_json, params }), [params]);
+  /** Loads a model. Its parameters are moved to the worker and empty afterwards. */
+  async load(model: Model): Promise<void> {
+    const moved = model.params === null ? [] : [model.params];
+    await this.#ask((id) => ({ kind: 'load', id, ...model }), moved);
   }
 
   /** Class probabilities of one normalized input. */
@@ -87,11 +97,51 @@ export class PredictClient {
     return answer.probabilities;
   }
 
-  #ask(build: (id: number) => ToPredict, transfer: Transferable[]): Promise<FromPredict> {
+  /** Class probabilities, (rows, classes), of some examples. */
+  async rows(examples: ArrayBuffer, rows: Uint32Array): Promise<Float32Array> {
+    const answer = await this.#ask((id) => ({ kind: 'rows', id, examples, rows }), []);
+    if (answer.kind !== 'prediction') throw new Error(`expected a prediction, got ${answer.kind}`);
+    return answer.probabilities;
+  }
+
+  /** Counts of examples, (class, answer). */
+  async confusion(examples: ArrayBuffer): Promise<Uint32Array> {
+    const answer = await this.#ask((id) => ({ kind: 'confusion', id, examples }), []);
+    if (answer.kind !== 'counts') throw new Error(`expected counts, got ${answer.kind}`);
+    return answer.counts;
+  }
+
+  /** Writes on after a prompt, a piece of text at a time, until it is long enough or stopped. */
+  async write(request: WriteRequest, onText: (text: string) => void): Promise<void> {
+    await this.#ask((id) => ({ kind: 'write', id, ...request }), [], onText);
+  }
+
+  /** Ends the text that is being written. */
+  async stopWriting(): Promise<void> {
+    await this.#ask((id) => ({ kind: 'stop', id }), []);
+  }
+
+  /** Ends the worker; what was asked is not answered any more. */
+  end(): void {
+    this.#die('it was ended');
+  }
+
+  /** Parameters as a safetensors file. */
+  async file(run_json: string, version: number, params: ArrayBuffer): Promise<Uint8Array<ArrayBuffer>> {
+    const answer = await this.#ask((id) => ({ kind: 'file', id, run_json, version, params }), [params]);
+    if (answer.kind !== 'file') throw new Error(`expected a file, got ${answer.kind}`);
+    return answer.bytes;
+  }
+
+  #ask(
+    build: (id: number) => ToPredict,
+    transfer: Transferable[],
+    onText: (text: string) => void = () => {},
+  ): Promise<FromPredict> {
     if (this.#dead !== null) return Promise.reject(this.#dead);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { resolve, reject, onText });
       this.#worker.postMessage(build(id), transfer);
     });
   }
@@ -99,6 +149,10 @@ export class PredictClient {
   #settle(answer: FromPredict): void {
     const pending = this.#pending.get(answer.id);
     if (pending === undefined) return;
+    if (answer.kind === 'text') {
+      pending.onText(answer.text);
+      return;
+    }
     this.#pending.delete(answer.id);
     if (answer.kind === 'failed') pending.reject(new Error(answer.message));
     else pending.resolve(answer);

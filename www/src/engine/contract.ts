@@ -25,7 +25,9 @@ export type ToDriver =
   | { kind: 'finish' }
   | { kind: 'retry_now' }
   | { kind: 'settings'; settings: Settings }
-  | { kind: 'online'; online: boolean };
+  | { kind: 'online'; online: boolean }
+  /** Asks for this worker's place in a run; with `name` it is put on the leaderboard before. */
+  | { kind: 'standing'; run: string; name: { key: string; name: string } | null };
 
 /** Where the worker's session stands. */
 export type SessionState =
@@ -70,18 +72,44 @@ export interface SessionStatus {
   first_accepted_ms: number | null;
 }
 
+/** This worker's place among all that were credited in a run. */
+export interface Standing {
+  samples: number;
+  rank: number;
+  of: number;
+}
+
 /** Driver to page. After `fatal` the driver says nothing more. */
 export type FromDriver =
+  /** `problem` is the server's sentence about a name that it did not take. */
+  | { kind: 'standing'; standing: Standing | null; name: string | null; problem: string | null }
   | { kind: 'status'; status: SessionStatus }
   | { kind: 'fatal'; message: string };
 
+/** A model to load: of a run and parameters, or of step 0 where there are none. */
+export interface Model {
+  run_json: string;
+  /** The data set's manifest of a run on text; null for others. */
+  manifest_json: string | null;
+  params: ArrayBuffer | null;
+}
+
 /** Page to predict worker. `id` comes back with the answer. */
 export type ToPredict =
-  | { kind: 'load'; id: number; run_json: string; params: ArrayBuffer }
-  | { kind: 'predict'; id: number; input: Float32Array };
+  | ({ kind: 'load'; id: number } & Model)
+  | { kind: 'predict'; id: number; input: Float32Array }
+  | { kind: 'confusion'; id: number; examples: ArrayBuffer }
+  | { kind: 'rows'; id: number; examples: ArrayBuffer; rows: Uint32Array }
+  | { kind: 'write'; id: number; prompt: string; temperature: number; seed: number; characters: number }
+  | { kind: 'stop'; id: number }
+  | { kind: 'file'; id: number; run_json: string; version: number; params: ArrayBuffer };
 
-/** Predict worker to page. */
+/** Predict worker to page. A text comes in pieces; `done` ends it. */
 export type FromPredict =
   | { kind: 'loaded'; id: number }
   | { kind: 'prediction'; id: number; probabilities: Float32Array }
+  | { kind: 'counts'; id: number; counts: Uint32Array }
+  | { kind: 'text'; id: number; text: string }
+  | { kind: 'done'; id: number }
+  | { kind: 'file'; id: number; bytes: Uint8Array<ArrayBuffer> }
   | { kind: 'failed'; id: number; message: string };

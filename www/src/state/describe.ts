@@ -4,7 +4,7 @@
  * computing" is a property of one function.
  */
 import type { RunStatus } from '../api/types.ts';
-import { texts } from '../texts.ts';
+import { said, texts } from '../texts.ts';
 import { isActive, type SessionView } from './session.ts';
 
 /** How the state is colored. */
@@ -64,18 +64,18 @@ function describeReady({ run, server }: DescribeInputs): Description {
 
 function describeStopped({ status }: SessionView): Description {
   const code = status?.stop_code ?? 'finished';
-  const said = status?.reason ?? null;
+  const told = status?.reason ? said(status.reason) : null;
   switch (code) {
     case 'version_mismatch':
-      return plain(code, said ?? texts.stopped.version_mismatch, 'trouble', ['reload']);
+      return plain(code, told ?? texts.stopped.version_mismatch, 'trouble', ['reload']);
     case 'refused':
-      return plain(code, said ?? texts.stopped.refused, 'trouble', ['restart']);
+      return plain(code, told ?? texts.stopped.refused, 'trouble', ['restart']);
     case 'engine_failed':
-      return plain(code, said ?? texts.stopped.engine_failed, 'trouble', ['restart']);
+      return plain(code, told ?? texts.stopped.engine_failed, 'trouble', ['restart']);
     case 'run_finished':
-      return plain(code, said ?? texts.stopped.run_finished, 'calm', []);
+      return plain(code, told ?? texts.stopped.run_finished, 'calm', []);
     default:
-      return plain('finished', said ?? texts.stopped.finished, 'calm', ['start']);
+      return plain('finished', told ?? texts.stopped.finished, 'calm', ['start']);
   }
 }
 
@@ -84,7 +84,7 @@ function describeActive({ session, userPaused, finishing }: DescribeInputs): Des
   const verbs: Verb[] = finishing ? [] : [userPaused ? 'resume' : 'pause', 'finish'];
   if (status === null) return plain('starting', texts.starting, 'calm', verbs);
   const { state } = status;
-  const reason = status.reason ?? fallbackReason(session);
+  const reason = status.reason === null ? fallbackReason(session) : said(status.reason);
   if (finishing && state !== 'backoff') return plain('finishing', texts.finishing, 'busy', verbs);
   if (state === 'computing') return plain(state, texts.computing(status), 'busy', verbs);
   if (state === 'backoff') {

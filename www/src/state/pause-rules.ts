@@ -4,9 +4,6 @@
  */
 import type { PauseReason, ToDriver } from '../engine/contract.ts';
 
-/** Below this charge a discharging device is left alone, whatever the rules say. */
-export const BATTERY_LOW_RATIO = 0.15;
-
 /** What the platform says about the battery; null where it says nothing. */
 export interface Battery {
   charging: boolean;
@@ -21,6 +18,11 @@ export interface PauseInputs {
   battery: Battery | null;
   pauseWhenHidden: boolean;
   pauseOnBattery: boolean;
+  /** Charge in percent at which a discharging device is left alone, whatever the other rules say. */
+  batteryFloor: number;
+  /** Bytes used today, and how many may be; none for any number. */
+  bytesToday: number;
+  bytesMax: number | null;
   /** "Resume anyway" was pressed; holds until the device is plugged in again. */
   batteryOverride: boolean;
 }
@@ -30,9 +32,10 @@ export function pauseReason(inputs: PauseInputs): PauseReason | null {
   if (inputs.userPaused) return 'user';
   const { battery } = inputs;
   if (battery !== null && !battery.charging && !inputs.batteryOverride) {
-    if (battery.level <= BATTERY_LOW_RATIO) return 'battery_low';
+    if (battery.level * 100 <= inputs.batteryFloor) return 'battery_low';
     if (inputs.pauseOnBattery) return 'on_battery';
   }
+  if (inputs.bytesMax !== null && inputs.bytesToday >= inputs.bytesMax) return 'data_cap';
   if (inputs.hidden && inputs.pauseWhenHidden) return 'hidden';
   return null;
 }

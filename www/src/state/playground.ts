@@ -36,6 +36,9 @@ interface Loaded {
   normalization: Normalization;
 }
 
+/** Before training: the parameters follow from the run file, so there is nothing to fetch. */
+const STEP_0: Snapshot = { version: 0, params_digest: 'step 0', bytes: 0, eval_accuracy: null };
+
 const EMPTY_IMAGE = new Float32Array(SIDE * SIDE);
 
 /** The store's part for the digit canvas. */
@@ -66,7 +69,7 @@ export class Playground {
   /** Reads the list of snapshots; a drawing on the canvas is then answered by the newest. */
   async refresh(): Promise<void> {
     const run = this.#run.value;
-    if (run === null || !this.available.value) return;
+    if (run === null || !(this.available.value || run.text || run.download)) return;
     const snapshots = await listSnapshots(run.name);
     if (run.name !== this.#run.value?.name) return;
     batch(() => {
@@ -74,9 +77,10 @@ export class Playground {
       this.#snapshotsOf = run.name;
       this.snapshots.value = snapshots;
       // A version that the server no longer keeps cannot stay chosen.
-      if (!snapshots.some((s) => s.version === this.chosen.value)) this.chosen.value = null;
+      const kept = snapshots.some((s) => s.version === this.chosen.value);
+      if (!kept && this.chosen.value !== 0) this.chosen.value = null;
     });
-    if (!this.ink.isEmpty) this.#update();
+    if (!this.ink.isEmpty && this.available.value) this.#update();
   }
 
   /** Begins a stroke at a point of the unit square. */
@@ -155,7 +159,8 @@ export class Playground {
   async #answerOnce(): Promise<void> {
     const run = this.#run.value;
     const snapshots = this.snapshots.value;
-    const snapshot = snapshots.find((s) => s.version === this.chosen.value) ?? snapshots[0];
+    const newest = this.chosen.value === 0 ? STEP_0 : snapshots[0];
+    const snapshot = snapshots.find((s) => s.version === this.chosen.value) ?? newest;
     if (run === null || this.#snapshotsOf !== run.name || snapshot === undefined) {
       this.answer.value = { kind: 'failed', message: texts.digit.noSnapshot };
       return;
@@ -175,9 +180,9 @@ export class Playground {
     if (this.answer.value.kind !== 'probabilities') this.answer.value = { kind: 'loading' };
     const [runJson, params] = await Promise.all([
       fetchRunJson(run),
-      fetchParams(snapshot.params_digest),
+      snapshot.version === 0 ? null : fetchParams(snapshot.params_digest),
     ]);
-    await client.load(runJson, params);
+    await client.load({ run_json: runJson, manifest_json: null, params });
     this.#loaded = {
       run,
       digest: snapshot.params_digest,

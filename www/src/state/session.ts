@@ -50,6 +50,7 @@ export function reduceSession(view: SessionView, event: SessionEvent): SessionVi
   if (event.kind === 'cut_off') return cutOff(view, event.reason);
   const { message, nowMs } = event;
   if (message.kind === 'fatal') return fail(view, message.message);
+  if (message.kind === 'standing') return view;
   const { status } = message;
   return {
     phase: status.state === 'stopped' ? 'stopped' : 'live',

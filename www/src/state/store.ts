@@ -8,8 +8,12 @@ import { ApiError, fetchHistory, fetchRun, fetchRuns } from '../api/client.ts';
 import type { RunStatus } from '../api/types.ts';
 import { DriverClient } from '../engine/client.ts';
 import type { Settings, ToDriver } from '../engine/contract.ts';
-import { texts } from '../texts.ts';
+import { language, preferredLanguage, texts, type Language } from '../texts.ts';
+import { Awake } from './awake.ts';
 import { describe, type Description } from './describe.ts';
+import { Desk } from './desk.ts';
+import { Gallery } from './gallery.ts';
+import { watchGpu } from './gpu.ts';
 import { EMPTY_HISTORY, historyCursor, mergeHistory, wentBack, type History } from './history.ts';
 import { watchPage } from './page-signals.ts';
 import { pauseMessage, pauseReason } from './pause-rules.ts';
@@ -21,9 +25,13 @@ import {
   loadPreferences,
   saveConsent,
   savePreferences,
+  type Consent,
   type Preferences,
 } from './preferences.ts';
 import { isActive, READY_SESSION, reduceSession, type SessionEvent } from './session.ts';
+import { Usage } from './usage.ts';
+import { watchView } from './view.ts';
+import { Membership } from './membership.ts';
 
 /** The list of runs changes rarely: it is read once in this many rounds. */
 const ROUNDS_PER_LISTING = 10;
@@ -40,7 +48,17 @@ class VolunteerStore {
 
   readonly page = watchPage();
   readonly preferences = signal<Preferences>(loadPreferences(this.#storage, this.cores));
-  readonly consented = signal(loadConsent(this.#storage));
+  readonly consent = signal<Consent>(loadConsent(this.#storage));
+  readonly consented = computed(() => this.consent.value === 'given');
+  /** The visitor does not want to contribute now, and looks around. */
+  readonly declined = signal(false);
+  /** False once the browser did not keep something: a private window, or no room. */
+  readonly remembers = signal(this.#storage !== null);
+  readonly view = watchView();
+  readonly gpu = watchGpu();
+  readonly usage = new Usage(this.#storage);
+  readonly membership = new Membership(this.#storage, (ask) => this.#send(ask));
+  readonly #awake = new Awake();
 
   readonly session = signal(READY_SESSION);
   readonly userPaused = signal(false);
@@ -60,6 +78,8 @@ class VolunteerStore {
     () => this.runs.value.find((run) => run.name === this.selected.value) ?? null,
   );
   readonly playground = new Playground(this.run);
+  readonly gallery = new Gallery();
+  readonly desk = new Desk();
 
   readonly description: ReadonlySignal<Description> = computed(() =>
     describe({
@@ -90,6 +110,9 @@ class VolunteerStore {
       battery: this.page.battery.value,
       pauseWhenHidden: this.preferences.value.pauseWhenHidden,
       pauseOnBattery: this.preferences.value.pauseOnBattery,
+      batteryFloor: this.preferences.value.batteryFloor,
+      bytesToday: this.usage.today.value,
+      bytesMax: this.#bytesMax,
       batteryOverride: this.#batteryOverride.value,
     }),
   );
@@ -103,14 +126,42 @@ class VolunteerStore {
     });
     this.#watchRules();
     effect(() => applyTheme(this.preferences.value.theme));
+    effect(() => applyLanguage(this.preferences.value.language));
+    effect(() => {
+      const computing = this.session.value.status?.state === 'computing';
+      this.#awake.set(this.preferences.value.keepAwake && computing && isActive(this.session.value));
+    });
     effect(() => this.#poller.setHidden(this.page.hidden.value));
     this.#poller.now();
   }
 
   /** Remembers the consent. Nothing starts yet. */
   acceptConsent(): void {
-    saveConsent(this.#storage, true);
-    this.consented.value = true;
+    this.remembers.value = saveConsent(this.#storage, true);
+    this.consent.value = 'given';
+  }
+
+  /** Looks around without contributing, or reads the text again. */
+  decline(declined: boolean): void {
+    this.declined.value = declined;
+  }
+
+  /** Removes everything that this browser keeps for the page, and ends the session. */
+  async forgetEverything(): Promise<void> {
+    this.withdrawConsent();
+    await this.membership.leave().catch(() => {});
+    try {
+      localStorage.clear();
+      for (const name of await caches.keys()) await caches.delete(name);
+    } catch {
+      // Where there is no storage there is nothing to remove.
+    }
+    location.reload();
+  }
+
+  get #bytesMax(): number | null {
+    const { dataCapMb } = this.preferences.value;
+    return dataCapMb === 0 ? null : dataCapMb * 1_000_000;
   }
 
   /** Forgets the consent and ends the session at once. */
@@ -119,7 +170,7 @@ class VolunteerStore {
     batch(() => {
       this.#endDriver();
       this.session.value = READY_SESSION;
-      this.consented.value = false;
+      this.consent.value = 'none';
     });
   }
 
@@ -201,7 +252,7 @@ class VolunteerStore {
   /** Stored on change only: who never touches a setting leaves nothing in the browser. */
   #remember(preferences: Preferences): void {
     this.preferences.value = preferences;
-    savePreferences(this.#storage, preferences);
+    this.remembers.value = savePreferences(this.#storage, preferences);
   }
 
   /** Shows another run, and joins that one at the next start. */
@@ -213,6 +264,7 @@ class VolunteerStore {
     batch(() => {
       this.selected.value = name;
       this.history.value = EMPTY_HISTORY;
+      this.gallery.reset();
     });
     this.#poller.now();
   }
@@ -237,6 +289,18 @@ class VolunteerStore {
   }
 
   #apply(event: SessionEvent): void {
+    if (event.kind === 'started') {
+      this.usage.begin();
+      this.membership.begin();
+    }
+    if (event.kind === 'message') {
+      const { message } = event;
+      if (message.kind === 'standing') return this.membership.answered(message);
+      if (message.kind === 'status') {
+        this.usage.note(message.status.bytes_up + message.status.bytes_down);
+        this.membership.note(message.status, event.nowMs);
+      }
+    }
     const next = reduceSession(this.session.value, event);
     batch(() => {
       this.session.value = next;
@@ -300,6 +364,11 @@ function applyTheme(theme: Preferences['theme']): void {
   const { dataset } = document.documentElement;
   if (theme === 'system') delete dataset['theme'];
   else dataset['theme'] = theme;
+}
+
+function applyLanguage(chosen: Language | null): void {
+  language.value = chosen ?? preferredLanguage(navigator.languages);
+  document.documentElement.lang = language.value === 'zh' ? 'zh-Hans' : language.value;
 }
 
 export const store = new VolunteerStore();

@@ -4,6 +4,7 @@ import '../tokens.css';
 import './base.css';
 import './device.css';
 import './run.css';
+import './pages.css';
 import { store } from '../state/store.ts';
 import { listenForSpace } from './keyboard.ts';
 import { Page } from './page.tsx';

@@ -6,11 +6,14 @@ import { Consent } from '../components/Consent.tsx';
 import { Contribution } from '../components/Contribution.tsx';
 import { DigitSection } from '../components/DigitSection.tsx';
 import { Header } from '../components/Header.tsx';
+import { Leaders } from '../components/Leaders.tsx';
 import { LeaseStrip } from '../components/LeaseStrip.tsx';
 import { Limits } from '../components/Limits.tsx';
+import { Privacy } from '../components/Privacy.tsx';
 import { RunSection } from '../components/RunSection.tsx';
 import { StatePanel } from '../components/StatePanel.tsx';
 import { Sunflower } from '../components/Sunflower.tsx';
+import { WritingSection } from '../components/WritingSection.tsx';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 
@@ -24,7 +27,7 @@ export function Page() {
   return (
     <>
       <Header />
-      <main>
+      <main hidden={store.view.value !== 'run'}>
         <div class="night">
           <div class="device">
             <div class="device-main">{consented ? <Device fresh={!returning.current} /> : <Consent />}</div>
@@ -40,10 +43,28 @@ export function Page() {
         <div class="sheet">
           <RunSection />
           <DigitSection />
-          <About />
+          <WritingSection />
         </div>
       </main>
+      {store.view.value !== 'run' && <OtherPage />}
     </>
+  );
+}
+
+/** A page beside the run. The run's page stays as it is, behind it. */
+function OtherPage() {
+  const view = store.view.value;
+  const root = useRef<HTMLElement>(null);
+  useEffect(() => {
+    scrollTo(0, 0);
+    root.current?.querySelector<HTMLElement>('#content')?.focus({ preventScroll: true });
+  }, [view]);
+  return (
+    <main ref={root} class="sheet" data-testid={`view-${view}`}>
+      {view === 'leaders' && <Leaders />}
+      {view === 'about' && <About />}
+      {view === 'privacy' && <Privacy />}
+    </main>
   );
 }
 

@@ -4,7 +4,7 @@
  * The session creates one nested worker per lane through `createLane`. Whatever goes wrong here
  * for good becomes one `fatal` message; the page then ends this worker.
  */
-import type { FromDriver, SessionStatus, ToDriver } from '../engine/contract.ts';
+import type { FromDriver, SessionStatus, Standing, ToDriver } from '../engine/contract.ts';
 import { compile, describe, start } from './module.ts';
 import type { CompiledModule } from './module.ts';
 
@@ -39,6 +39,30 @@ function createLane(compiled: CompiledModule): Worker {
   return lane;
 }
 
+type Ask = Extract<ToDriver, { kind: 'standing' }>;
+
+/** Asks the server for this worker's place. Its secret stays in this worker. */
+async function standing({ run, name }: Ask, token: string | undefined): Promise<void> {
+  if (token === undefined) return;
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  let named: string | null = null;
+  let problem: string | null = null;
+  if (name !== null) {
+    const response = await fetch('/api/volunteer', {
+      method: 'PUT',
+      headers,
+      body: JSON.stringify(name),
+    });
+    const answer = (await response.json()) as { name?: string; detail?: string };
+    if (response.ok) named = answer.name ?? null;
+    else problem = answer.detail ?? `the server answered ${response.status}`;
+  }
+  const path = `/api/standing?run=${encodeURIComponent(run)}`;
+  const response = await fetch(path, { headers });
+  const found = response.ok ? ((await response.json()) as Standing) : null;
+  post({ kind: 'standing', standing: found, name: named, problem });
+}
+
 async function begin(): Promise<(message: ToDriver) => void> {
   const compiled = await compile();
   const engine = await start(compiled, (message) => die(`The engine crashed: ${message}`));
@@ -47,7 +71,10 @@ async function begin(): Promise<(message: ToDriver) => void> {
     (json: string) => post({ kind: 'status', status: JSON.parse(json) as SessionStatus }),
   );
   return (message) => {
-    if (!isDead) driver.handle(message);
+    if (isDead) return;
+    // Without a server there is no place to tell; the next question may find one.
+    if (message.kind === 'standing') standing(message, driver.token()).catch(() => {});
+    else driver.handle(message);
   };
 }
 

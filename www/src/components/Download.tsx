@@ -1,0 +1,63 @@
+/** The newest model as a safetensors file, written by the engine in this tab. */
+import { useState } from 'preact/hooks';
+import { fetchParams, fetchRunJson } from '../api/client.ts';
+import type { RunStatus, Snapshot } from '../api/types.ts';
+import { PredictClient } from '../engine/client.ts';
+import { store } from '../state/store.ts';
+import { texts } from '../texts.ts';
+
+/** Hands a file to the browser. */
+export function save(name: string, content: Blob): void {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+async function download(run: RunStatus, snapshot: Snapshot): Promise<void> {
+  const client = new PredictClient();
+  try {
+    const [json, params] = await Promise.all([
+      fetchRunJson(run.name),
+      fetchParams(snapshot.params_digest),
+    ]);
+    const bytes = await client.file(json, snapshot.version, params);
+    const content = new Blob([bytes], { type: 'application/octet-stream' });
+    save(`${run.name}-step-${snapshot.version}.safetensors`, content);
+  } finally {
+    client.end();
+  }
+}
+
+export function Download({ run }: { run: RunStatus }) {
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<string | null>(null);
+  const snapshot = store.playground.snapshots.value[0];
+  if (snapshot === undefined) return null;
+  const begin = (): void => {
+    setBusy(true);
+    setFailure(null);
+    download(run, snapshot)
+      .catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)))
+      .finally(() => setBusy(false));
+  };
+  const words = texts.run;
+  return (
+    <span class="download">
+      <button
+        type="button"
+        class="link-button"
+        data-testid="download"
+        disabled={busy}
+        aria-describedby="download-help"
+        onClick={begin}
+      >
+        {words.download}
+      </button>
+      <span class="fine" id="download-help" role="status">
+        {failure ?? (busy ? words.downloading : words.downloadHelp(snapshot.version))}
+      </span>
+    </span>
+  );
+}
