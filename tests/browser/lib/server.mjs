@@ -34,18 +34,20 @@ export class Server {
     mkdirSync(folder, { recursive: true });
     const [port, adminPort] = [await freePort(), await freePort()];
     const token = randomBytes(32).toString('hex');
-    const program = new Program(
-      `server of ${name}`,
-      SERVER_BIN,
-      [
-        'serve',
-        ...['--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${adminPort}`],
-        ...['--data-dir', join(folder, 'data'), '--datasets-dir', DATASETS],
-      ],
-      { log: join(folder, 'server.log'), env: { TABSWARM_ADMIN_TOKEN: token } },
-    );
-    t.after(() => program.stop());
-    const server = new Server(t, folder, `http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`, token, program);
+    const launch = (log) =>
+      new Program(
+        `server of ${name}`,
+        SERVER_BIN,
+        [
+          'serve',
+          ...['--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${adminPort}`],
+          ...['--data-dir', join(folder, 'data'), '--datasets-dir', DATASETS],
+        ],
+        { log: join(folder, log), env: { TABSWARM_ADMIN_TOKEN: token } },
+      );
+    const server = new Server(t, folder, `http://127.0.0.1:${port}`, `http://127.0.0.1:${adminPort}`, token, launch('server.log'));
+    server.launch = launch;
+    t.after(() => server.program.stop());
     await server.#untilHealthy();
     await server.#createRun(fixture);
     return server;
@@ -100,6 +102,12 @@ export class Server {
       headers: { authorization: `Bearer ${this.token}` },
     });
     if (!answer.ok) throw new Error(`the run did not ${verb}: ${await answer.text()}`);
+  }
+
+  /** Starts it again on its data and ports after it was killed. */
+  async restart() {
+    this.program = this.launch('server-again.log');
+    await this.#untilHealthy();
   }
 
   /** The run's status. */
