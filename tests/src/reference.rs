@@ -52,7 +52,8 @@ pub fn digests(run: &Run, samples: &mut SampleStore) -> Vec<Digest> {
                 rate_factor,
             })
             .expect("the job does not diverge");
-        exponents.commit(&report.max_abs_sums, units);
+        let of = exponents.current().to_vec();
+        exponents.commit(&of, &report.max_abs_sums, units);
         digests.push(report.digest);
     }
     digests

@@ -82,7 +82,7 @@ impl HostedRun {
             (UNDURABLE_BYTES / step_bytes).clamp(MIN_UNDURABLE_STEPS, MAX_UNDURABLE_STEPS);
         Self {
             id: run_id,
-            run_json: run.to_json(),
+            run_json: run.to_worker_json(),
             label_rows: graph.label_rows() as u64,
             dataset,
             plan,

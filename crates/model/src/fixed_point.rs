@@ -115,22 +115,21 @@ impl Exponents {
         lowered
     }
 
-    /// Adapts to a committed step: `max_abs_sums` per tensor over `micro_batches`.
+    /// Adapts to a committed step: `max_abs_sums` per tensor over `micro_batches`, as fixed-point numbers of the
+    /// exponents `of` it. Where batches are applied as they arrive, those may be older than the current ones.
     ///
     /// Falls at once and rises slowly, because an overflow costs a step and a bit of precision costs nothing.
-    pub fn commit(&mut self, max_abs_sums: &[u64], micro_batches: u32) {
-        for ((current, rises), &max) in self
-            .current
-            .iter_mut()
-            .zip(&mut self.rises)
-            .zip(max_abs_sums)
+    pub fn commit(&mut self, of: &[i8], max_abs_sums: &[u64], micro_batches: u32) {
+        let sums = of.iter().zip(max_abs_sums);
+        for ((current, rises), (&of, &max)) in
+            self.current.iter_mut().zip(&mut self.rises).zip(sums)
         {
             if max == 0 {
                 continue;
             }
             let typical = max.div_ceil(u64::from(micro_batches.max(1)));
             let bits = 64 - i32::try_from(typical.leading_zeros()).expect("at most 64");
-            let wanted = i32::from(*current) + TARGET_BITS - bits;
+            let wanted = i32::from(of) + TARGET_BITS - bits;
             let wanted = wanted.clamp(i32::from(MIN_EXPONENT), i32::from(MAX_EXPONENT));
             let wanted = i8::try_from(wanted).expect("clamped to i8's range");
             if wanted <= *current {
@@ -197,16 +196,26 @@ mod tests {
     #[test]
     fn exponents_fall_at_once_and_rise_slowly() {
         let mut exponents = Exponents::restore(vec![20], vec![0]).unwrap();
-        exponents.commit(&[1 << 24], 1);
+        exponents.commit(&[20], &[1 << 24], 1);
         assert_eq!(exponents.current(), [16]);
         for _ in 0..RISE_AFTER_STEPS - 1 {
-            exponents.commit(&[1 << 10], 1);
+            exponents.commit(&[16], &[1 << 10], 1);
             assert_eq!(exponents.current(), [16]);
         }
-        exponents.commit(&[1 << 10], 1);
+        exponents.commit(&[16], &[1 << 10], 1);
         assert_eq!(exponents.current(), [17]);
-        exponents.commit(&[0], 1);
+        exponents.commit(&[17], &[0], 1);
         assert_eq!(exponents.current(), [17]);
+    }
+
+    #[test]
+    fn late_sums_say_what_they_said_then() {
+        let mut exponents = Exponents::restore(vec![20], vec![0]).unwrap();
+        // Sixteen updates were under way with the exponents of then, and all are of the same size.
+        for _ in 0..16 {
+            exponents.commit(&[20], &[1 << 24], 1);
+            assert_eq!(exponents.current(), [16]);
+        }
     }
 
     #[test]

@@ -120,7 +120,8 @@ impl HostedRun {
             return;
         };
         self.params_digest = report.digest;
-        self.exponents.commit(&report.max_abs_sums, applied.vectors);
+        self.exponents
+            .commit(&applied.exponents, &report.max_abs_sums, applied.vectors);
         let Contributions {
             samples,
             loss_q20,

@@ -342,6 +342,16 @@ impl Run {
         serde_json::to_string(&self.raw).expect("a raw run has string keys and finite numbers only")
     }
 
+    /// What of it workers need: they refuse keys that they do not know, so an older one is not told of sections
+    /// that are for people.
+    pub fn to_worker_json(&self) -> String {
+        let raw = raw::RawRun {
+            about: raw::RawAbout::default(),
+            ..self.raw.clone()
+        };
+        serde_json::to_string(&raw).expect("a raw run has string keys and finite numbers only")
+    }
+
     /// The training graph.
     pub fn graph(&self) -> Graph {
         graph::build(&self.model)
