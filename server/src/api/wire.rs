@@ -10,6 +10,10 @@ use crate::view::RunView;
 
 /// A run.
 #[derive(Debug, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, which the page reads by name"
+)]
 pub(crate) struct RunStatusJson {
     name: String,
     title: String,
