@@ -28,6 +28,10 @@ impl Predictor {
     ///
     /// # Errors
     /// A sentence where the two do not fit.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an optional slice can't come from a script"
+    )]
     #[wasm_bindgen(constructor)]
     pub fn new(run_json: &str, params: Option<Vec<u8>>) -> Result<Self, JsError> {
         load(run_json, params.as_deref()).map_err(|message| JsError::new(&message))

@@ -34,6 +34,10 @@ impl Writer {
     ///
     /// # Errors
     /// A sentence where they do not fit each other.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an optional slice can't come from a script"
+    )]
     #[wasm_bindgen(constructor)]
     pub fn new(
         run_json: &str,
