@@ -34,8 +34,8 @@ pub(crate) const LOG_SEAL_AFTER: Duration = Duration::from_millis(500);
 pub(crate) const SPARE_SUMS: usize = 8;
 /// Largest WebSocket message. Tensors come in frames of 1 MiB, one or a few in a message.
 pub(crate) const MAX_WS_MESSAGE_BYTES: usize = 4 << 20;
-/// Bytes read from a socket at once.
-pub(crate) const WS_READ_BUFFER_BYTES: usize = 16 << 10;
+/// Bytes read from a socket at once. Every socket keeps a buffer of this size, idle or not; a large message gets one of its own size.
+pub(crate) const WS_READ_BUFFER_BYTES: usize = 4 << 10;
 /// Unsent bytes of a socket beyond which a write fails: a message and some control frames.
 pub(crate) const WS_WRITE_BUFFER_BYTES: usize = 8 << 20;
 /// Messages per second of a socket; a fast worker sends about 50.

@@ -14,6 +14,7 @@ mod command;
 mod demo;
 mod digits;
 mod http;
+mod load;
 mod service;
 mod setup;
 mod simulation;
@@ -60,6 +61,8 @@ enum Task {
     Sim(simulation::Options),
     /// Kill a real server at random moments of a run, and check that nothing was lost.
     Chaos(chaos::Options),
+    /// Drive a real server with many workers over real sockets, and measure it.
+    Load(load::Options),
     /// Measure, each figure beside what it has to be compared with.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -95,6 +98,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test { .. } => {}
         Task::Sim(options) => simulation::simulate(&workspace, &options)?,
         Task::Chaos(options) => chaos::chaos(&workspace, &options)?,
+        Task::Load(options) => load::load(&workspace, &options)?,
         Task::Bench(what) => bench::bench(&workspace, &what)?,
         Task::Tidy { fix } => tidy::tidy(&workspace, fix)?,
     }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::chaos;
 use crate::command;
+use crate::load;
 use crate::setup::{self, browser};
 use crate::tidy;
 use crate::web::{self, module::Flavor};
@@ -20,7 +21,7 @@ use crate::workspace::Workspace;
 type Check = fn(&Workspace) -> Result<()>;
 
 /// Name, check, and whether `--quick` includes it.
-const STEPS: [(&str, Check, bool); 13] = [
+const STEPS: [(&str, Check, bool); 14] = [
     ("set-up", |workspace| setup::setup(workspace, true), true),
     ("tidy", |workspace| tidy::tidy(workspace, false), true),
     ("format", format, true),
@@ -31,6 +32,7 @@ const STEPS: [(&str, Check, bool); 13] = [
     ("clippy, browser", clippy_wasm, true),
     ("Rust tests", rust_tests, true),
     ("kills of a real server", chaos::short, false),
+    ("a small swarm on real sockets", load::short, false),
     ("Rust tests in documentation", doc_tests, false),
     ("documentation", documentation, false),
     ("browser tests", browser_tests, false),
