@@ -16,6 +16,8 @@ pub mod bits;
 mod cpu;
 mod engine;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod known_answer;
 pub mod peak;
 pub mod probe;

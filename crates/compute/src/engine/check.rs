@@ -36,7 +36,7 @@ pub(super) fn inputs(
 }
 
 /// Checks a whole batch and gives its number of samples.
-pub(super) fn batch(
+pub(crate) fn batch(
     graph: &Graph,
     batch: &Batch<'_>,
     max_samples: usize,
@@ -66,7 +66,7 @@ pub(super) fn batch(
 }
 
 /// Checks that all values of a flat vector are finite, in layout order.
-pub(super) fn finite(graph: &Graph, flat: &[f32]) -> Result<(), ComputeError> {
+pub(crate) fn finite(graph: &Graph, flat: &[f32]) -> Result<(), ComputeError> {
     for tensor in graph.layout.tensors() {
         if largest_magnitude(&flat[tensor.range()]).is_none() {
             return Err(ComputeError::NonFinite {

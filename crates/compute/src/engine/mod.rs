@@ -1,6 +1,6 @@
 //! One lane: walks the training graph over planned buffers.
 
-mod check;
+pub(crate) mod check;
 mod kernel;
 mod observer;
 mod params;

@@ -1,0 +1,50 @@
+// Takes a micro-batch's gradient up into the lease's sums, counts what is wrong with it, and marks it as not
+// written, so that a kernel which does not run is noticed the next time.
+
+struct Params {
+    len: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+// Number of the micro-batch within the lease.
+@group(0) @binding(1) var<storage, read> turn: array<u32>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<u32>;
+@group(0) @binding(3) var<storage, read_write> sums: array<f32>;
+// For each micro-batch: values that nobody wrote, that are not finite, and that are not zero.
+@group(0) @binding(4) var<storage, read_write> counts: array<atomic<u32>>;
+
+// Not a number, with a payload that no arithmetic gives.
+const UNWRITTEN: u32 = 0x7fa5c3e1;
+
+var<workgroup> bad: atomic<u32>;
+var<workgroup> infinite: atomic<u32>;
+var<workgroup> nonzero: atomic<u32>;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = value_index(workgroup, workgroups, lane);
+    if i < p.len {
+        let bits = gradient[i];
+        gradient[i] = UNWRITTEN;
+        sums[i] += bitcast<f32>(bits);
+        let magnitude = bits & 0x7fffffff;
+        if bits == UNWRITTEN {
+            atomicAdd(&bad, 1u);
+        } else if magnitude >= 0x7f800000 {
+            atomicAdd(&infinite, 1u);
+        } else if magnitude != 0 {
+            atomicAdd(&nonzero, 1u);
+        }
+    }
+    workgroupBarrier();
+    if lane == 0 {
+        let first = 4 * turn[0];
+        atomicAdd(&counts[first], atomicLoad(&bad));
+        atomicAdd(&counts[first + 1], atomicLoad(&infinite));
+        atomicAdd(&counts[first + 2], atomicLoad(&nonzero));
+    }
+}

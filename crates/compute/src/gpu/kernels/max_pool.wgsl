@@ -1,0 +1,33 @@
+// The largest value of each window and which one it was, ky · window width + kx; the first if several are equal.
+
+@group(0) @binding(1) var<storage, read> image: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(3) var<storage, read_write> choice: array<f32>;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) workgroups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = value_index(workgroup, workgroups, lane);
+    if i >= p.len {
+        return;
+    }
+    let first = window_start(i);
+    var best = image[first];
+    var chosen = 0u;
+    for (var ky = 0u; ky < p.window_height; ky++) {
+        for (var kx = 0u; kx < p.window_width; kx++) {
+            let x = image[first + (ky * p.width + kx) * p.channels];
+            if x > best {
+                best = x;
+                chosen = ky * p.window_width + kx;
+            }
+        }
+    }
+    output[i] = best;
+    if p.has_choice != 0 {
+        choice[i] = f32(chosen);
+    }
+}

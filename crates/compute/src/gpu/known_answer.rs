@@ -1,0 +1,240 @@
+//! Known answers: every kernel that a recording uses is compared with its twin before it is trusted.
+//!
+//! Shader failures on the web can return stale data without any error, so nothing is believed. Small networks
+//! with odd sizes go through the device dispatch by dispatch.
+
+use std::collections::BTreeSet;
+
+use tabswarm_model::graph::{Activation, Padding};
+use tabswarm_model::noise::NoiseKey;
+use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
+
+use super::device::{GpuDevice, Variant};
+use super::engine::{turn_words, values_of_targets};
+use super::error::GpuError;
+use super::kernels::Binding;
+use super::program::{Memory, Program};
+use super::recording::places::Slot;
+use super::recording::{Dispatch, Recording};
+use super::simulation::Simulation;
+use crate::bits::Case;
+
+/// Two values are equal if they differ by no more than this share of the largest of the buffer.
+const TOLERANCE: f32 = 2e-5;
+
+/// The variants of kernels that dispatches use.
+pub(super) fn variants<'a>(dispatches: impl Iterator<Item = &'a Dispatch>) -> BTreeSet<Variant> {
+    dispatches.map(variant).collect()
+}
+
+fn variant(dispatch: &Dispatch) -> Variant {
+    (dispatch.call.kernel().name, dispatch.constants.clone())
+}
+
+/// Compares the wanted kernels with their twins, as far as [`networks`] have them, and gives those that it has compared.
+///
+/// # Errors
+/// Where a kernel can't be made, the device fails, or values differ.
+pub(super) fn test(
+    device: &GpuDevice,
+    wanted: &BTreeSet<Variant>,
+) -> Result<BTreeSet<Variant>, GpuError> {
+    let mut passed = BTreeSet::new();
+    for (model, samples) in networks() {
+        let is_due = |dispatch: &Dispatch| {
+            wanted.contains(&variant(dispatch)) && !passed.contains(&variant(dispatch))
+        };
+        let new = test_case(device, &Case::new(&model, samples, 3), is_due)?;
+        passed.extend(new);
+    }
+    Ok(passed)
+}
+
+/// Runs a case on device and twins, comparing the dispatches that are due.
+pub(super) fn test_case(
+    device: &GpuDevice,
+    case: &Case,
+    is_due: impl Fn(&Dispatch) -> bool,
+) -> Result<BTreeSet<Variant>, GpuError> {
+    let recording = Recording::new(&case.graph, case.samples);
+    let mut passed = BTreeSet::new();
+    if !recording.all().any(&is_due) {
+        return Ok(passed);
+    }
+    let memory = Memory::new(device, &recording.sizes)?;
+    let mut twin = started(case, &recording);
+    let staging = device.staging(recording.sizes.values().copied().max().unwrap_or(0))?;
+    for dispatch in recording.all() {
+        if is_due(dispatch) {
+            for slot in &dispatch.slots {
+                memory.write(device, *slot, twin.at(*slot));
+            }
+            let program = Program::new(device, &memory, std::slice::from_ref(dispatch))?;
+            program.submit(device);
+        }
+        twin.run(dispatch);
+        if is_due(dispatch) {
+            compare(device, &memory, &staging, dispatch, &twin)?;
+            passed.insert(variant(dispatch));
+        }
+    }
+    Ok(passed)
+}
+
+/// The twins' buffers before the first dispatch.
+pub(super) fn started(case: &Case, recording: &Recording) -> Simulation {
+    let mut twin = Simulation::new(&recording.sizes);
+    let batch = case.batch();
+    twin.write(Slot::Params, &case.params);
+    twin.write(Slot::Input, batch.inputs);
+    twin.write(Slot::Targets, &values_of_targets(batch.targets));
+    let noise: NoiseKey = case.noise;
+    let sites = recording.sizes[&Slot::Turn];
+    let words = turn_words(sites, 0, 77, Some(noise));
+    let words: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
+    twin.write(Slot::Turn, &words);
+    twin
+}
+
+fn compare(
+    device: &GpuDevice,
+    memory: &Memory,
+    staging: &wgpu::Buffer,
+    dispatch: &Dispatch,
+    twin: &Simulation,
+) -> Result<(), GpuError> {
+    let kernel = dispatch.call.kernel();
+    let written = dispatch.slots.iter().zip(kernel.bindings);
+    for (slot, _) in written.filter(|(_, binding)| **binding == Binding::Write) {
+        let got = device.read(staging, &[memory.at(*slot)])?;
+        let expected = &twin.at(*slot)[..got.len()];
+        let finite = expected.iter().filter(|x| x.is_finite());
+        let largest = finite.fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        let has_words = matches!(slot, Slot::Counts | Slot::Seal);
+        let is_equal = |(got, expected): (&f32, &f32)| {
+            let is_close = !has_words && (got - expected).abs() <= TOLERANCE * largest;
+            got.to_bits() == expected.to_bits() || is_close
+        };
+        let wrong = got.iter().zip(expected).position(|pair| !is_equal(pair));
+        if let Some(index) = wrong {
+            return Err(GpuError::WrongKernel {
+                kernel: kernel.name,
+                index,
+                got: format!("{:e}", got[index]),
+                expected: format!("{:e}", expected[index]),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn network(input: &[usize], layers: Vec<LayerSpec>, loss: LossSpec) -> ModelSpec {
+    ModelSpec {
+        input: input.to_vec(),
+        layers,
+        loss,
+    }
+}
+
+/// Networks that together have all kernels, with every tile, and samples for each.
+fn networks() -> Vec<(ModelSpec, usize)> {
+    let activation = LayerSpec::Activation;
+    let perceptron = vec![
+        LayerSpec::dense(67),
+        activation(Activation::Relu),
+        LayerSpec::dense(37),
+        activation(Activation::Tanh),
+        LayerSpec::Dropout { rate: 0.3 },
+        activation(Activation::Gelu),
+        LayerSpec::dense(5),
+    ];
+    let regression = vec![
+        LayerSpec::dense(11),
+        activation(Activation::Sigmoid),
+        LayerSpec::dense(3),
+    ];
+    vec![
+        (
+            network(&[19], perceptron.clone(), LossSpec::SoftmaxCrossEntropy),
+            7,
+        ),
+        (
+            network(&[19], regression.clone(), LossSpec::MeanSquaredError),
+            5,
+        ),
+        (
+            network(&[3], regression, LossSpec::SoftTargets { temperature: 2.0 }),
+            3,
+        ),
+        (images(), 5),
+        (wide_images(), 1),
+        (sequences(13, 83, 48), 3),
+        (sequences(70, 29, 24), 4),
+    ]
+}
+
+fn convolution(channels: usize, groups: usize) -> LayerSpec {
+    LayerSpec::Conv2d {
+        channels,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: Padding::Same,
+        groups,
+        bias: true,
+    }
+}
+
+fn images() -> ModelSpec {
+    let pool = |size, stride| PoolSpec {
+        size: [size, size],
+        stride: [stride, stride],
+    };
+    let layers = vec![
+        convolution(18, 1),
+        LayerSpec::MaxPool(pool(2, 2)),
+        LayerSpec::RELU,
+        convolution(20, 2),
+        LayerSpec::Activation(Activation::Gelu),
+        LayerSpec::AvgPool(pool(2, 1)),
+        convolution(33, 1),
+        LayerSpec::Flatten,
+        LayerSpec::dense(7),
+    ];
+    network(&[12, 11, 3], layers, LossSpec::SoftmaxCrossEntropy)
+}
+
+/// More channels than a tile has columns.
+fn wide_images() -> ModelSpec {
+    let layers = vec![
+        convolution(49, 1),
+        convolution(61, 1),
+        LayerSpec::Flatten,
+        LayerSpec::dense(3),
+    ];
+    network(&[5, 4, 2], layers, LossSpec::SoftmaxCrossEntropy)
+}
+
+fn sequences(positions: usize, vocabulary: usize, width: usize) -> ModelSpec {
+    let norm = || LayerSpec::LayerNorm { epsilon: 1e-5 };
+    let attention = |causal| LayerSpec::Residual {
+        layers: vec![norm(), LayerSpec::Attention { heads: 3, causal }],
+    };
+    let network_of_each = LayerSpec::Residual {
+        layers: vec![
+            norm(),
+            LayerSpec::dense(2 * width + 1),
+            LayerSpec::Activation(Activation::Gelu),
+            LayerSpec::dense(width),
+        ],
+    };
+    let layers = vec![
+        LayerSpec::Embedding { vocabulary, width },
+        LayerSpec::PositionalEmbedding,
+        attention(true),
+        network_of_each,
+        attention(false),
+        norm(),
+        LayerSpec::TiedDense { bias: true },
+    ];
+    network(&[positions], layers, LossSpec::SoftmaxCrossEntropy)
+}

@@ -1,0 +1,30 @@
+//! Runs a training graph on a GPU, checked.
+//!
+//! [`GpuDevice::open`] finds an adapter, [`GpuEngine`] runs a graph on it. The graph is first written down as data, a
+//! `recording`: dispatches of kernels over planned buffers. A `program` is a recording on a device, with its pipelines
+//! and bindings made once. Each kernel is a WGSL file in `kernels/`, and has a twin of the same name in `twins`
+//! that does the same on the CPU in plain loops.
+//!
+//! Results are not those of an arithmetic class: they differ from the CPU's in the last bits, and from GPU to
+//! GPU. Runs that promise bits have no use for them.
+
+mod agreement;
+mod device;
+mod engine;
+mod error;
+#[cfg(test)]
+mod faults;
+mod kernels;
+mod known_answer;
+mod params;
+mod program;
+mod recording;
+mod simulation;
+#[cfg(test)]
+mod tests;
+mod twins;
+
+pub use agreement::Agreement;
+pub use device::{AdapterSummary, GpuDevice, adapters};
+pub use engine::GpuEngine;
+pub use error::GpuError;

@@ -1,0 +1,14 @@
+//! Recordings against the CPU engine, kernels against their twins, whole gradients, and faults.
+
+mod faults;
+mod gradients;
+mod kernels;
+
+use std::sync::Arc;
+
+use super::GpuDevice;
+
+/// A device of this machine. That there is none is a failure, not a reason to skip.
+fn device() -> Arc<GpuDevice> {
+    Arc::new(GpuDevice::open().expect("`cargo xtask setup --tests` installs a software GPU"))
+}
