@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tabswarm_compute::{ArithmeticClass, Batch, BatchStats, ComputeError, Engine};
-use tabswarm_model::Graph;
+use tabswarm_model::{Graph, Run};
 
 /// Makes engines. Every lane asks for its own, on its own thread, which the engine never leaves.
 pub trait Backend: fmt::Debug + Send + Sync {
@@ -18,6 +18,18 @@ pub trait Backend: fmt::Debug + Send + Sync {
         class: ArithmeticClass,
         max_samples: usize,
     ) -> Result<Box<dyn GradientEngine>, ComputeError>;
+
+    /// An engine for the micro-batches of a run.
+    ///
+    /// # Errors
+    /// As [`Self::engine`].
+    fn engine_of_run(
+        &self,
+        graph: &Arc<Graph>,
+        run: &Run,
+    ) -> Result<Box<dyn GradientEngine>, ComputeError> {
+        self.engine(Arc::clone(graph), run.class, run.micro_batch as usize)
+    }
 }
 
 /// Computes gradients. What it does when it panics does not matter: it is thrown away then.
@@ -36,6 +48,27 @@ pub trait GradientEngine: fmt::Debug {
 
     /// What the last successful [`Self::gradient`] left: flat, in layout order.
     fn gradient_buffer(&self) -> &[f32];
+
+    /// Whether [`Self::add`] works now: gradients are added up where they are computed.
+    fn adds_up(&self) -> bool {
+        false
+    }
+
+    /// Computes a batch and keeps its gradient. After an error nothing is kept, and [`Self::adds_up`] may say no.
+    ///
+    /// # Errors
+    /// Where the batch can't be computed this way.
+    fn add(&mut self, _batch: Batch<'_>) -> Result<(), String> {
+        Err("this engine does not add up".to_owned())
+    }
+
+    /// Adds what is kept to `sums`, and keeps nothing.
+    ///
+    /// # Errors
+    /// Where it can't be had; nothing is added then.
+    fn finish(&mut self, _sums: &mut [f32]) -> Result<BatchStats, String> {
+        Err("this engine does not add up".to_owned())
+    }
 }
 
 /// The engine of `tabswarm-compute`, on one core.

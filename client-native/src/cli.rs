@@ -8,6 +8,8 @@ use tabswarm_protocol::limits::{MAX_LANES, MAX_RUN_NAME_BYTES};
 use crate::address::ServerAddress;
 use crate::bench::BenchArgs;
 use crate::config::{WorkerConfig, default_lanes, memory_mib};
+use crate::gpu::BackendWish;
+use crate::probe::ProbeArgs;
 use crate::telemetry::LogFormat;
 
 /// Compute for a Tabswarm server without a browser.
@@ -35,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Measure how fast this machine computes.
     Bench(BenchArgs),
+    /// Show what this machine has to compute with, and what a worker would choose.
+    Probe(ProbeArgs),
 }
 
 /// Options of a worker.
@@ -60,6 +64,11 @@ pub struct WorkArgs {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     pub memory_mib: Option<u32>,
 
+    /// What to compute with; auto measures and takes the faster one. Runs that are reproducible, or whose codec is
+    /// exact, compute on the CPU.
+    #[arg(long, value_name = "BACKEND", value_enum, default_value_t = BackendWish::Auto)]
+    pub backend: BackendWish,
+
     /// Leave when the run is finished.
     #[arg(long)]
     pub exit_when_done: bool,
@@ -84,6 +93,7 @@ impl WorkArgs {
             exit_when_done: self.exit_when_done,
             join_token: self.join_token,
             memory_mib: self.memory_mib.unwrap_or_else(memory_mib),
+            backend: self.backend,
         }
     }
 }
@@ -132,6 +142,8 @@ mod tests {
             "50",
             "--memory-mib",
             "512",
+            "--backend",
+            "gpu",
             "--exit-when-done",
             "--join-token",
             &token,
@@ -143,6 +155,7 @@ mod tests {
         assert_eq!(config.run.as_deref(), Some("mnist-mlp"));
         assert_eq!((config.lanes, config.duty_percent), (3, 50));
         assert_eq!(config.memory_mib, 512);
+        assert_eq!(config.backend, BackendWish::Gpu);
         assert!(config.exit_when_done);
         assert_eq!(config.join_token, Some(Token([0xab; 32])));
     }
@@ -158,6 +171,8 @@ mod tests {
             (bench.lanes, bench.class),
             (Some(1), Some(ClassName::Fused))
         );
+        let cli = parse(&["probe", "--work", "cnn"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Probe(_))), "{cli:?}");
         let both = parse(&["--server", "http://a", "bench"]).unwrap_err();
         assert_eq!(both.exit_code(), 2);
     }
@@ -165,7 +180,8 @@ mod tests {
     #[test]
     fn mistakes_are_usage_errors() {
         let server = ["--server", "http://a"];
-        let cases: [&[&str]; 7] = [
+        let cases: [&[&str]; 8] = [
+            &["--backend", "tpu"],
             &[],
             &["--server", "localhost:8080"],
             &["--lanes", "0"],

@@ -7,6 +7,7 @@ use tabswarm_protocol::Token;
 use tabswarm_protocol::limits::MAX_LANES;
 
 use crate::address::ServerAddress;
+use crate::gpu::BackendWish;
 
 /// Settings of a worker.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct WorkerConfig {
     pub join_token: Option<Token>,
     /// Memory that runs may count on, in MiB; 0 where that is not known.
     pub memory_mib: u32,
+    /// What to compute with.
+    pub backend: BackendWish,
 }
 
 impl WorkerConfig {
@@ -38,6 +41,7 @@ impl WorkerConfig {
             exit_when_done: false,
             join_token: None,
             memory_mib: memory_mib(),
+            backend: BackendWish::default(),
         }
     }
 }

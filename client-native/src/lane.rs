@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use tabswarm_client_core::{Task, TaskFault, TaskResult};
 use tabswarm_compute::task::{
-    InnerWork, OpenShard, TaskEngine, TaskError, TaskPart, add_gradients, do_inner_steps,
+    InnerWork, OpenShard, SummingEngine, TaskEngine, TaskError, TaskPart, add_gradients,
+    do_inner_steps, sum_gradients,
 };
 use tabswarm_compute::{Batch, BatchStats, Sums};
 use tabswarm_model::batches::StepShape;
@@ -19,6 +20,7 @@ use tabswarm_model::parts::Part;
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::ParamVersion;
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use crate::backend::{Backend, GradientEngine};
 use crate::load::LoadedRun;
@@ -182,15 +184,17 @@ impl Workbench {
         if inner.is_none() {
             machine.use_params(params)?;
         }
-        let micro_batches = parts.iter().flat_map(|part| {
-            let of_part = part.first..part.first + part.count;
-            of_part.map(|micro_batch| (part.step, micro_batch))
-        });
+        let micro_batches = || {
+            parts.iter().flat_map(|part| {
+                let of_part = part.first..part.first + part.count;
+                of_part.map(|micro_batch| (part.step, micro_batch))
+            })
+        };
         let mut engine = Feeding {
             engine: &mut *machine.engine,
             load,
             batch: &mut self.batch,
-            micro_batches,
+            micro_batches: micro_batches(),
         };
         let parts: Vec<TaskPart> = parts
             .iter()
@@ -201,6 +205,15 @@ impl Workbench {
             })
             .collect();
         let (run, exponents) = (&load.run, &task.exponents);
+        if let (None, true, Sums::F32(values)) = (inner, engine.engine.adds_up(), &mut *sums) {
+            match sum_gradients(&mut engine, run.seed, &parts, values) {
+                Ok(stats) => return Ok(stats),
+                // As if nothing had been: if the CPU can't do it either, it says so.
+                Err(reason) => warn!(reason, "task goes on without adding up on the device"),
+            }
+            sums.reset();
+            engine.micro_batches = micro_batches();
+        }
         let done = match inner {
             None => add_gradients(&mut engine, run.seed, &parts, exponents, sums),
             Some(inner) => {
@@ -236,21 +249,46 @@ impl<M: Iterator<Item = (StepShape, u32)>> TaskEngine for Feeding<'_, M> {
     }
 
     fn next_gradient(&mut self, noise: NoiseKey) -> Result<BatchStats, String> {
-        let missing = || format!("samples of micro-batch {} are missing", noise.micro_batch);
-        let (step, micro_batch) = self.micro_batches.next().ok_or_else(missing)?;
-        if !self.load.store().gather(step, micro_batch, self.batch) {
-            return Err(missing());
-        }
-        let samples = Batch {
-            noise: Some(noise),
-            ..Batch::of(self.batch)
-        };
-        let computed = self.engine.gradient(samples);
+        self.gather(noise)?;
+        let computed = self.engine.gradient(gathered(self.batch, noise));
         computed.map_err(|error| error.to_string())
     }
 
     fn gradient_buffer(&self) -> &[f32] {
         self.engine.gradient_buffer()
+    }
+}
+
+impl<M: Iterator<Item = (StepShape, u32)>> SummingEngine for Feeding<'_, M> {
+    type Error = String;
+
+    fn add_next(&mut self, noise: NoiseKey) -> Result<(), String> {
+        self.gather(noise)?;
+        self.engine.add(gathered(self.batch, noise))
+    }
+
+    fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, String> {
+        self.engine.finish(sums)
+    }
+}
+
+impl<M: Iterator<Item = (StepShape, u32)>> Feeding<'_, M> {
+    /// Gathers the next micro-batch, whose noise this is.
+    fn gather(&mut self, noise: NoiseKey) -> Result<(), String> {
+        let missing = || format!("samples of micro-batch {} are missing", noise.micro_batch);
+        let (step, micro_batch) = self.micro_batches.next().ok_or_else(missing)?;
+        if self.load.store().gather(step, micro_batch, self.batch) {
+            Ok(())
+        } else {
+            Err(missing())
+        }
+    }
+}
+
+fn gathered(samples: &MicroBatch, noise: NoiseKey) -> Batch<'_> {
+    Batch {
+        noise: Some(noise),
+        ..Batch::of(samples)
     }
 }
 
@@ -264,8 +302,9 @@ fn prepared<'a>(
         .as_ref()
         .is_none_or(|machine| !Arc::ptr_eq(&machine.load, load))
     {
-        let max_samples = load.run.micro_batch as usize;
-        let engine = backend.engine(Arc::clone(&load.graph), load.run.class, max_samples);
+        // Before another engine is made: there may be one GPU for all lanes.
+        *machine = None;
+        let engine = backend.engine_of_run(&load.graph, &load.run);
         *machine = Some(Machine {
             engine: engine.map_err(|error| engine_fault(error.to_string()))?,
             load: Arc::clone(load),

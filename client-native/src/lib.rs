@@ -15,9 +15,11 @@ mod config;
 mod driver;
 mod fetch;
 mod format;
+mod gpu;
 mod lane;
 mod limits;
 mod load;
+pub mod probe;
 pub mod progress;
 mod self_test;
 mod socket;
@@ -34,6 +36,7 @@ pub use address::{AddressError, ServerAddress};
 pub use backend::{Backend, Cpu, GradientEngine};
 pub use config::WorkerConfig;
 pub use driver::{Stop, WorkerError};
+pub use gpu::BackendWish;
 pub use progress::{Report, Silent, View};
 pub use summary::{Outcome, RunProgress, Summary};
 
@@ -72,7 +75,8 @@ pub async fn run_with(
     stops: mpsc::Receiver<Stop>,
     report: Box<dyn Report>,
 ) -> Result<Summary, WorkerError> {
-    run_on(config, stops, report, Arc::new(Cpu)).await
+    let backend = config.backend.backend();
+    run_on(config, stops, report, backend).await
 }
 
 /// As [`run_with`], on a backend of the caller's.

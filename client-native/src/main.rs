@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tabswarm_client_native::bench::{BenchArgs, bench};
 use tabswarm_client_native::cli::{Cli, Command, WorkArgs};
+use tabswarm_client_native::probe::{ProbeArgs, probe_machine};
 use tabswarm_client_native::progress::{Bar, Log};
 use tabswarm_client_native::telemetry::{self, LogFormat};
 use tabswarm_client_native::{Outcome, Report, Stop, Summary, run_with};
@@ -19,9 +20,12 @@ use crate::signals::StopSignals;
 
 fn main() -> ExitCode {
     let Cli { command, work } = Cli::parse();
-    if let Some(Command::Bench(args)) = command {
+    if let Some(command) = command {
         telemetry::init(LogFormat::Text, "warn");
-        return exit_code(measure(&args));
+        return exit_code(match command {
+            Command::Bench(args) => measure(&args),
+            Command::Probe(args) => probe(&args),
+        });
     }
     let has_bar = work.log_format == LogFormat::Text && std::io::stderr().is_terminal();
     telemetry::init(work.log_format, if has_bar { "error" } else { "info" });
@@ -46,6 +50,13 @@ fn measure(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     };
     writeln!(std::io::stdout(), "{}", text.trim_end())
         .context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks at this machine and prints what it has.
+fn probe(args: &ProbeArgs) -> anyhow::Result<ExitCode> {
+    let report = probe_machine(args)?;
+    write!(std::io::stdout(), "{report}").context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -49,7 +49,7 @@ impl fmt::Display for Work {
 
 impl Work {
     /// The run with the model.
-    pub(super) fn load(&self) -> Result<Run, BenchError> {
+    pub(crate) fn load(&self) -> Result<Run, BenchError> {
         let read;
         let text = match self {
             Self::Mlp => include_str!("../../../runs/mnist-mlp.toml"),

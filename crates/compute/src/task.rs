@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use tabswarm_model::Run;
+use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
 use tabswarm_model::inner::InnerSteps;
 use tabswarm_model::master::Diverged;
 use tabswarm_model::noise::NoiseKey;
@@ -33,6 +34,48 @@ pub trait TaskEngine {
 
     /// What the last successful [`Self::next_gradient`] left: flat, in layout order.
     fn gradient_buffer(&self) -> &[f32];
+}
+
+/// An engine that adds the gradients of micro-batches up where it computes them.
+pub trait SummingEngine {
+    /// Why it can't compute.
+    type Error;
+
+    /// Computes the next micro-batch and keeps its gradient.
+    ///
+    /// # Errors
+    /// Where it can't be computed; nothing is kept then, of earlier ones neither.
+    fn add_next(&mut self, noise: NoiseKey) -> Result<(), Self::Error>;
+
+    /// Adds all that is kept to `sums`, and keeps nothing.
+    ///
+    /// # Errors
+    /// Where it can't be had; nothing is added and nothing kept then.
+    fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, Self::Error>;
+}
+
+/// Adds the gradients of all micro-batches of a task to floating-point sums, reading them back as rarely as may be.
+///
+/// # Errors
+/// The engine's; the sums then mean nothing.
+pub fn sum_gradients<E: SummingEngine>(
+    engine: &mut E,
+    seed: u64,
+    parts: &[TaskPart],
+    sums: &mut [f32],
+) -> Result<BatchStats, E::Error> {
+    let mut stats = BatchStats::default();
+    let mut kept = 0;
+    for noise in parts.iter().flat_map(|part| noise_keys(seed, *part)) {
+        if kept == MAX_LEASE_MICRO_BATCHES {
+            stats += engine.finish(sums)?;
+            kept = 0;
+        }
+        engine.add_next(noise)?;
+        kept += 1;
+    }
+    stats += engine.finish(sums)?;
+    Ok(stats)
 }
 
 /// Consecutive micro-batches of one batch.
@@ -245,6 +288,52 @@ mod tests {
         fn gradient_buffer(&self) -> &[f32] {
             &self.gradient
         }
+    }
+
+    /// Keeps the numbers of micro-batches; notes how many came at once.
+    #[derive(Debug, Default)]
+    struct Counting {
+        kept: Vec<u32>,
+        finished: Vec<usize>,
+    }
+
+    impl SummingEngine for Counting {
+        type Error = &'static str;
+
+        fn add_next(&mut self, noise: NoiseKey) -> Result<(), Self::Error> {
+            if noise.version == BAD_BATCH {
+                return Err("no samples");
+            }
+            self.kept.push(noise.micro_batch);
+            Ok(())
+        }
+
+        fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, Self::Error> {
+            self.finished.push(self.kept.len());
+            let mut stats = BatchStats::default();
+            for micro_batch in self.kept.drain(..) {
+                sums[0] += micro_batch as f32;
+                stats.samples += 2;
+            }
+            Ok(stats)
+        }
+    }
+
+    #[test]
+    fn sums_are_read_back_as_rarely_as_may_be() {
+        let mut engine = Counting::default();
+        let mut sums = [1.0];
+        let parts = [part(0, 0, 60), part(1, 3, 10)];
+        let stats = sum_gradients(&mut engine, 7, &parts, &mut sums).unwrap();
+        assert_eq!(stats.samples, 140);
+        assert_eq!(engine.finished, [64, 6]);
+        let expected: u32 = 1 + (0..60).sum::<u32>() + (3..13).sum::<u32>();
+        assert!((sums[0] - expected as f32).abs() < 0.5);
+        let bad = [part(0, 0, 1), part(BAD_BATCH, 0, 1)];
+        assert_eq!(
+            sum_gradients(&mut engine, 7, &bad, &mut sums),
+            Err("no samples")
+        );
     }
 
     fn run(codec: &str) -> Run {

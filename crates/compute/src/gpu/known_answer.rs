@@ -170,6 +170,9 @@ fn networks() -> Vec<(ModelSpec, usize)> {
         (wide_images(), 1),
         (sequences(13, 83, 48), 3),
         (sequences(70, 29, 24), 4),
+        (sequences(50, 31, 96), 2),
+        (sequences(150, 5, 150), 1),
+        (sequences(300, 300, 300), 1),
     ]
 }
 

@@ -31,14 +31,12 @@ impl Recorder<'_> {
                 saved,
                 grad,
             } => {
-                let len = self.len(grad);
                 let call = Call::ActivationBackward(ActivateParams {
-                    len: word(len),
+                    len: word(self.len(grad)),
                     activation: activation_code(activation),
                     has_slope: 0,
                 });
-                let slots = [self.places.of(saved), self.places.of(grad)];
-                self.values(call, &slots, len);
+                self.over(&[saved, grad], call);
             }
             Op::Dropout {
                 site,
@@ -69,17 +67,22 @@ impl Recorder<'_> {
                 right,
                 output,
             } => {
-                let len = self.len(output);
-                let slots = [left, right, output].map(|id| self.places.of(id));
-                self.values(Call::Add(LenParams { len: word(len) }), &slots, len);
+                let len = word(self.len(output));
+                self.over(&[left, right, output], Call::Add(LenParams { len }));
             }
             Op::Copy { input, output } => {
-                let len = self.len(output);
-                let slots = [input, output].map(|id| self.places.of(id));
-                self.values(Call::Copy(LenParams { len: word(len) }), &slots, len);
+                let len = word(self.len(output));
+                self.over(&[input, output], Call::Copy(LenParams { len }));
             }
             _ => unreachable!("{} is not elementwise", op.name()),
         }
+    }
+
+    /// A call over whole buffers, the last of which is written.
+    fn over(&mut self, ids: &[BufferId], call: Call) {
+        let slots: Vec<Slot> = ids.iter().map(|id| self.places.of(*id)).collect();
+        let len = ids.last().map_or(0, |id| self.len(*id));
+        self.values(call, &slots, len);
     }
 
     /// Values of a buffer, of all samples.

@@ -127,8 +127,8 @@ fn matmul_with_epilogue(params: MatmulParams, slots: [Slot; 5]) -> Vec<Dispatch>
     let along_depth = [params.left_depth == 1, params.right_depth == 1];
     tiled(size, &slots, along_depth, |[first_tile, tiles_across]| {
         Call::Matmul(MatmulParams {
-            first_tile,
             tiles_across,
+            first_tile,
             ..params
         })
     })
@@ -199,29 +199,35 @@ impl Recorder<'_> {
                 };
                 self.dense_weight(weight.tensor, factors, (sizes, rows), adds);
                 if let Some(grad_input) = grad_input {
-                    let size = Size {
-                        rows,
-                        columns: inputs,
-                        depth: outputs,
-                        batches: 1,
-                    };
-                    let [right_column, right_depth] = strides(weight, [inputs, outputs]);
-                    let params = MatmulParams {
-                        left_row: word(outputs),
-                        left_depth: 1,
-                        right_start: self.offset(weight.tensor),
-                        right_depth,
-                        right_column,
-                        target_row: word(inputs),
-                        ..matmul_params(size)
-                    };
                     let target = self.places.of(grad_input);
-                    self.dispatches
-                        .extend(matmul(params, [grad, Slot::Params, target]));
+                    self.dense_input(weight, [grad, target], rows);
                 }
             }
             _ => unreachable!("{} is not dense", op.name()),
         }
+    }
+
+    /// `d input = d output · weightᵀ`.
+    fn dense_input(&mut self, weight: DenseWeight, [grad, target]: [Slot; 2], rows: usize) {
+        let [inputs, outputs] = self.dense_sizes(weight);
+        let size = Size {
+            rows,
+            columns: inputs,
+            depth: outputs,
+            batches: 1,
+        };
+        let [right_column, right_depth] = strides(weight, [inputs, outputs]);
+        let params = MatmulParams {
+            left_row: word(outputs),
+            left_depth: 1,
+            right_start: self.offset(weight.tensor),
+            right_depth,
+            right_column,
+            target_row: word(inputs),
+            ..matmul_params(size)
+        };
+        let slots = [grad, Slot::Params, target];
+        self.dispatches.extend(matmul(params, slots));
     }
 
     /// `d tensor = leftᵀ · right`, the sum over the rows of both.

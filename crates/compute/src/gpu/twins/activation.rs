@@ -3,9 +3,7 @@
 use super::super::params::ActivateParams;
 use super::{at, bound, narrow};
 
-/// Numbers of the activations in the kernels.
-pub(crate) const CODES: [u32; 5] = [IDENTITY, RELU, GELU, SIGMOID, TANH];
-const IDENTITY: u32 = 0;
+// The identity is 0, see `activation_code`.
 const RELU: u32 = 1;
 const GELU: u32 = 2;
 const SIGMOID: u32 = 3;

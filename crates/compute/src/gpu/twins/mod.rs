@@ -3,6 +3,12 @@
 //! A twin gets its kernel's parameters and one buffer for each of its bindings. Sums are taken in double
 //! precision, so that a difference is the kernel's own rounding.
 
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::many_single_char_names,
+    reason = "all twins have one signature, and the names of the formulas"
+)]
+
 mod activation;
 mod attention;
 mod conv;

@@ -1,0 +1,338 @@
+//! The GPU as a backend: who gets it, for which runs, and what happens when it fails.
+//!
+//! One lane of a worker computes on the GPU, the others on the CPU. A run that promises bits has no use for a GPU, whose
+//! results differ in the last ones. Whatever goes wrong on the way, the lane goes on with the CPU and no task is lost.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use tabswarm_compute::bits::Case;
+use tabswarm_compute::gpu::{GpuDevice, GpuEngine, GpuError};
+use tabswarm_compute::{ArithmeticClass, Batch, BatchStats, ComputeError, Engine};
+use tabswarm_model::run_file::Codec;
+use tabswarm_model::{Graph, Run};
+use tracing::{info, warn};
+
+use crate::backend::{Backend, Cpu, GradientEngine};
+
+/// How long either side is measured.
+const MEASURED: Duration = Duration::from_millis(500);
+/// Micro-batches that a GPU adds up before they are read back, when its speed is measured.
+const MEASURED_TURNS: u32 = 4;
+
+/// What to compute with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum BackendWish {
+    /// The faster one, measured on the run's own model.
+    #[default]
+    Auto,
+    /// Never the GPU.
+    Cpu,
+    /// The GPU wherever the run allows it, even a slow one.
+    Gpu,
+}
+
+impl BackendWish {
+    /// The backend that fulfills the wish.
+    pub fn backend(self) -> Arc<dyn Backend> {
+        match self {
+            Self::Cpu => Arc::new(Cpu),
+            Self::Auto | Self::Gpu => Arc::new(Gpu {
+                is_wanted: self == Self::Gpu,
+                shared: Arc::default(),
+            }),
+        }
+    }
+}
+
+/// Why a run can't be computed on a GPU, if it can't.
+pub(crate) fn objection(run: &Run) -> Option<&'static str> {
+    if run.reproducible {
+        Some("the run is reproducible, and the last bits of a GPU are its own")
+    } else if run.codec == Codec::Exact {
+        Some("the run's codec is exact, so that updates are compared bit by bit")
+    } else {
+        None
+    }
+}
+
+/// A GPU for one lane, CPUs for the others.
+#[derive(Debug)]
+struct Gpu {
+    is_wanted: bool,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What the lanes of a worker know of the GPU.
+#[derive(Debug, Default)]
+struct Shared {
+    device: Option<Arc<GpuDevice>>,
+    /// Why it is not used any more.
+    is_given_up: bool,
+    /// Whether a lane has it.
+    is_taken: bool,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Backend for Gpu {
+    fn engine(
+        &self,
+        graph: Arc<Graph>,
+        class: ArithmeticClass,
+        max_samples: usize,
+    ) -> Result<Box<dyn GradientEngine>, ComputeError> {
+        Cpu.engine(graph, class, max_samples)
+    }
+
+    fn engine_of_run(
+        &self,
+        graph: &Arc<Graph>,
+        run: &Run,
+    ) -> Result<Box<dyn GradientEngine>, ComputeError> {
+        let cpu = Engine::new(Arc::clone(graph), run.class, run.micro_batch as usize)?;
+        {
+            // Whoever comes first tries; the others need not wait for that.
+            let mut shared = lock(&self.shared);
+            if shared.is_taken || shared.is_given_up {
+                return Ok(Box::new(cpu));
+            }
+            shared.is_taken = true;
+        }
+        let claim = Claim(Arc::clone(&self.shared));
+        if let Some(reason) = objection(run) {
+            let backend = "cpu";
+            if self.is_wanted {
+                warn!(backend, reason, "backend chosen");
+            } else {
+                info!(backend, reason, "backend chosen");
+            }
+            return Ok(Box::new(cpu));
+        }
+        let made = self.gpu(graph, run, cpu, claim);
+        made.or_else(|reason| {
+            lock(&self.shared).is_given_up = true;
+            info!(backend = "cpu", reason, "backend chosen");
+            Ok(Box::new(Engine::new(
+                Arc::clone(graph),
+                run.class,
+                run.micro_batch as usize,
+            )?) as _)
+        })
+    }
+}
+
+impl Gpu {
+    /// An engine on the GPU, or why there is none.
+    fn gpu(
+        &self,
+        graph: &Arc<Graph>,
+        run: &Run,
+        mut cpu: Engine,
+        claim: Claim,
+    ) -> Result<Box<dyn GradientEngine>, String> {
+        let device = lock(&self.shared).device.clone();
+        let device = match device {
+            Some(device) => device,
+            None => Arc::new(GpuDevice::open().map_err(|error| error.to_string())?),
+        };
+        lock(&self.shared).device = Some(Arc::clone(&device));
+        let name = device.summary().name.clone();
+        if device.summary().is_software && !self.is_wanted {
+            return Err(format!("{name} is software: it would use the same cores"));
+        }
+        let gpu = GpuEngine::new(device, Arc::clone(graph), run.micro_batch as usize);
+        let mut gpu = gpu.map_err(|error| error.to_string())?;
+        let reason = if self.is_wanted {
+            format!("{name}, as asked for")
+        } else {
+            let speeds =
+                Speeds::measure(&mut cpu, &mut gpu, run).map_err(|error| error.to_string())?;
+            if !speeds.gpu_wins() {
+                return Err(speeds.to_string());
+            }
+            speeds.to_string()
+        };
+        info!(backend = "gpu", reason, "backend chosen");
+        Ok(Box::new(GpuLane {
+            gpu: Some(gpu),
+            cpu,
+            params: None,
+            is_cpu_current: true,
+            is_gradient_of_gpu: false,
+            claim,
+        }))
+    }
+}
+
+/// Samples per second of one CPU lane and of the GPU.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Speeds {
+    pub(crate) cpu: f64,
+    pub(crate) gpu: f64,
+}
+
+impl Speeds {
+    /// Measures both on a run's model with made-up samples.
+    pub(crate) fn measure(
+        cpu: &mut Engine,
+        gpu: &mut GpuEngine,
+        run: &Run,
+    ) -> Result<Self, GpuError> {
+        let case = Case::of_run(run);
+        Ok(Self {
+            cpu: cpu_speed(cpu, &case)?,
+            gpu: gpu_speed(gpu, &case)?,
+        })
+    }
+
+    fn gpu_wins(self) -> bool {
+        self.gpu > self.cpu
+    }
+}
+
+impl std::fmt::Display for Speeds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cpu, gpu } = self;
+        write!(
+            f,
+            "the GPU computes {gpu:.0} samples/s, a CPU lane {cpu:.0}"
+        )
+    }
+}
+
+/// Samples per second of one CPU lane.
+pub(crate) fn cpu_speed(cpu: &mut Engine, case: &Case) -> Result<f64, GpuError> {
+    cpu.set_params(&case.params)?;
+    cpu.gradient(case.batch())?;
+    rate(|| Ok(cpu.gradient(case.batch())?.samples))
+}
+
+/// Samples per second of a GPU.
+pub(crate) fn gpu_speed(gpu: &mut GpuEngine, case: &Case) -> Result<f64, GpuError> {
+    gpu.set_params(&case.params)?;
+    gpu.gradient(case.batch())?;
+    let mut sums = vec![0.0; case.graph.layout.len()];
+    rate(|| {
+        for _ in 0..MEASURED_TURNS {
+            gpu.add(case.batch())?;
+        }
+        Ok(gpu.finish(&mut sums)?.samples)
+    })
+}
+
+fn rate(mut work: impl FnMut() -> Result<u32, GpuError>) -> Result<f64, GpuError> {
+    let started = Instant::now();
+    let mut samples = 0;
+    loop {
+        samples += work()?;
+        let elapsed = started.elapsed();
+        if elapsed >= MEASURED {
+            return Ok(f64::from(samples) / elapsed.as_secs_f64());
+        }
+    }
+}
+
+/// That a lane has the GPU; given back when dropped.
+#[derive(Debug)]
+struct Claim(Arc<Mutex<Shared>>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.0).is_taken = false;
+    }
+}
+
+/// A GPU with a CPU behind it.
+#[derive(Debug)]
+struct GpuLane {
+    /// None once it failed.
+    gpu: Option<GpuEngine>,
+    cpu: Engine,
+    params: Option<Arc<[f32]>>,
+    /// Whether the CPU has the parameters; it gets them when it needs them.
+    is_cpu_current: bool,
+    is_gradient_of_gpu: bool,
+    claim: Claim,
+}
+
+impl GpuLane {
+    /// From now on the CPU computes, in this lane and in all.
+    fn give_up(&mut self, error: &GpuError) {
+        warn!(reason = %error, "gpu given up, going on with the cpu");
+        self.gpu = None;
+        let mut shared = lock(&self.claim.0);
+        shared.is_given_up = true;
+        shared.device = None;
+    }
+
+    /// The CPU with the parameters.
+    fn cpu(&mut self) -> Result<&mut Engine, ComputeError> {
+        if !self.is_cpu_current
+            && let Some(params) = &self.params
+        {
+            self.cpu.set_params(params)?;
+            self.is_cpu_current = true;
+        }
+        Ok(&mut self.cpu)
+    }
+}
+
+impl GradientEngine for GpuLane {
+    fn set_params(&mut self, params: &[f32]) -> Result<(), ComputeError> {
+        self.params = Some(params.into());
+        self.is_cpu_current = false;
+        if let Some(gpu) = &mut self.gpu {
+            match gpu.set_params(params) {
+                Ok(()) => return Ok(()),
+                Err(GpuError::Compute(error)) => return Err(error),
+                Err(error) => self.give_up(&error),
+            }
+        }
+        self.cpu().map(|_| ())
+    }
+
+    fn gradient(&mut self, batch: Batch<'_>) -> Result<BatchStats, ComputeError> {
+        if let Some(gpu) = &mut self.gpu {
+            match gpu.gradient(batch) {
+                Ok(stats) => {
+                    self.is_gradient_of_gpu = true;
+                    return Ok(stats);
+                }
+                Err(error) => self.give_up(&error),
+            }
+        }
+        self.is_gradient_of_gpu = false;
+        self.cpu()?.gradient(batch)
+    }
+
+    fn gradient_buffer(&self) -> &[f32] {
+        match &self.gpu {
+            Some(gpu) if self.is_gradient_of_gpu => gpu.gradient_buffer(),
+            _ => self.cpu.gradient_buffer(),
+        }
+    }
+
+    fn adds_up(&self) -> bool {
+        self.gpu.is_some()
+    }
+
+    fn add(&mut self, batch: Batch<'_>) -> Result<(), String> {
+        let gpu = self.gpu.as_mut().ok_or("the GPU was given up")?;
+        gpu.add(batch).map_err(|error| {
+            self.give_up(&error);
+            error.to_string()
+        })
+    }
+
+    fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, String> {
+        let gpu = self.gpu.as_mut().ok_or("the GPU was given up")?;
+        gpu.finish(sums).map_err(|error| {
+            self.give_up(&error);
+            error.to_string()
+        })
+    }
+}
