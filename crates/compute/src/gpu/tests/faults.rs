@@ -1,3 +1,5 @@
+//! Faults, injected on purpose, are caught.
+
 use std::sync::Arc;
 
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};

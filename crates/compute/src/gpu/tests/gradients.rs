@@ -1,3 +1,5 @@
+//! Whole gradients against the CPU engine.
+
 use std::sync::Arc;
 
 use tabswarm_model::Run;

@@ -1,3 +1,5 @@
+//! Recordings and kernels against their twins.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
