@@ -157,7 +157,7 @@ impl Driver {
             lanes: lane_count,
             classes,
             memory_mib: config.memory_mib,
-            gpu: false,
+            gpu: config.backend.has_gpu(),
             duty_percent: config.duty_percent,
             seed: getrandom::u64().map_err(WorkerError::Random)?,
         });

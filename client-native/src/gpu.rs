@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tabswarm_compute::bits::Case;
-use tabswarm_compute::gpu::{GpuDevice, GpuEngine, GpuError};
+use tabswarm_compute::gpu::{GpuDevice, GpuEngine, GpuError, adapters};
 use tabswarm_compute::{ArithmeticClass, Batch, BatchStats, ComputeError, Engine};
 use tabswarm_model::run_file::Codec;
 use tabswarm_model::{Graph, Run};
@@ -34,6 +34,15 @@ pub enum BackendWish {
 }
 
 impl BackendWish {
+    /// Whether a GPU is there for runs that may use one: with `auto`, one that is hardware.
+    pub(crate) fn has_gpu(self) -> bool {
+        match self {
+            Self::Cpu => false,
+            Self::Auto => adapters().iter().any(|adapter| !adapter.is_software),
+            Self::Gpu => !adapters().is_empty(),
+        }
+    }
+
     /// The backend that fulfills the wish.
     pub fn backend(self) -> Arc<dyn Backend> {
         match self {

@@ -90,6 +90,8 @@ impl Worker {
             join_token: None,
             lanes: 1,
             classes: vec![Class::Portable],
+            memory_mib: 0,
+            gpu: false,
         };
         let mut worker = Self {
             shared,

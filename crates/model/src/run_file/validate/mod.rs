@@ -32,7 +32,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let schedule = check.schedule(&raw.schedule);
     let mode = check.mode(&raw);
     check.operations(&raw);
-    let workers = check.workers(&raw.workers);
+    let workers = check.workers(&raw);
     if check.mistakes.is_empty() {
         check.memory(&model, raw.train.micro_batch);
     }

@@ -2,10 +2,15 @@
 
 use super::Check;
 use crate::run_file::WorkersSpec;
-use crate::run_file::raw::RawWorkers;
+use crate::run_file::raw::{RawCodec, RawRun};
 
 impl Check {
-    pub(super) fn workers(&mut self, raw: &RawWorkers) -> WorkersSpec {
+    pub(super) fn workers(&mut self, raw: &RawRun) -> WorkersSpec {
+        let (numeric, raw) = (&raw.numeric, &raw.workers);
+        let allows_gpus = !numeric.reproducible && numeric.codec == RawCodec::F32;
+        let problem = "no GPU computes such a run, since its last bits are its own".to_owned();
+        let remedy = "leave it out, or write reproducible = false and codec = \"f32\" under [numeric]";
+        self.require(!raw.gpu || allows_gpus, "workers.gpu", problem, remedy);
         let remedy = "write a number from 0.01 to 100";
         let allowed = |v| (0.01..=100.0).contains(&v);
         self.real("workers.weight", raw.weight, allowed, remedy);
