@@ -169,8 +169,14 @@ const OPERATIONS: &[Edit] = &[
     (r#"mode = "sync""#, "mode = \"local\"\nround_timeout_ms = 1"),
     ("[evaluation]", "[workers]\ngpu = true\n\n[evaluation]"),
     ("[evaluation]", "[workers]\nweight = 0\n\n[evaluation]"),
-    ("[evaluation]", "[workers]\nmemory_mib = 9999\n\n[evaluation]"),
-    ("[evaluation]", "[workers]\nmin_samples_per_s = -1.0\n\n[evaluation]"),
+    (
+        "[evaluation]",
+        "[workers]\nmemory_mib = 9999\n\n[evaluation]",
+    ),
+    (
+        "[evaluation]",
+        "[workers]\nmin_samples_per_s = -1.0\n\n[evaluation]",
+    ),
     (
         r#"mode = "sync""#,
         "mode = \"local\"\nouter = { kind = \"nesterov\", learning_rate = -0.7 }",

@@ -9,7 +9,8 @@ impl Check {
         let (numeric, raw) = (&raw.numeric, &raw.workers);
         let allows_gpus = !numeric.reproducible && numeric.codec == RawCodec::F32;
         let problem = "no GPU computes such a run, since its last bits are its own".to_owned();
-        let remedy = "leave it out, or write reproducible = false and codec = \"f32\" under [numeric]";
+        let remedy =
+            "leave it out, or write reproducible = false and codec = \"f32\" under [numeric]";
         self.require(!raw.gpu || allows_gpus, "workers.gpu", problem, remedy);
         let remedy = "write a number from 0.01 to 100";
         let allowed = |v| (0.01..=100.0).contains(&v);
