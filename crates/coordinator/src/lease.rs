@@ -100,30 +100,40 @@ impl Leases {
     }
 }
 
-/// Size of each worker's lease, in the order of the speeds given.
+/// A worker that could do some of the free units.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) speed: &'a Speed,
+    /// How long it is still busy with what it has.
+    pub(crate) ahead_ms: f64,
+}
+
+/// Size of each worker's lease, in the order of the candidates given.
 ///
 /// All are to be done at the same time, as early as possible: a worker that would hold the others up gets
 /// nothing, however idle it is. Nobody gets more than it is expected to do in `target_ms`, and workers of unknown
 /// speed get one unit to be measured by.
-pub(crate) fn shares(n_free: u32, speeds: &[&Speed], target_ms: u32) -> Vec<u32> {
+pub(crate) fn shares(n_free: u32, candidates: &[Candidate<'_>], target_ms: u32) -> Vec<u32> {
     let mut free = n_free;
-    let mut sizes: Vec<u32> = speeds
+    let mut sizes: Vec<u32> = candidates
         .iter()
-        .map(|speed| {
-            let size = u32::from(speed.rate().is_none() && free > 0);
+        .map(|candidate| {
+            let size = u32::from(candidate.speed.rate().is_none() && free > 0);
             free -= size;
             size
         })
         .collect();
-    let by = |time_ms: f64, speed: &Speed| units_by(time_ms, target_ms, speed);
+    let by = |time_ms: f64, candidate: &Candidate<'_>| {
+        units_by(time_ms - candidate.ahead_ms, target_ms, candidate.speed)
+    };
     let total = |time_ms: f64| -> u64 {
-        let all = speeds.iter().map(|speed| u64::from(by(time_ms, speed)));
+        let all = candidates.iter().map(|one| u64::from(by(time_ms, one)));
         all.sum()
     };
     let end_ms = earliest(total, u64::from(free));
-    for (size, speed) in sizes.iter_mut().zip(speeds) {
-        if speed.rate().is_some() {
-            *size = by(end_ms, speed).min(free);
+    for (size, candidate) in sizes.iter_mut().zip(candidates) {
+        if candidate.speed.rate().is_some() {
+            *size = by(end_ms, candidate).min(free);
             free -= *size;
         }
     }
@@ -186,6 +196,22 @@ mod tests {
         speed
     }
 
+    fn at_once(speed: &Speed) -> Candidate<'_> {
+        let ahead_ms = 0.0;
+        Candidate { speed, ahead_ms }
+    }
+
+    #[test]
+    fn something_is_left_for_those_who_are_busy() {
+        let speed = speed(Some(1.0));
+        let busy = Candidate {
+            speed: &speed,
+            ahead_ms: 10.0,
+        };
+        assert_eq!(shares(30, &[at_once(&speed), busy], 1_000), [20, 10]);
+        assert_eq!(shares(8, &[at_once(&speed), busy], 1_000), [8, 0]);
+    }
+
     /// (free units, rates per ms, target, sizes).
     type Row = (u32, &'static [Option<f64>], u32, &'static [u32]);
 
@@ -211,9 +237,9 @@ mod tests {
         ];
         for (free, rates, target_ms, expected) in cases {
             let speeds: Vec<Speed> = rates.iter().map(|rate| speed(*rate)).collect();
-            let speeds: Vec<&Speed> = speeds.iter().collect();
+            let candidates: Vec<Candidate<'_>> = speeds.iter().map(at_once).collect();
             assert_eq!(
-                shares(*free, &speeds, *target_ms),
+                shares(*free, &candidates, *target_ms),
                 *expected,
                 "{free} {rates:?}"
             );
@@ -225,6 +251,7 @@ mod tests {
         let near = speed(Some(1.0));
         let mut far = Speed::default();
         far.measure(10, 30, 10.0);
-        assert_eq!(shares(30, &[&near, &far], 1_000), [25, 5]);
+        let candidates = [&near, &far].map(at_once);
+        assert_eq!(shares(30, &candidates, 1_000), [25, 5]);
     }
 }

@@ -98,6 +98,11 @@ impl Worker {
         at.map(|at| self.leases.remove(at)).is_some()
     }
 
+    /// When it could begin with its oldest lease.
+    pub(crate) fn began(&self, lease: &LeaseEntry) -> Timestamp {
+        lease.granted_at.max(self.answered_at)
+    }
+
     /// It answered a lease with so many units: how fast was it?
     pub(crate) fn answered(
         &mut self,
@@ -108,7 +113,7 @@ impl Worker {
         kind: LeaseKind,
     ) {
         self.drop_lease(lease.id);
-        let began = lease.granted_at.max(self.answered_at);
+        let began = self.began(lease);
         self.answered_at = now;
         // Lanes share micro-batches; a shard has one lane.
         let lanes = match kind {

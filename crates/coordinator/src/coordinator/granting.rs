@@ -2,14 +2,17 @@
 
 use std::cmp::Ordering;
 
+use tabswarm_model::fixed_point::MAX_LEASE_MICRO_BATCHES;
+use tabswarm_model::run_file::Mode;
 use tabswarm_protocol::server::Lease;
 use tabswarm_protocol::{LeaseId, RunId, ServerMessage, Timestamp, WorkerId};
 
 use super::{Coordinator, send};
 use crate::effect::Effect;
 use crate::event::Event;
-use crate::lease::{LeaseEntry, shares};
+use crate::lease::{Candidate, LeaseEntry, shares};
 use crate::limits::HEDGE_MIN_MS;
+use crate::registry::Worker;
 use crate::run::HostedRun;
 use crate::speed::Speed;
 
@@ -95,7 +98,7 @@ impl Coordinator {
             };
             let n_free = run.work.n_free();
             let mut deeper = false;
-            let mut chosen: Vec<(WorkerId, &Speed)> = Vec::new();
+            let mut chosen: Vec<(WorkerId, Candidate<'_>)> = Vec::new();
             for id in workers {
                 let Some(worker) = self.registry.workers.get(id) else {
                     continue;
@@ -104,13 +107,15 @@ impl Coordinator {
                 deeper |= most > depth;
                 let may_wait = depth == 1 || run.may_queue(worker);
                 if depth <= most && worker.has_room(depth) && may_wait {
-                    chosen.push((*id, &worker.speed));
+                    chosen.push((*id, Self::candidate(now, run, worker)));
                 }
             }
             if n_free > 0 && !chosen.is_empty() {
-                let speeds: Vec<&Speed> = chosen.iter().map(|(_, speed)| *speed).collect();
-                let sizes = shares(n_free, &speeds, run.spec.lease_target_ms);
                 let ids: Vec<WorkerId> = chosen.iter().map(|(id, _)| *id).collect();
+                let mut candidates: Vec<Candidate<'_>> =
+                    chosen.into_iter().map(|(_, candidate)| candidate).collect();
+                candidates.extend(self.busy(now, run, &ids));
+                let sizes = shares(n_free, &candidates, run.spec.lease_target_ms);
                 for (worker_id, size) in ids.into_iter().zip(sizes) {
                     if size > 0 {
                         self.grant(now, run_id, worker_id, size, effects);
@@ -121,6 +126,50 @@ impl Coordinator {
                 return;
             }
         }
+    }
+
+    fn candidate<'a>(now: Timestamp, run: &HostedRun, worker: &'a Worker) -> Candidate<'a> {
+        let leases = worker.leases.iter().filter_map(|id| run.leases.get(*id));
+        // The oldest is at work, the others wait behind it.
+        let ahead_ms = leases.enumerate().map(|(place, lease)| {
+            let elapsed = match place {
+                0 => now.since_ms(worker.began(lease)) as f64,
+                _ => 0.0,
+            };
+            match worker.speed.expected_ms(lease.units(run.lease_kind())) {
+                // A little late is as good as done.
+                Some(expected) if elapsed < 2.0 * expected => (expected - elapsed).max(0.0),
+                _ => elapsed,
+            }
+        });
+        Candidate {
+            speed: &worker.speed,
+            ahead_ms: ahead_ms.sum(),
+        }
+    }
+
+    /// Other workers of a run that will be ready for more while its round goes on: some of it is theirs. Where
+    /// there is enough for all of them there is nothing to divide.
+    fn busy(&self, now: Timestamp, run: &HostedRun, chosen: &[WorkerId]) -> Vec<Candidate<'_>> {
+        let has_micro_batches = run.spec.mode == Mode::Sync;
+        let enough_for = run.work.n_free() / MAX_LEASE_MICRO_BATCHES;
+        let members = || {
+            let workers = self.registry.workers.values();
+            workers.filter(|worker| worker.run_id == Some(run.id) && worker.has_room(usize::MAX))
+        };
+        if !has_micro_batches || members().count() <= enough_for as usize {
+            return Vec::new();
+        }
+        let others = members().filter(|worker| {
+            let is_late = |id: &LeaseId| run.leases.get(*id).is_none_or(|lease| lease.lapsed);
+            worker.speed.rate().is_some()
+                && !worker.leases.is_empty()
+                && !worker.leases.iter().any(is_late)
+                && !chosen.contains(&worker.id)
+        });
+        others
+            .map(|worker| Self::candidate(now, run, worker))
+            .collect()
     }
 
     fn grant(

@@ -47,18 +47,23 @@ struct Swarm {
     assignments: u64,
 }
 
-fn run_file(name: &str, workers: &str) -> Arc<Run> {
+fn run_file(name: &str, units: u32, workers: &str) -> Arc<Run> {
     let text = format!(
         "name = {name:?}\nseed = 1\ndata = {{ format = \"idx\", path = \"d\" }}\n\
          model = {{ input = [2], layers = [{{ kind = \"dense\", units = 2 }}], loss = \"softmax_cross_entropy\" }}\n\
-         train = {{ epochs = 1000000, micro_batch = 2, global_batch = 32 }}\n\
-         optimizer = {{ kind = \"sgd\", learning_rate = 0.1 }}\nworkers = {{ {workers} }}\n"
+         train = {{ epochs = 1000000, micro_batch = 2, global_batch = {} }}\n\
+         optimizer = {{ kind = \"sgd\", learning_rate = 0.1 }}\nworkers = {{ {workers} }}\n",
+        2 * units
     );
     Arc::new(Run::from_toml(&text).unwrap_or_else(|error| panic!("{error}")))
 }
 
 impl Swarm {
     fn new(runs: &[&str], devices: &[Device]) -> Self {
+        Self::with_steps(16, runs, devices)
+    }
+
+    fn with_steps(units: u32, runs: &[&str], devices: &[Device]) -> Self {
         let mut swarm = Self {
             coordinator: Coordinator::new(0),
             now: Timestamp(0),
@@ -71,13 +76,13 @@ impl Swarm {
             assignments: 0,
         };
         for (n, workers) in (1..).zip(runs) {
-            let run = run_file(&format!("run-{n}"), workers);
+            let run = run_file(&format!("run-{n}"), units, workers);
             let (run_id, state) = (RunId(n), RunState::fresh(&run));
             swarm.handle(Input::CreateRun(Box::new(NewRun {
                 run_id,
                 run,
                 dataset: Digest([2; 32]),
-                samples: 3_200,
+                samples: 32_000,
                 state,
                 params_digest: Digest([0; 32]),
             })));
@@ -236,6 +241,51 @@ fn runs_share_many_workers_by_weight() {
     assert_near(swarm.done_by(1) / swarm.done_by(2), 3.0);
     // Twelve go to their places, and stay.
     assert!(swarm.assignments <= 18, "{}", swarm.assignments);
+}
+
+/// Units that were computed, as a share of what all lanes could do, with so many units a step.
+fn throughput(units: u32, devices: &[Device]) -> f64 {
+    const MEASURED_MS: u64 = 600_000;
+    let mut swarm = Swarm::with_steps(units, &[""], devices);
+    // Until their speeds are known.
+    swarm.live(120_000);
+    let before = swarm.done_by(1);
+    swarm.live(MEASURED_MS);
+    let rate = |device: &Device| f64::from(device.lanes) / device.ms_per_unit as f64;
+    let possible: f64 = devices.iter().map(rate).sum::<f64>() * MEASURED_MS as f64;
+    (swarm.done_by(1) - before) / possible
+}
+
+/// Devices from the fastest to one that is twenty times as slow, evenly on a logarithmic scale.
+fn spread(count: u32) -> Vec<Device> {
+    let of = |n: u32| {
+        let slower = 20_f64.powf(f64::from(n) / f64::from(count - 1));
+        Device {
+            ms_per_unit: (10.0 * slower).round() as u64,
+            ..DEVICE
+        }
+    };
+    (0..count).map(of).collect()
+}
+
+#[test]
+fn sync_steps_waste_little() {
+    for (units, devices) in [
+        (64, vec![DEVICE; 4]),
+        (100, vec![DEVICE; 4]),
+        (400, vec![DEVICE; 4]),
+        (1_000, vec![DEVICE; 20]),
+        (3_000, vec![DEVICE; 20]),
+        (200, spread(8)),
+        (1_000, spread(20)),
+        (4_000, spread(20)),
+    ] {
+        let (share, workers) = (throughput(units, &devices), devices.len());
+        assert!(
+            share >= 0.9,
+            "{share} of what {workers} workers can do, with {units} units a step"
+        );
+    }
 }
 
 #[test]
