@@ -1,6 +1,7 @@
 //! What the page asks for besides the runs: examples, the leaderboard, and the frame for other pages.
 
 use serde_json::json;
+use tabswarm_model::digest::Digest;
 use tabswarm_protocol::Token;
 
 use crate::durability::{credited, finish};
@@ -12,7 +13,7 @@ const ABOUT: &str =
     "[about]\nowner = \"A school\"\nlink = \"https://example.org/\"\ndownload = true\n";
 
 fn hex(bytes: [u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest(bytes).to_string()
 }
 
 async fn ask(server: &Server, method: &str, path: &str, secret: &str, body: &str) -> Answer {
