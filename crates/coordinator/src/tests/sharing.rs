@@ -260,8 +260,9 @@ fn throughput(units: u32, devices: &[Device]) -> f64 {
 fn spread(count: u32) -> Vec<Device> {
     let of = |n: u32| {
         let slower = 20_f64.powf(f64::from(n) / f64::from(count - 1));
+        let times = (10..200_u32).find(|tenths| f64::from(*tenths) >= 10.0 * slower);
         Device {
-            ms_per_unit: (10.0 * slower).round() as u64,
+            ms_per_unit: u64::from(times.unwrap_or(200)),
             ..DEVICE
         }
     };
