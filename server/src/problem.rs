@@ -46,6 +46,16 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_query", "Bad query", detail)
     }
 
+    /// There are no answers from the ledger.
+    pub(crate) fn ledger_off(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ledger_off",
+            "Ledger off",
+            detail,
+        )
+    }
+
     /// There is nothing at this address.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)

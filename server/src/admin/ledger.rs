@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -144,12 +144,7 @@ pub(crate) async fn credits(
 fn open(app: &App) -> Result<&Ledger, Problem> {
     app.ledger.read().map_err(|reason| {
         let detail = format!("There are no answers from the ledger now: {reason}.");
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ledger_off",
-            "Ledger off",
-            detail,
-        )
+        Problem::ledger_off(detail)
     })
 }
 

@@ -215,8 +215,7 @@ fn run_of(
 }
 
 fn bad_query(problem: &str) -> Problem {
-    let detail = format!("{problem}; `run` is the name of a run.");
-    Problem::new(StatusCode::BAD_REQUEST, "bad_query", "Bad query", detail)
+    Problem::bad_query(format!("{problem}; `run` is the name of a run."))
 }
 
 fn ledger(app: &App) -> Result<&Ledger, Problem> {
@@ -231,12 +230,7 @@ fn failed(error: &LedgerError) -> Problem {
 
 fn unavailable() -> Problem {
     let detail = "The leaderboard is not available at the moment; training goes on without it.";
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "ledger_off",
-        "Ledger off",
-        detail,
-    )
+    Problem::ledger_off(detail)
 }
 
 #[cfg(test)]
