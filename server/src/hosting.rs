@@ -389,7 +389,7 @@ impl Parts {
             parameters: graph.layout.len(),
             classes: graph.classes,
             plan: RoundPlan::new(&run, manifest.samples),
-            examples: test_set.examples(),
+            examples: test_set.examples().map(|bytes| (Digest::of(&bytes), bytes)),
             store: Arc::new(run_store),
             run: Arc::new(run),
         };

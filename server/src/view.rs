@@ -31,8 +31,8 @@ pub(crate) struct RunFacts {
     pub(crate) classes: usize,
     /// What its versions are made of.
     pub(crate) plan: RoundPlan,
-    /// The first chunk of the test set, where its samples are pictures with a class each.
-    pub(crate) examples: Option<Bytes>,
+    /// The first chunk of the test set, where its samples are pictures with a class each, and its digest.
+    pub(crate) examples: Option<(Digest, Bytes)>,
     /// Its files.
     pub(crate) store: Arc<RunStore>,
 }

@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use serde::Deserialize;
-use tabswarm_model::digest::Digest;
 
 use super::blobs;
 use super::wire::{HistoryJson, RunStatusJson, SnapshotJson};
@@ -96,12 +95,11 @@ pub(crate) async fn examples(
 ) -> Result<Response, Problem> {
     let view = app.view.get();
     let run = view.run(&name).ok_or_else(|| no_run(&name))?;
-    let Some(bytes) = run.facts.examples.clone() else {
+    let Some((digest, bytes)) = run.facts.examples.clone() else {
         let detail = "This run has no examples: its samples are no pictures with a class each.";
         return Err(Problem::not_found(detail));
     };
     // Compressed once, then served from the cache.
-    let digest = Digest::of(&bytes);
     let key = format!("examples/{digest}.br");
     let compressed = match app.blobs.get(&key) {
         Some(compressed) => compressed,
