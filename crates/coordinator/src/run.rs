@@ -109,6 +109,11 @@ impl HostedRun {
         self.state.phase
     }
 
+    /// Whether it goes on.
+    pub(crate) fn is_running(&self) -> bool {
+        self.phase() == RunPhase::Running
+    }
+
     /// Versions committed.
     pub(crate) fn version(&self) -> ParamVersion {
         self.state.version
@@ -181,7 +186,7 @@ impl HostedRun {
 
     /// Whether workers get leases now.
     pub(crate) fn hands_out(&self) -> bool {
-        self.phase() == RunPhase::Running && !self.is_applying() && !self.waits_for_disk()
+        self.is_running() && !self.is_applying() && !self.waits_for_disk()
     }
 
     /// What a worker without a lease is told.
@@ -239,11 +244,7 @@ impl HostedRun {
 
     /// Samples committed per second over the last versions.
     pub(crate) fn samples_per_s(&self, now: Timestamp) -> f64 {
-        let Some((first, _)) = self
-            .recent_commits
-            .front()
-            .filter(|_| self.phase() == RunPhase::Running)
-        else {
+        let Some((first, _)) = self.recent_commits.front().filter(|_| self.is_running()) else {
             return 0.0;
         };
         let samples: u64 = self

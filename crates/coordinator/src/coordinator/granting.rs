@@ -161,10 +161,9 @@ impl Coordinator {
             return Vec::new();
         }
         let others = members().filter(|worker| {
-            let is_late = |id: &LeaseId| run.leases.get(*id).is_none_or(|lease| lease.lapsed);
             worker.speed.rate().is_some()
                 && !worker.leases.is_empty()
-                && !worker.leases.iter().any(is_late)
+                && !run.is_late(worker)
                 && !chosen.contains(&worker.id)
         });
         others

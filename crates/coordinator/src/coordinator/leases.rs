@@ -67,7 +67,7 @@ impl Coordinator {
         };
         let lease = run.leases.get(lease_id);
         let lease = lease.filter(|lease| lease.worker_id == worker_id);
-        let plausible = run.phase() == RunPhase::Running
+        let plausible = run.is_running()
             && run.spec.codec == Codec::Exact
             && fits.len() == run.exponents.current().len()
             && fits.iter().all(|&fit| fit >= MIN_EXPONENT);

@@ -174,7 +174,7 @@ impl Coordinator {
 
     pub(super) fn snapshot_for_shutdown(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for run in self.runs.values_mut() {
-            if run.phase() == RunPhase::Running {
+            if run.is_running() {
                 run.want_snapshot(now, SnapshotCause::Shutdown, effects);
             }
         }

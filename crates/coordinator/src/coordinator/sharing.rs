@@ -138,7 +138,7 @@ impl Coordinator {
     fn shares(&self, without: Option<WorkerId>) -> Vec<Share> {
         let running = self.runs.values();
         let mut shares: Vec<Share> = running
-            .filter(|run| run.phase() == RunPhase::Running)
+            .filter(|run| run.is_running())
             .map(|run| Share {
                 run_id: run.id,
                 weight: run.spec.workers.weight,
@@ -166,34 +166,33 @@ impl Coordinator {
 
     /// Workers without a running run, who did not ask for a certain one, go where they are needed.
     pub(super) fn reassign(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let is_running = |run_id: Option<RunId>| {
-            run_id
-                .and_then(|id| self.runs.get(&id))
-                .is_some_and(|run| run.phase() == RunPhase::Running)
-        };
         let movable: Vec<WorkerId> = self
             .registry
             .workers
             .values()
-            .filter(|worker| worker.connection.is_some() && !is_running(worker.run_id))
+            .filter(|worker| worker.connection.is_some() && !self.goes_on(worker.run_id))
             .map(|worker| worker.id)
             .collect();
         for worker_id in movable {
             let chosen = self.choose_run(worker_id);
             let current = self.registry.get(worker_id).and_then(|w| w.run_id);
-            let run = chosen.and_then(|run_id| self.runs.get(&run_id));
-            let goes_on = run.is_some_and(|run| run.phase() == RunPhase::Running);
-            if chosen != current && (current.is_none() || goes_on) {
+            if chosen != current && (current.is_none() || self.goes_on(chosen)) {
                 self.assign_to(now, worker_id, chosen, effects);
             }
         }
+    }
+
+    /// Whether a worker of this run has one that goes on.
+    fn goes_on(&self, run_id: Option<RunId>) -> bool {
+        let run = run_id.and_then(|run_id| self.runs.get(&run_id));
+        run.is_some_and(HostedRun::is_running)
     }
 
     /// A run begins to go on: it has no claim to what it missed.
     pub(super) fn join_sharing(&mut self, run_id: RunId) {
         let others = self.runs.values();
         let least = others
-            .filter(|run| run.id != run_id && run.phase() == RunPhase::Running)
+            .filter(|run| run.id != run_id && run.is_running())
             .map(|run| run.served_ms)
             .min_by(f64::total_cmp);
         if let (Some(least), Some(run)) = (least, self.runs.get_mut(&run_id)) {
@@ -206,8 +205,7 @@ impl Coordinator {
         self.count_time(now);
         self.settle_moves(now, effects);
         self.send_away();
-        let running = self.runs.values().map(HostedRun::phase);
-        if running.filter(|phase| *phase == RunPhase::Running).count() > 1 {
+        if self.runs.values().filter(|run| run.is_running()).count() > 1 {
             self.begin_moves(now);
         }
         self.settle_moves(now, effects);
@@ -255,12 +253,8 @@ impl Coordinator {
             .filter_map(|worker| Some((worker.id, worker.moving?)))
             .collect();
         for (worker_id, to) in there {
-            let goes_on = |run_id| {
-                let run = self.runs.get(&run_id);
-                run.is_some_and(|run| run.phase() == RunPhase::Running)
-            };
             match to {
-                Move::To(run_id) if goes_on(run_id) => {
+                Move::To(run_id) if self.goes_on(Some(run_id)) => {
                     self.assign_to(now, worker_id, Some(run_id), effects);
                 }
                 // The run that it was on its way to is over, or it may go anywhere.

@@ -14,7 +14,6 @@ use crate::input::ConnectionId;
 use crate::limits::{
     HEARTBEAT_MS, IDLE_NOTICE_MS, MAX_WORKERS, RESUME_MS, SILENCE_LIMIT_MS, SWEEP_MS,
 };
-use crate::phase::RunPhase;
 use crate::run::HostedRun;
 
 const SOFTWARE: &str = concat!("tabswarm ", env!("CARGO_PKG_VERSION"));
@@ -222,10 +221,9 @@ impl Coordinator {
             return;
         };
         let run = worker.run_id.and_then(|run_id| self.runs.get(&run_id));
-        let is_running = |run: &HostedRun| run.phase() == RunPhase::Running;
         let reason = match run {
             Some(run) => run.idle_reason(),
-            None if self.runs.values().any(is_running) => IdleReason::Requirements,
+            None if self.runs.values().any(HostedRun::is_running) => IdleReason::Requirements,
             None => IdleReason::NoRun,
         };
         if reason != IdleReason::StepTail {
@@ -265,7 +263,7 @@ impl Coordinator {
             let running = worker
                 .run_id
                 .and_then(|run_id| self.runs.get(&run_id))
-                .filter(|run| run.phase() == RunPhase::Running);
+                .filter(|run| run.is_running());
             if let Some(run) = running
                 && worker.is_idle()
                 && now.since_ms(worker.idle_since) >= IDLE_NOTICE_MS

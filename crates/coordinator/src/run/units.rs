@@ -95,12 +95,16 @@ impl HostedRun {
         }
     }
 
+    /// Whether a worker has enough to do with what it should have done by now.
+    pub(crate) fn is_late(&self, worker: &Worker) -> bool {
+        let is_late = |id: &LeaseId| self.leases.get(*id).is_none_or(|lease| lease.lapsed);
+        worker.leases.iter().any(is_late)
+    }
+
     /// Whether a worker may get work that it can't begin at once: it is known how long that takes, and what is
     /// left would keep everybody busy once more. Otherwise it is better with whoever is ready first.
     pub(crate) fn may_queue(&self, worker: &Worker) -> bool {
-        // A worker that is late has enough to do.
-        let is_late = |id: &LeaseId| self.leases.get(*id).is_none_or(|lease| lease.lapsed);
-        if worker.leases.iter().any(is_late) {
+        if self.is_late(worker) {
             return false;
         }
         let is_known = worker.speed.rate().is_some();
