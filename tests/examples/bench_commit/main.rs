@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use tabswarm_client_native::{ServerAddress, WorkerConfig};
 use tabswarm_server::{Config, Handle};
 use tabswarm_store::RealDisk;
+use tabswarm_tests::MNIST_PERCEPTRON;
 use tokio::task::spawn_blocking;
 
 use disk::LogNowhere;
@@ -351,19 +352,7 @@ fn run_file(name: &str, log: &str) -> String {
         r#"
 name = "{name}"
 seed = 1
-[data]
-format = "idx"
-path = "mnist"
-shuffle_window = 8192
-[model]
-input = [28, 28, 1]
-layers = [
-    {{ kind = "flatten" }},
-    {{ kind = "dense", units = 128 }},
-    {{ kind = "relu" }},
-    {{ kind = "dense", units = 10 }},
-]
-loss = "softmax_cross_entropy"
+{MNIST_PERCEPTRON}
 [train]
 epochs = 1000
 micro_batch = 32

@@ -27,6 +27,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
 use tabswarm_store::{Disk, LogOptions, RealDisk, RunStore};
+use tabswarm_tests::MNIST_PERCEPTRON;
 
 use ledger::Ledger;
 use processes::{Binaries, Server, Worker};
@@ -52,19 +53,7 @@ fn run_file(epochs: u64) -> String {
         r#"
 name = "{RUN_NAME}"
 seed = 1
-[data]
-format = "idx"
-path = "mnist"
-shuffle_window = 8192
-[model]
-input = [28, 28, 1]
-layers = [
-    {{ kind = "flatten" }},
-    {{ kind = "dense", units = 128 }},
-    {{ kind = "relu" }},
-    {{ kind = "dense", units = 10 }},
-]
-loss = "softmax_cross_entropy"
+{MNIST_PERCEPTRON}
 [train]
 epochs = {epochs}
 micro_batch = 32

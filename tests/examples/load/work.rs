@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use tabswarm_tests::MNIST_PERCEPTRON;
 
 /// Name of the run.
 pub(crate) const RUN_NAME: &str = "load";
@@ -95,19 +96,7 @@ pub(crate) fn run_file(mode: Mode, speeds: &[f64], step_s: f64) -> String {
         r#"
 name = "{RUN_NAME}"
 seed = 1
-[data]
-format = "idx"
-path = "mnist"
-shuffle_window = 8192
-[model]
-input = [28, 28, 1]
-layers = [
-    {{ kind = "flatten" }},
-    {{ kind = "dense", units = 128 }},
-    {{ kind = "relu" }},
-    {{ kind = "dense", units = 10 }},
-]
-loss = "softmax_cross_entropy"
+{MNIST_PERCEPTRON}
 [train]
 epochs = 10000
 micro_batch = {micro_batch}
