@@ -102,7 +102,7 @@ impl Backend for Gpu {
         graph: &Arc<Graph>,
         run: &Run,
     ) -> Result<Box<dyn GradientEngine>, ComputeError> {
-        let cpu = Engine::new(Arc::clone(graph), run.class, run.micro_batch as usize)?;
+        let mut cpu = Engine::new(Arc::clone(graph), run.class, run.micro_batch as usize)?;
         {
             // Whoever comes first tries; the others need not wait for that.
             let mut shared = lock(&self.shared);
@@ -121,28 +121,27 @@ impl Backend for Gpu {
             }
             return Ok(Box::new(cpu));
         }
-        let made = self.gpu(graph, run, cpu, claim);
-        made.or_else(|reason| {
-            lock(&self.shared).is_given_up = true;
-            info!(backend = "cpu", reason, "backend chosen");
-            Ok(Box::new(Engine::new(
-                Arc::clone(graph),
-                run.class,
-                run.micro_batch as usize,
-            )?) as _)
-        })
+        match self.gpu(graph, run, &mut cpu) {
+            Ok(gpu) => Ok(Box::new(GpuLane {
+                gpu: Some(gpu),
+                cpu,
+                params: None,
+                is_cpu_current: true,
+                is_gradient_of_gpu: false,
+                claim,
+            })),
+            Err(reason) => {
+                lock(&self.shared).is_given_up = true;
+                info!(backend = "cpu", reason, "backend chosen");
+                Ok(Box::new(cpu))
+            }
+        }
     }
 }
 
 impl Gpu {
     /// An engine on the GPU, or why there is none.
-    fn gpu(
-        &self,
-        graph: &Arc<Graph>,
-        run: &Run,
-        mut cpu: Engine,
-        claim: Claim,
-    ) -> Result<Box<dyn GradientEngine>, String> {
+    fn gpu(&self, graph: &Arc<Graph>, run: &Run, cpu: &mut Engine) -> Result<GpuEngine, String> {
         let device = lock(&self.shared).device.clone();
         let device = match device {
             Some(device) => device,
@@ -158,22 +157,14 @@ impl Gpu {
         let reason = if self.is_wanted {
             format!("{name}, as asked for")
         } else {
-            let speeds =
-                Speeds::measure(&mut cpu, &mut gpu, run).map_err(|error| error.to_string())?;
+            let speeds = Speeds::measure(cpu, &mut gpu, run).map_err(|error| error.to_string())?;
             if !speeds.gpu_wins() {
                 return Err(speeds.to_string());
             }
             speeds.to_string()
         };
         info!(backend = "gpu", reason, "backend chosen");
-        Ok(Box::new(GpuLane {
-            gpu: Some(gpu),
-            cpu,
-            params: None,
-            is_cpu_current: true,
-            is_gradient_of_gpu: false,
-            claim,
-        }))
+        Ok(gpu)
     }
 }
 
