@@ -112,6 +112,7 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
             get(admin::versions::versions),
         )
         .route("/admin/runs/{name}/digest", get(admin::versions::digest))
+        .route("/admin/runs/{name}/run.toml", put(admin::settings::change))
         .route("/admin/runs/{name}/{verb}", post(admin::runs::command))
         .route("/admin/runs/{name}/run.json", get(api::runs::run_json))
         .route("/admin/runs/{name}/snapshots", get(api::runs::snapshots))

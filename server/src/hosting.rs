@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, bail};
-use tabswarm_coordinator::{NewRun, mean_loss};
+use tabswarm_coordinator::{NewRun, RunState, mean_loss};
 use tabswarm_model::Run;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
@@ -16,8 +16,8 @@ use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::run_file::RunFileError;
 use tabswarm_protocol::{ParamVersion, RunId};
 use tabswarm_store::{
-    Disk, Hosting, LogOptions, Recovered, RecoveryReport, RunStore, SnapshotInfo, StoreError,
-    UNFINISHED,
+    ChangeError, Disk, Hosting, LogOptions, Recovered, RecoveryReport, RunStore, SnapshotInfo,
+    StoreError, UNFINISHED,
 };
 use thiserror::Error;
 use tracing::{error, info, warn};
@@ -203,17 +203,27 @@ impl Hosts {
     ) -> Result<(), SnapshotPlaceError> {
         // Opened anew: what earlier failures left is tidied up.
         let run_store = self.snapshots.open_run(&self.disk, run.store.dir())?;
-        let state = tabswarm_store::rollback(&run_store, &run.run, to, self.log_options)?;
+        let state = tabswarm_store::rollback(&run_store, &run.base, to, self.log_options)?;
         info!(run = run.run.name, version = %state.version, "run rolled back");
+        Ok(())
+    }
+
+    /// Gives a resting run other settings, on the disk. Nobody else works on its files.
+    pub(crate) fn change(&self, run: &RunFacts, to: &Run) -> Result<(), SettingsChangeError> {
+        let run_store = self.snapshots.open_run(&self.disk, run.store.dir())?;
+        let wanted = (to, run.samples);
+        tabswarm_store::change(&run_store, &run.base, wanted, self.log_options)?;
         Ok(())
     }
 
     /// Reads a run's files again after work on them.
     pub(crate) fn reopen(&self, run: &RunFacts) -> Result<Reopened, StoreError> {
-        let recovered = run.store.recover(&run.run, self.log_options)?;
+        let recovered = run.store.recover(&run.base, self.log_options)?;
         let history = restore_history(&run.run, &run.store, &recovered);
         let snapshots = run.store.snapshots().list()?;
+        let facts = Arc::new(run.with_settings_of(&recovered.state));
         Ok(Reopened {
+            facts,
             recovered,
             history,
             snapshots,
@@ -240,8 +250,8 @@ impl Hosts {
         let manifest = self.store.training.verify(hosting.dataset)?;
         let test_set = TestSet::load(&self.store, hosting.test_set)?;
         let objects = self.snapshots.of_new_run(&dir)?;
-        let files = (&*run_toml, hosting);
-        let run_store = tabswarm_store::fork(&of.store, &of.run, at, &dir, files, objects)?;
+        let files = (&*run.name, &*run_toml, hosting);
+        let run_store = tabswarm_store::fork(&of.store, &of.base, at, &dir, files, objects)?;
         let recovered = run_store.recover(&run, self.log_options)?;
         let snapshots = run_store.snapshots().list()?;
         info!(run = run.name, of = of.run.name, version = %at, "run forked");
@@ -323,15 +333,47 @@ fn restore_history(run: &Run, run_store: &RunStore, recovered: &Recovered) -> Hi
     history
 }
 
+/// Why a run has no other settings.
+#[derive(Debug, Error)]
+pub(crate) enum SettingsChangeError {
+    /// They can't change so, or the run's files can't be written.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// Its snapshots can't be had.
+    #[error(transparent)]
+    Snapshots(#[from] SnapshotPlaceError),
+}
+
 /// A run's files, read again.
 #[derive(Debug)]
 pub(crate) struct Reopened {
+    /// With the settings that hold in the state.
+    pub(crate) facts: Arc<RunFacts>,
     /// State, master and log.
     pub(crate) recovered: Recovered,
     /// Loss curve up to the state's version.
     pub(crate) history: History,
     /// Snapshots, newest first.
     pub(crate) snapshots: Vec<SnapshotInfo>,
+}
+
+impl RunFacts {
+    /// The same with the settings that hold in a state.
+    fn with_settings_of(&self, state: &RunState) -> Self {
+        let run = match state.settings.last() {
+            Some(settings) => Arc::clone(&settings.run),
+            None => Arc::clone(&self.base),
+        };
+        Self {
+            run_json: run.to_public_json(),
+            plan: RoundPlan::new(&run, self.samples),
+            run,
+            examples: self.examples.clone(),
+            base: Arc::clone(&self.base),
+            store: Arc::clone(&self.store),
+            ..*self
+        }
+    }
 }
 
 /// A run file with another name in it, otherwise as it was written.
@@ -382,17 +424,21 @@ impl Parts {
         } = recovered;
         let hosting = run_store.hosting();
         let graph = run.graph();
+        let run = Arc::new(run);
         let facts = RunFacts {
             run_id: hosting.run_id,
-            run_json: run.to_json(),
+            run_json: run.to_public_json(),
             dataset: hosting.dataset,
+            samples: manifest.samples,
             parameters: graph.layout.len(),
             classes: graph.classes,
             plan: RoundPlan::new(&run, manifest.samples),
             examples: test_set.examples().map(|bytes| (Digest::of(&bytes), bytes)),
             store: Arc::new(run_store),
-            run: Arc::new(run),
+            base: Arc::clone(&run),
+            run,
         };
+        let facts = facts.with_settings_of(&state);
         let new_run = NewRun {
             run_id: hosting.run_id,
             run: Arc::clone(&facts.run),

@@ -14,17 +14,21 @@ use tabswarm_store::{RunStore, SnapshotInfo};
 
 use crate::history::History;
 
-/// What of a run never changes.
+/// What of a run changes only when an operator changes its settings.
 #[derive(Debug)]
 pub(crate) struct RunFacts {
     /// Its id.
     pub(crate) run_id: RunId,
-    /// The run file.
+    /// The run of the run file.
+    pub(crate) base: Arc<Run>,
+    /// The run with the settings that hold now.
     pub(crate) run: Arc<Run>,
-    /// The run file as workers get it.
+    /// The same for everybody, as canonical JSON.
     pub(crate) run_json: String,
     /// The training set's manifest.
     pub(crate) dataset: Digest,
+    /// Samples of the training set.
+    pub(crate) samples: u32,
     /// Number of parameters.
     pub(crate) parameters: usize,
     /// Number of classes.
@@ -49,7 +53,7 @@ pub(crate) struct RecentParams {
 /// A run at a moment.
 #[derive(Debug)]
 pub(crate) struct RunView {
-    /// What never changes.
+    /// What changes only with its settings.
     pub(crate) facts: Arc<RunFacts>,
     /// What the coordinator says.
     pub(crate) status: RunStatus,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tabswarm_compute::{AccumulateError, Batch, Engine, LeaseAccumulator};
+use tabswarm_coordinator::Settings;
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::Exponents;
@@ -15,46 +16,27 @@ use tabswarm_model::samples::{MicroBatch, SampleStore};
 
 /// The digest of every version, from 0 to the last, of a sync or local run. All chunks are in `samples`.
 pub fn digests(run: &Run, samples: &mut SampleStore) -> Vec<Digest> {
-    let plan = RoundPlan::new(run, samples.manifest().samples);
-    let graph = Arc::new(run.graph());
-    let tensors = graph.layout.tensors().len();
-    let engine = Engine::new(graph, run.class, run.micro_batch as usize)
-        .expect("every machine has the portable class");
-    let mut trainer = Trainer {
-        run,
-        plan,
-        samples,
-        engine,
-    };
-    let mut master = Master::new(run);
-    let mut exponents = Exponents::first(tensors);
-    let mut digests = vec![Digest::of_params(master.params())];
-    for version in 0..plan.versions_total() {
-        let vectors = trainer.vectors(version, &master);
-        while let Some(fits) = accumulate(&vectors, &mut master, &exponents) {
-            assert!(exponents.lower(&fits), "an overflow lowers an exponent");
-            master.reset();
+    digests_of_changed(run, &[], samples)
+}
+
+/// The same of a run whose settings were changed, up to the first version that depends on who takes part.
+pub fn digests_of_changed(
+    base: &Run,
+    settings: &[Settings],
+    samples: &mut SampleStore,
+) -> Vec<Digest> {
+    let mut trainer = Trainer::new(base, samples);
+    let mut digests = vec![Digest::of_params(trainer.master.params())];
+    let mut later = settings.iter().peekable();
+    for version in 0.. {
+        while let Some(next) = later.next_if(|next| next.version().0 <= version) {
+            trainer.change(&next.run);
         }
-        let units = plan.units(version);
-        let (divisor, rate_factor) = match run.mode {
-            Mode::Sync => {
-                let total = plan.batches().steps_total();
-                let samples = u64::from(plan.batches().step(version).samples);
-                (samples, run.schedule.factor(version, total))
-            }
-            Mode::Local(_) => (u64::from(units), 1.0),
-            Mode::Async { .. } => panic!("an async run depends on who takes part"),
-        };
-        let report = master
-            .apply_exact(&StepInput {
-                exponents: exponents.current(),
-                divisor,
-                rate_factor,
-            })
-            .expect("the job does not diverge");
-        let of = exponents.current().to_vec();
-        exponents.commit(&of, &report.max_abs_sums, units);
-        digests.push(report.digest);
+        let is_over = version >= trainer.plan.versions_total();
+        if is_over || matches!(trainer.run.mode, Mode::Async { .. }) {
+            break;
+        }
+        digests.push(trainer.step(version));
     }
     digests
 }
@@ -64,29 +46,86 @@ struct Trainer<'a> {
     plan: RoundPlan,
     samples: &'a mut SampleStore,
     engine: Engine,
+    master: Master,
+    exponents: Exponents,
 }
 
-impl Trainer<'_> {
+impl<'a> Trainer<'a> {
+    fn new(run: &'a Run, samples: &'a mut SampleStore) -> Self {
+        let graph = Arc::new(run.graph());
+        let tensors = graph.layout.tensors().len();
+        Self {
+            run,
+            plan: RoundPlan::new(run, samples.manifest().samples),
+            engine: Engine::new(graph, run.class, run.micro_batch as usize)
+                .expect("every machine has the portable class"),
+            master: Master::new(run),
+            exponents: Exponents::first(tensors),
+            samples,
+        }
+    }
+
+    fn change(&mut self, to: &'a Run) {
+        if !self.run.keeps_exponents(to) {
+            self.exponents = Exponents::first(self.exponents.current().len());
+        }
+        self.master = self.master.changed(self.run, to);
+        self.plan = RoundPlan::new(to, self.samples.manifest().samples);
+        self.run = to;
+    }
+
+    /// Makes the version that follows `version`; gives its digest.
+    fn step(&mut self, version: u64) -> Digest {
+        let vectors = self.vectors(version);
+        while let Some(fits) = accumulate(&vectors, &mut self.master, &self.exponents) {
+            let lowered = self.exponents.lower(&fits);
+            assert!(lowered, "an overflow lowers an exponent");
+            self.master.reset();
+        }
+        let units = self.plan.units(version);
+        let position = self.plan.progress(version);
+        let (divisor, rate_factor) = match self.run.mode {
+            Mode::Sync => {
+                let total = self.plan.batches().steps_total();
+                let samples = u64::from(self.plan.step_at(position).samples);
+                (samples, self.run.schedule.factor(position, total))
+            }
+            Mode::Local(_) => (u64::from(units), 1.0),
+            Mode::Async { .. } => panic!("an async run depends on who takes part"),
+        };
+        let report = self
+            .master
+            .apply_exact(&StepInput {
+                exponents: self.exponents.current(),
+                divisor,
+                rate_factor,
+            })
+            .expect("the job does not diverge");
+        let of = self.exponents.current().to_vec();
+        self.exponents.commit(&of, &report.max_abs_sums, units);
+        report.digest
+    }
+
     /// What is added up for the version that follows `version`.
-    fn vectors(&mut self, version: u64, master: &Master) -> Vec<Vec<f32>> {
+    fn vectors(&mut self, version: u64) -> Vec<Vec<f32>> {
         let units = 0..self.plan.units(version);
         match self.run.mode {
-            Mode::Local(_) => units
-                .map(|shard| self.shard(version, shard, master))
-                .collect(),
+            Mode::Local(_) => units.map(|shard| self.shard(version, shard)).collect(),
             Mode::Sync | Mode::Async { .. } => {
-                let params = self.engine.set_params(master.params());
+                let params = self.engine.set_params(self.master.params());
                 params.expect("the model's length");
-                units.map(|idx| self.gradient(version, idx)).collect()
+                let batch = self.plan.batch_at(self.plan.progress(version));
+                units.map(|idx| self.gradient(batch, idx)).collect()
             }
         }
     }
 
     /// What a shard moves.
-    fn shard(&mut self, version: u64, shard: u32, master: &Master) -> Vec<f32> {
+    fn shard(&mut self, version: u64, shard: u32) -> Vec<f32> {
         let total = self.plan.batches().steps_total();
-        let mut inner = InnerSteps::new(self.run, Arc::clone(master.params()));
-        for (inner_step, batch) in (0..).zip(self.plan.shard(version, shard)) {
+        let mut inner = InnerSteps::new(self.run, Arc::clone(self.master.params()));
+        for (inner_step, position) in (0..).zip(self.plan.shard(version, shard)) {
+            let batch = self.plan.batch_at(position);
             let params = self.engine.set_params(inner.params());
             params.expect("the model's length");
             let shape = self.plan.batches().step(batch);

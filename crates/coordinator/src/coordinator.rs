@@ -88,9 +88,10 @@ impl Coordinator {
             }
             Input::Replace {
                 run_id,
+                run,
                 state,
                 params_digest,
-            } => self.replace(now, run_id, *state, params_digest, effects),
+            } => self.replace(now, run_id, (run, *state), params_digest, effects),
             Input::Shutdown { reconnect_in_ms } => self.shutdown(now, reconnect_in_ms, effects),
         }
         if now >= self.next_sweep {

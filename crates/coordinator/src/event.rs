@@ -124,6 +124,13 @@ pub enum Event {
         /// The version that holds again.
         version: ParamVersion,
     },
+    /// A resting run has other settings.
+    SettingsChanged {
+        /// Which run.
+        run_id: RunId,
+        /// The version from which on they hold.
+        version: ParamVersion,
+    },
     /// An invariant does not hold: a bug.
     InvariantViolated {
         /// Which.

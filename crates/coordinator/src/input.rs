@@ -39,7 +39,7 @@ pub struct ReceivedUpdate {
 pub struct NewRun {
     /// Chosen by the edge, never used before.
     pub run_id: RunId,
-    /// The validated run file.
+    /// The run with the settings that hold in its state.
     pub run: Arc<Run>,
     /// Digest of the training set's manifest.
     pub dataset: Digest,
@@ -134,11 +134,13 @@ pub enum Input {
         /// The last entry that it would have held.
         sequence: u64,
     },
-    /// The edge took a resting run back to an earlier version, and has stored that already.
-    /// [`crate::Coordinator::may_replace`] was true.
+    /// The edge took a resting run back to an earlier version or gave it other settings, and has stored that
+    /// already. [`crate::Coordinator::may_replace`] was true.
     Replace {
         /// Which run.
         run_id: RunId,
+        /// The run with the settings that hold now.
+        run: Arc<Run>,
         /// Where it is now.
         state: Box<RunState>,
         /// Digest of its parameters.

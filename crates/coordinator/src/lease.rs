@@ -17,8 +17,8 @@ pub(crate) struct LeaseEntry {
     pub(crate) worker_id: WorkerId,
     /// Version of its parameters.
     pub(crate) version: ParamVersion,
-    /// The batch whose micro-batches it has.
-    pub(crate) batch: u64,
+    /// The position of the batch whose micro-batches it has.
+    pub(crate) position: u64,
     pub(crate) range: MicroBatchRange,
     /// Fixed-point exponents of its answer.
     pub(crate) exponents: Arc<[i8]>,

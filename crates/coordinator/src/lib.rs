@@ -9,6 +9,7 @@
 //! Worker misbehavior is a value ([`tabswarm_protocol::server::RejectReason`]), never an error or a panic.
 #![forbid(unsafe_code)]
 
+mod change;
 mod coordinator;
 mod effect;
 mod event;
@@ -34,13 +35,14 @@ mod undurable;
 )]
 mod tests;
 
+pub use change::SettingsError;
 pub use coordinator::Coordinator;
 pub use effect::{Effect, SnapshotCause};
 pub use event::Event;
 pub use input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate, StepOutcome};
 pub use invariants::InvariantId;
-pub use log_entry::{Change, LogEntry, ReplayError, Rollback, StepChange};
+pub use log_entry::{Change, LogEntry, ReplayError, Rollback, SettingsChange, StepChange};
 pub use phase::{RunCommand, RunPhase};
 pub use run::mean_loss;
-pub use run_state::RunState;
+pub use run_state::{RunState, Settings};
 pub use status::{RunStatus, WorkerStatus};

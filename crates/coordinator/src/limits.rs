@@ -41,6 +41,8 @@ pub const RATE_WEIGHT: f64 = 0.3;
 pub const MAX_STEP_ATTEMPTS: u32 = 100;
 /// Most identities whose credits a run remembers.
 pub const MAX_CREDITED_IDENTITIES: usize = 1_000_000;
+/// An operator changes the settings of a run at most so often: all of them are kept.
+pub const MAX_SETTINGS: usize = 256;
 /// The samples-per-second figure looks back over so many steps.
 pub const SPEED_WINDOW_STEPS: usize = 200;
 /// So many answers are repeated when a worker sends its updates again after a lost connection; it keeps no more

@@ -8,9 +8,9 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::ParamVersion;
 use thiserror::Error;
 
-use crate::limits::MAX_CREDITED_IDENTITIES;
+use crate::limits::{MAX_CREDITED_IDENTITIES, MAX_SETTINGS};
 use crate::phase::RunPhase;
-use crate::run_state::RunState;
+use crate::run_state::{RunState, Settings};
 
 /// One change of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,19 @@ pub enum Change {
     /// The run went back to an earlier version, by an operator's command or because what came after it can't
     /// be replayed. Samples stay credited: the work was done.
     RolledBack(Rollback),
+    /// An operator gave it other settings.
+    Settings(SettingsChange),
+}
+
+/// Other settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettingsChange {
+    /// They hold from the version at this entry on.
+    pub settings: Settings,
+    /// Exponents of the step after it.
+    pub exponents: Vec<i8>,
+    /// Their rise counters.
+    pub exponent_rises: Vec<u32>,
 }
 
 /// A committed step.
@@ -43,7 +56,8 @@ pub enum Change {
 pub struct StepChange {
     /// The version that it made.
     pub version: ParamVersion,
-    /// The batch that it applied: where batches are applied as they arrive, not the one of its version.
+    /// The position of the batch that it applied: where batches are applied as they arrive, not the one of its
+    /// version.
     pub batch: u64,
     /// Its samples.
     pub samples: u64,
@@ -101,6 +115,17 @@ pub enum ReplayError {
         /// The one that came.
         got: u64,
     },
+    /// Settings are those of another version.
+    #[error("settings for version {got} follow version {last}")]
+    Origin {
+        /// The version before.
+        last: u64,
+        /// Theirs.
+        got: u64,
+    },
+    /// More than [`MAX_SETTINGS`].
+    #[error("settings change more than {MAX_SETTINGS} times")]
+    TooManySettings,
 }
 
 impl RunState {
@@ -124,7 +149,10 @@ impl RunState {
                 self.exponents.clone_from(&rollback.exponents);
                 self.exponent_rises.clone_from(&rollback.exponent_rises);
                 self.missing_batches.clone_from(&rollback.missing_batches);
+                self.settings
+                    .retain(|settings| settings.version() <= rollback.version);
             }
+            Change::Settings(change) => self.apply_settings(change)?,
         }
         self.sequence = entry.sequence;
         Ok(())
@@ -146,18 +174,39 @@ impl RunState {
         Ok(())
     }
 
-    fn apply_batch(&mut self, batch: u64) {
-        let next = self.next_batch();
-        if batch >= next {
-            self.missing_batches.extend(next..batch);
+    fn apply_settings(&mut self, change: &SettingsChange) -> Result<(), ReplayError> {
+        let version = change.settings.version();
+        if version != self.version {
+            return Err(ReplayError::Origin {
+                last: self.version.0,
+                got: version.0,
+            });
+        }
+        if self.settings.len() >= MAX_SETTINGS {
+            return Err(ReplayError::TooManySettings);
+        }
+        self.exponents.clone_from(&change.exponents);
+        self.exponent_rises.clone_from(&change.exponent_rises);
+        // They are in the origin now.
+        self.missing_batches.clear();
+        self.settings.push(change.settings.clone());
+        Ok(())
+    }
+
+    fn apply_batch(&mut self, position: u64) {
+        let next = self.next_position();
+        if position >= next {
+            self.missing_batches.extend(next..position);
         } else {
-            self.missing_batches.retain(|missing| *missing != batch);
+            self.missing_batches.retain(|missing| *missing != position);
         }
     }
 
-    /// The first batch behind all that were applied or skipped: each version applied one.
-    pub fn next_batch(&self) -> u64 {
-        self.version.0 + self.missing_batches.len() as u64
+    /// The first position behind all that were applied or skipped, where each version applies one.
+    pub fn next_position(&self) -> u64 {
+        let origin = self.settings.last().map(|settings| &settings.run.origin);
+        let (begins, batches) = origin.map_or((0, 0), |at| (at.version, at.batches));
+        batches + (self.version.0 - begins) + self.missing_batches.len() as u64
     }
 
     /// Credits a step's samples without taking the step: it was durable, but its update is not in the log.

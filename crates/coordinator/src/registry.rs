@@ -79,6 +79,14 @@ impl Worker {
         }
     }
 
+    /// A run's units are of another size now: what was measured says nothing of them.
+    pub(crate) fn forget_speed(&mut self, run_id: RunId) {
+        self.parked.remove(&run_id);
+        if self.run_id == Some(run_id) {
+            self.speed = Speed::default();
+        }
+    }
+
     /// It belongs to another run now, or to none.
     pub(crate) fn set_run(&mut self, run_id: Option<RunId>) {
         if self.run_id != run_id {

@@ -36,6 +36,8 @@ pub(crate) struct HostedRun {
     pub(crate) run_json: String,
     pub(crate) dataset: Digest,
     pub(crate) plan: RoundPlan,
+    /// Samples of the training set.
+    samples: u32,
     /// Labels of a sample.
     pub(crate) label_rows: u64,
     /// Where it is; changed by log entries only. Its exponents are those of the last commit.
@@ -85,11 +87,12 @@ impl HostedRun {
             run_json: run.to_worker_json(),
             label_rows: graph.label_rows() as u64,
             dataset,
-            plan,
+            samples,
             reason: None,
             params_digest,
             exponents: exponents_of(&state),
             work: Work::after(&plan, run.mode, &state, now),
+            plan,
             spec: run,
             state,
             applying: None,
@@ -135,13 +138,18 @@ impl HostedRun {
         rests && self.undurable.is_empty() && !self.is_snapshot_under_way()
     }
 
-    /// Puts a state in place that the edge has stored. Gives the workers whose updates are void now.
+    /// Puts a state in place that the edge has stored, and the settings that hold in it. Gives the workers whose
+    /// updates are void now.
     pub(crate) fn replace(
         &mut self,
         now: Timestamp,
+        run: Arc<Run>,
         state: RunState,
         params_digest: Digest,
     ) -> Vec<Owed> {
+        self.run_json = run.to_worker_json();
+        self.plan = RoundPlan::new(&run, self.samples);
+        self.spec = run;
         self.exponents = exponents_of(&state);
         self.params_digest = params_digest;
         self.train_loss = None;

@@ -1,14 +1,44 @@
 //! The coordinator's part of a snapshot.
 
+use std::sync::Arc;
+
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::Exponents;
+use tabswarm_model::run_file::RunFileError;
 use tabswarm_protocol::ParamVersion;
 
 use crate::phase::RunPhase;
 
+/// Settings that an operator gave a run after it was created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The run with them; its origin says where they begin to hold.
+    pub run: Arc<Run>,
+    /// Its canonical JSON, which is what is stored: the run is always read from the same text.
+    pub json: Arc<str>,
+}
+
+impl Settings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`RunFileError`] where it is not what [`Run::to_json`] gave.
+    pub fn parse(json: &str) -> Result<Self, RunFileError> {
+        Ok(Self {
+            run: Arc::new(Run::from_json(json)?),
+            json: json.into(),
+        })
+    }
+
+    /// The version after which they hold.
+    pub fn version(&self) -> ParamVersion {
+        ParamVersion(self.run.origin.version)
+    }
+}
+
 /// The coordinator's part of a snapshot. The edge has its own stored form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
     /// The last log entry whose change is in this state; none was written before entry 1.
     pub sequence: u64,
@@ -24,14 +54,21 @@ pub struct RunState {
     pub exponents: Vec<i8>,
     /// Their rise counters.
     pub exponent_rises: Vec<u32>,
-    /// Batches that are still to be applied before the newest one, ascending: where batches are applied as
-    /// they arrive, some come late.
+    /// Positions of batches that are still to be applied before the newest one, ascending: where batches are
+    /// applied as they arrive, some come late.
     pub missing_batches: Vec<u64>,
     /// Samples earned by each identity (digest of its token) in all steps ever committed, sorted.
     pub credits: Vec<(Digest, u64)>,
+    /// What an operator changed, oldest first; the last one holds.
+    pub settings: Vec<Settings>,
 }
 
 impl RunState {
+    /// The run with the settings that hold now; `base` is that of its run file.
+    pub fn run<'a>(&'a self, base: &'a Run) -> &'a Run {
+        self.settings.last().map_or(base, |settings| &settings.run)
+    }
+
     /// Samples of an identity in all steps ever committed.
     pub fn credit_of(&self, identity: Digest) -> u64 {
         match self.credits.binary_search_by_key(&identity, |(id, _)| *id) {
@@ -53,6 +90,7 @@ impl RunState {
             exponent_rises: exponents.rises().to_vec(),
             missing_batches: Vec::new(),
             credits: Vec::new(),
+            settings: Vec::new(),
         }
     }
 }

@@ -99,6 +99,18 @@ impl Master {
         }
     }
 
+    /// The same parameters under other settings. Where its state means nothing there, the optimizer begins anew.
+    #[must_use]
+    pub fn changed(&self, from: &Run, to: &Run) -> Self {
+        let (spec, len) = (to.master_optimizer(), self.layout.len());
+        let optimizer = if from.keeps_optimizer_state(to) {
+            self.optimizer.clone().under(spec, len)
+        } else {
+            Optimizer::new(spec, len)
+        };
+        Self::restore(to, self.params.to_vec(), optimizer)
+    }
+
     /// The parameters of the current version.
     pub fn params(&self) -> &Arc<[f32]> {
         &self.params

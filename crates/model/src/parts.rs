@@ -150,12 +150,12 @@ impl RoundPlan {
 
     fn shard_parts(&self, lease: Leased, inner_steps: u32) -> Result<Vec<Part>, LeaseError> {
         let is_over = lease.version >= self.versions_total();
-        let batches = if is_over {
+        let positions = if is_over {
             0..0
         } else {
             self.shard(lease.version, lease.first)
         };
-        let expected = batches.end - batches.start;
+        let expected = positions.end - positions.start;
         if lease.count != 1 || expected == 0 || expected != u64::from(inner_steps) {
             return Err(LeaseError::Shard {
                 shard: lease.first,
@@ -168,7 +168,8 @@ impl RoundPlan {
                 expected,
             });
         }
-        let part = |batch| {
+        let part = |position| {
+            let batch = self.batch_at(position);
             let step = self.batches().step(batch);
             Part {
                 batch,
@@ -177,7 +178,7 @@ impl RoundPlan {
                 count: step.micro_batches,
             }
         };
-        Ok(batches.map(part).collect())
+        Ok(positions.map(part).collect())
     }
 }
 

@@ -5,9 +5,10 @@
 //! each of them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::batches::BatchPlan;
-use crate::run_file::{Mode, Run};
+use crate::batches::{BatchPlan, StepShape};
+use crate::run_file::{Mode, Origin, Run};
 use crate::schedule::Schedule;
 
 /// The division of a run into versions and of a version into units, the smallest parts that are leased.
@@ -17,10 +18,17 @@ use crate::schedule::Schedule;
 /// | sync | one batch | micro-batch | 1 |
 /// | async | one batch, in the order of arrival | the whole batch | 1 |
 /// | local | a round of `shards` | shard: `inner_steps` batches one after the other | `shards · inner_steps` |
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// Batches are taken in the order of their **positions**: position `p` is batch `p`, but for a run whose
+/// settings were changed when some batches had been overtaken by later ones. Those come first then.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundPlan {
     batches: BatchPlan,
     kind: Kind,
+    /// Version and position at which these settings begin to hold.
+    begins: (u64, u64),
+    /// The batches of the first positions.
+    overtaken: Arc<[u64]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +51,8 @@ impl RoundPlan {
                     shards: local.shards,
                 },
             },
+            begins: (run.origin.version, run.origin.batches),
+            overtaken: run.origin.missing.as_slice().into(),
         }
     }
 
@@ -52,6 +62,8 @@ impl RoundPlan {
         Self {
             batches: BatchPlan::synthetic(samples, micro_batch, global_batch, 1),
             kind: Kind::Sync,
+            begins: (0, 0),
+            overtaken: Arc::new([]),
         }
     }
 
@@ -67,7 +79,30 @@ impl RoundPlan {
 
     /// Versions of the whole run.
     pub fn versions_total(&self) -> u64 {
-        self.batches.steps_total().div_ceil(self.stride())
+        let (version, batches) = self.begins;
+        let rest = self.batches.steps_total().saturating_sub(batches);
+        version + rest.div_ceil(self.stride())
+    }
+
+    /// The batch at a position.
+    pub fn batch_at(&self, position: u64) -> u64 {
+        let place = position.checked_sub(self.begins.1);
+        let overtaken = place.and_then(|place| self.overtaken.get(usize::try_from(place).ok()?));
+        overtaken.copied().unwrap_or(position)
+    }
+
+    /// Where other settings would begin after a version: what is behind it, and which batches that leaves out.
+    /// `missing` are positions before the newest one that are still to be applied, ascending.
+    pub fn origin_after(&self, version: u64, missing: &[u64]) -> Origin {
+        let batches = self.progress(version);
+        let next = batches + missing.len() as u64;
+        let behind = self.begins.1 + self.overtaken.len() as u64;
+        let left = missing.iter().copied().chain(next..behind.max(next));
+        Origin {
+            version,
+            batches,
+            missing: left.map(|position| self.batch_at(position)).collect(),
+        }
     }
 
     /// Batches that make a version; fewer in the last round.
@@ -81,10 +116,13 @@ impl RoundPlan {
         }
     }
 
-    /// Batches in the first `version` versions: the run's global progress.
+    /// Batches in the first `version` versions, which is also the position of the next one: the run's global
+    /// progress. Not for versions before these settings.
     pub fn progress(&self, version: u64) -> u64 {
-        version
-            .saturating_mul(self.stride())
+        let (begins, batches) = self.begins;
+        let since = version.saturating_sub(begins).saturating_mul(self.stride());
+        batches
+            .saturating_add(since)
             .min(self.batches.steps_total())
     }
 
@@ -97,7 +135,7 @@ impl RoundPlan {
     /// Units of the version that follows `version`.
     pub fn units(&self, version: u64) -> u32 {
         match self.kind {
-            Kind::Sync => self.batches.step(version).micro_batches,
+            Kind::Sync => self.step_at(self.progress(version)).micro_batches,
             Kind::Async => 1,
             Kind::Local { inner_steps, .. } => {
                 let batches = self.progress(version + 1) - self.progress(version);
@@ -107,7 +145,12 @@ impl RoundPlan {
         }
     }
 
-    /// The batches of a shard of the round that follows `version`, in their order; empty where there is none.
+    /// The shape of the batch at a position.
+    pub fn step_at(&self, position: u64) -> StepShape {
+        self.batches.step(self.batch_at(position))
+    }
+
+    /// The positions of a shard of the round that follows `version`, in their order; empty where there is none.
     pub fn shard(&self, version: u64, shard: u32) -> Range<u64> {
         let Kind::Local { inner_steps, .. } = self.kind else {
             return 0..0;
@@ -143,18 +186,18 @@ impl RoundPlan {
             .collect()
     }
 
-    /// Samples of `count` units from `first` of the version that follows `version`; `batch` is the one that
-    /// an async lease names.
-    pub fn samples_of(&self, version: u64, batch: u64, first: u32, count: u32) -> u64 {
+    /// Samples of `count` units from `first` of the version that follows `version`; `position` is that of an
+    /// async lease.
+    pub fn samples_of(&self, version: u64, position: u64, first: u32, count: u32) -> u64 {
         match self.kind {
             Kind::Sync => {
-                let step = self.batches.step(version);
+                let step = self.step_at(self.progress(version));
                 u64::from(self.batches.samples_of(step, first, count))
             }
-            Kind::Async => u64::from(self.batches.step(batch).samples),
+            Kind::Async => u64::from(self.step_at(position).samples),
             Kind::Local { .. } => (first..first + count)
                 .flat_map(|shard| self.shard(version, shard))
-                .map(|batch| u64::from(self.batches.step(batch).samples))
+                .map(|position| u64::from(self.step_at(position).samples))
                 .sum(),
         }
     }
@@ -169,6 +212,19 @@ mod tests {
         RoundPlan {
             batches: BatchPlan::synthetic(20, 2, 8, 2),
             kind,
+            begins: (0, 0),
+            overtaken: Arc::new([]),
+        }
+    }
+
+    /// Other settings behind a version.
+    fn changed(plan: &RoundPlan, kind: Kind, version: u64, missing: &[u64]) -> RoundPlan {
+        let origin = plan.origin_after(version, missing);
+        RoundPlan {
+            kind,
+            begins: (origin.version, origin.batches),
+            overtaken: origin.missing.into(),
+            ..plan.clone()
         }
     }
 
@@ -205,6 +261,34 @@ mod tests {
             assert_eq!(seen, (0..6).collect::<Vec<u64>>(), "{inner_steps} {shards}");
             assert_eq!(samples, 40);
         }
+    }
+
+    #[test]
+    fn after_a_change_every_batch_that_is_left_comes_once() {
+        let local = Kind::Local {
+            inner_steps: 2,
+            shards: 1,
+        };
+        // Positions 0, 1 and 4 were applied; 2, 3 and 5 are left.
+        let plan = changed(&plan(Kind::Async), Kind::Sync, 3, &[2, 3]);
+        assert_eq!((plan.versions_total(), plan.progress(3)), (6, 3));
+        let all = |plan: &RoundPlan, from: u64| -> Vec<u64> {
+            (from..6).map(|position| plan.batch_at(position)).collect()
+        };
+        assert_eq!(all(&plan, 3), [2, 3, 5]);
+        // The fifth batch is the last of its epoch, which is shorter.
+        assert_eq!([3, 4, 5].map(|version| plan.units(version)), [2, 4, 2]);
+        assert_eq!(plan.samples_of(3, 0, 0, 2), 4);
+        // Another change before all of them are made up for.
+        let again = changed(&plan, Kind::Async, 4, &[]);
+        assert_eq!(all(&again, 4), [3, 5]);
+        assert_eq!(again.samples_of(0, 4, 0, 1), 8);
+        let rounds = changed(&plan, local, 4, &[]);
+        assert_eq!((rounds.versions_total(), rounds.units(4)), (5, 1));
+        assert_eq!((rounds.shard(4, 0), all(&rounds, 4)), (4..6, vec![3, 5]));
+        // Out of order again: position 5 came before 4.
+        let last = changed(&again, Kind::Sync, 5, &[4]);
+        assert_eq!((all(&last, 5), last.versions_total()), (vec![3], 6));
     }
 
     #[test]

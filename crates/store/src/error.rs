@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tabswarm_coordinator::SettingsError;
 use thiserror::Error;
 
 /// Newest format of stored runs that this crate reads and writes.
@@ -140,6 +141,17 @@ pub enum StoreError {
         /// The run's folder.
         dir: PathBuf,
     },
+}
+
+/// Why a run's settings were not changed.
+#[derive(Debug, Error)]
+pub enum ChangeError {
+    /// They can't be.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The run's files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 fn repair_hint(dir: &Path) -> String {

@@ -25,10 +25,12 @@ mod snapshot;
 mod tests;
 
 pub use disk::{Disk, DiskFile, RealDisk, UNFINISHED, replace};
-pub use error::{FORMAT, StoreError};
+pub use error::{ChangeError, FORMAT, StoreError};
 pub use hosting::Hosting;
 pub use log::{Log, LogOptions, LogQueue};
-pub use maintain::{LostStep, RepairReport, VerifyReport, compact, fork, repair, rollback, verify};
+pub use maintain::{
+    LostStep, RepairReport, VerifyReport, change, compact, fork, repair, rollback, verify,
+};
 pub use objects::{DiskObjects, Objects};
 pub use recover::{Alarm, RecoveryReport, ReplayedStep};
 pub use run_store::{Recovered, RunStore};

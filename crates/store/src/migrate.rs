@@ -138,6 +138,7 @@ impl SnapshotFormat1 {
             exponent_rises: self.exponent_rises,
             missing_batches: Vec::new(),
             credits: self.credits,
+            settings: Vec::new(),
             beta_power_bits: self.beta_power_bits,
             params_digest: self.params_digest,
             published_digest: self.params_digest,

@@ -192,7 +192,7 @@ impl Actor {
         };
         let sums = match entry.change {
             Change::Step(_) => run.sums_for_log(&self.log.spare),
-            Change::Phase { .. } | Change::RolledBack(_) => None,
+            Change::Phase { .. } | Change::RolledBack(_) | Change::Settings(_) => None,
         };
         self.log.submit(log_writer::Job::Append {
             run_id,

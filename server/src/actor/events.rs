@@ -52,6 +52,7 @@ pub(super) fn record(event: &Event, metrics: &Metrics) {
         | Event::LogFailed { .. }
         | Event::LogRecovered { .. }
         | Event::RolledBack { .. }
+        | Event::SettingsChanged { .. }
         | Event::InvariantViolated { .. } => record_of_run(event, metrics),
     }
 }
@@ -89,6 +90,9 @@ fn record_of_run(event: &Event, metrics: &Metrics) {
         }
         Event::LogRecovered { run_id } => info!(%run_id, "run no longer degraded"),
         Event::RolledBack { run_id, version } => info!(%run_id, %version, "run went back"),
+        Event::SettingsChanged { run_id, version } => {
+            info!(%run_id, %version, "settings changed");
+        }
         Event::InvariantViolated { id, detail } => {
             metrics.violated(*id);
             error!(%id, detail, "invariant violated: please report this");

@@ -28,7 +28,7 @@ pub(crate) struct PreparedRun {
     pub(crate) new_run: NewRun,
     /// Parameters and optimizer at the state's version.
     pub(crate) master: Master,
-    /// What never changes.
+    /// What changes only with its settings.
     pub(crate) facts: Arc<RunFacts>,
     /// Its log, open behind the state.
     pub(crate) log: Log,
@@ -112,12 +112,14 @@ impl HostedRun {
     /// Takes over what the run's files say after work on them.
     pub(crate) fn replace(
         &mut self,
+        facts: Arc<RunFacts>,
         master: Master,
         digest: Digest,
         history: History,
         snapshots: Vec<SnapshotInfo>,
         durable: u64,
     ) {
+        self.facts = facts;
         self.master = master;
         self.digest = digest;
         self.history = Arc::new(history);

@@ -105,6 +105,11 @@ impl Actor {
                 Some(*run_id),
                 json!({ "version": version.0 }),
             ),
+            Event::SettingsChanged { run_id, version } => (
+                "run-settings-changed",
+                Some(*run_id),
+                json!({ "version": version.0 }),
+            ),
             Event::InvariantViolated { id, detail } => {
                 if self.violations_noted >= MAX_VIOLATION_EVENTS {
                     return;

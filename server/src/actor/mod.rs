@@ -337,6 +337,7 @@ impl Actor {
 
     fn attach(&mut self, run_id: RunId, reopened: Reopened) {
         let Reopened {
+            facts,
             recovered,
             history,
             snapshots,
@@ -352,11 +353,14 @@ impl Actor {
             return;
         };
         let params_digest = Digest::of_params(master.params());
-        run.replace(master, params_digest, history, snapshots, log.durable());
+        let run_now = Arc::clone(&facts.run);
+        let durable = log.durable();
+        run.replace(facts, master, params_digest, history, snapshots, durable);
         let log = Box::new(log);
         self.log.submit(log_writer::Job::Open { run_id, log });
         self.handle(Input::Replace {
             run_id,
+            run: run_now,
             state: Box::new(state),
             params_digest,
         });

@@ -2,6 +2,7 @@
 
 pub(crate) mod ledger;
 pub(crate) mod runs;
+pub(crate) mod settings;
 pub(crate) mod versions;
 pub(crate) mod workers;
 

@@ -90,12 +90,7 @@ pub(crate) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Query(CreateQuery { start }) = query.map_err(|error| bad_run_file(error.to_string()))?;
-    let body = body.map_err(|rejection| {
-        let detail = format!("The run file can't be read: {rejection}. At most {MAX_RUN_FILE_BYTES} bytes are allowed.");
-        Problem::new(rejection.status(), "bad_body", "Unreadable run file", detail)
-    })?;
-    let text = String::from_utf8(body.into())
-        .map_err(|error| bad_run_file(format!("the run file is not UTF-8: {error}")))?;
+    let text = run_file_text(body)?;
     // On a task of its own: a client that goes away must not leave a run that is stored but not hosted.
     let task = tokio::spawn(host(Arc::clone(&app), text, start));
     let name = task.await.map_err(|panic| {
@@ -104,6 +99,16 @@ pub(crate) async fn create(
     })??;
     let answer = answer(&app, &headers, &name)?;
     Ok((StatusCode::CREATED, answer).into_response())
+}
+
+/// The run file in a body.
+pub(super) fn run_file_text(body: Result<Bytes, BytesRejection>) -> Result<String, Problem> {
+    let body = body.map_err(|rejection| {
+        let detail = format!("The run file can't be read: {rejection}. At most {MAX_RUN_FILE_BYTES} bytes are allowed.");
+        Problem::new(rejection.status(), "bad_body", "Unreadable run file", detail)
+    })?;
+    String::from_utf8(body.into())
+        .map_err(|error| bad_run_file(format!("the run file is not UTF-8: {error}")))
 }
 
 /// Makes a run ready, hands it to the coordinator's thread and returns its name.
@@ -165,7 +170,12 @@ pub(crate) async fn command(
     answer(&app, &headers, &name)
 }
 
-async fn order(app: &App, run_id: RunId, name: &str, command: Command) -> Result<(), Problem> {
+pub(super) async fn order(
+    app: &App,
+    run_id: RunId,
+    name: &str,
+    command: Command,
+) -> Result<(), Problem> {
     let ordered = app
         .actor
         .ask(|done| Message::Command {
@@ -210,7 +220,7 @@ fn possible(phase: RunPhase) -> &'static str {
     }
 }
 
-fn bad_run_file(detail: String) -> Problem {
+pub(super) fn bad_run_file(detail: String) -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "bad_run_file",

@@ -106,7 +106,7 @@ async fn read_versions(
     name: &str,
     facts: Arc<RunFacts>,
 ) -> Result<BTreeMap<ParamVersion, Digest>, Problem> {
-    blocking(name, move || facts.store.versions(&facts.run)).await
+    blocking(name, move || facts.store.versions(&facts.base)).await
 }
 
 /// Takes a resting run back to an earlier version.
@@ -129,12 +129,24 @@ pub(crate) async fn roll_back(
 }
 
 async fn take_back(app: Arc<App>, facts: Arc<RunFacts>, to: ParamVersion) -> Result<(), Problem> {
+    let (hosts, run) = (Arc::clone(&app.hosts), Arc::clone(&facts));
+    let name = facts.run.name.clone();
+    let work = async move { blocking(&name, move || hosts.roll_back(&run, to)).await };
+    work_on_files(&app, facts, work).await
+}
+
+/// Takes a resting run's files away from the coordinator's thread, lets `work` change them, and gives the run back
+/// as they say it is then.
+pub(super) async fn work_on_files(
+    app: &App,
+    facts: Arc<RunFacts>,
+    work: impl Future<Output = Result<(), Problem>>,
+) -> Result<(), Problem> {
     let (run_id, name) = (facts.run_id, facts.run.name.clone());
-    let closed = detach(&app, run_id, &name).await?;
+    let closed = detach(app, run_id, &name).await?;
     // Dropped where the log can't be written: then its files can't be worked on either.
     let outcome = if closed.await.is_ok() {
-        let (hosts, run) = (Arc::clone(&app.hosts), Arc::clone(&facts));
-        blocking(&name, move || hosts.roll_back(&run, to)).await
+        work.await
     } else {
         Err(Problem::internal())
     };
@@ -217,7 +229,7 @@ async fn branch(
     Ok(name)
 }
 
-fn facts(app: &App, name: &str) -> Result<Arc<RunFacts>, Problem> {
+pub(super) fn facts(app: &App, name: &str) -> Result<Arc<RunFacts>, Problem> {
     let view = app.view.get();
     let run = view.run(name).ok_or_else(|| no_run(name))?;
     Ok(Arc::clone(&run.facts))

@@ -101,9 +101,11 @@ fn eta_s(view: &RunView) -> Option<f64> {
     if rate <= 0.0 || status.version.0 == 0 {
         return None;
     }
-    let samples_per_version = status.samples_committed as f64 / status.version.0 as f64;
-    let versions_left = status.steps_total.saturating_sub(status.version.0);
-    Some(versions_left as f64 * samples_per_version / rate)
+    let plan = &view.facts.plan;
+    let batches = plan.progress(status.version.0);
+    let left = plan.batches().steps_total().saturating_sub(batches);
+    let samples_per_batch = status.samples_committed as f64 / batches.max(1) as f64;
+    Some(left as f64 * samples_per_batch / rate)
 }
 
 /// Loss curve and evaluations.

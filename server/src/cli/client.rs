@@ -117,6 +117,16 @@ impl Client {
         )
     }
 
+    /// The text of the answer to new content.
+    pub(super) fn put(&self, path: &str, body: &str) -> anyhow::Result<String> {
+        let request = self.agent.put(format!("{}{path}", self.base));
+        self.read(
+            request
+                .header("authorization", &self.authorization)
+                .send(body),
+        )
+    }
+
     fn read(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<String> {
         String::from_utf8(self.read_bytes(answer)?).context("the answer is no text")
     }

@@ -51,6 +51,15 @@ pub(super) enum RunCommand {
     Pause(Named),
     /// Go on after a pause.
     Resume(Named),
+    /// Give a run other settings: mode, schedule, optimizer, epochs, evaluations, workers …. A running one rests
+    /// for a moment meanwhile.
+    #[command(after_help = "Example:\n  tabswarm run change mnist-mlp runs/mnist-mlp-slower.toml")]
+    Change {
+        #[command(flatten)]
+        named: Named,
+        /// The run file with the new settings; name, seed, data, model and batches as they were.
+        file: PathBuf,
+    },
     /// End a run for good; a snapshot is taken.
     Stop(Named),
     /// List the versions that a run can go back to, with their digests.
@@ -171,6 +180,11 @@ impl RunCommand {
             Self::Start(named) => named.order("start"),
             Self::Pause(named) => named.order("pause"),
             Self::Resume(named) => named.order("resume"),
+            Self::Change { named, file } => {
+                let (text, _) = checked(&file)?;
+                let path = named.path("/run.toml")?;
+                show(&named.client, &named.client.client()?.put(&path, &text)?)
+            }
             Self::Stop(named) => named.order("stop"),
             Self::Versions(named) => named.versions(),
             Self::Rollback { named, to } => named.order(&format!("rollback?to={to}")),

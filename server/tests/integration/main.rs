@@ -8,5 +8,6 @@ mod http;
 mod ledger;
 mod lifecycle;
 mod page;
+mod settings;
 mod sockets;
 mod support;

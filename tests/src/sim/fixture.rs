@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tabswarm_coordinator::RunState;
+use tabswarm_coordinator::{RunState, Settings};
 use tabswarm_model::batches::StepShape;
 use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
@@ -63,6 +63,15 @@ pub enum SimMode {
 }
 
 impl SimMode {
+    /// One of them.
+    pub(super) fn draw(chance: &mut Chance) -> Self {
+        match chance.below(4) {
+            0 => Self::Async,
+            1 => Self::Local,
+            _ => Self::Sync,
+        }
+    }
+
     fn sections(self) -> &'static str {
         match self {
             Self::Sync => "",
@@ -77,9 +86,16 @@ impl SimMode {
 /// The run and its data, shared by all of the simulation.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// The run of the run file.
+    pub(super) base: Arc<Run>,
+    /// With the settings that hold now.
     pub(super) run: Arc<Run>,
     /// As the operator wrote it.
     pub(super) run_file: String,
+    settings: Vec<Settings>,
+    /// Digests of versions as far as they do not depend on who takes part.
+    pub(super) reference: Vec<Digest>,
+    step_log: StepLog,
     pub(super) layout: Layout,
     pub(super) manifest: Manifest,
     pub(super) plan: RoundPlan,
@@ -88,12 +104,7 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(mode: SimMode, step_log: StepLog) -> Self {
-        let word = match step_log {
-            StepLog::Updates => "updates",
-            StepLog::Decisions => "decisions",
-        };
-        let sync = mode.sections();
-        let run_file = format!("{RUN_FILE}\n[durability]\nlog = \"{word}\"\n{sync}");
+        let run_file = run_file(mode, step_log, RUN_FILE);
         let run = Arc::new(Run::from_toml(&run_file).expect("the run file is valid"));
         let bytes = chunk().to_bytes();
         let manifest = Manifest {
@@ -111,14 +122,52 @@ impl Job {
         store
             .insert(0, &bytes)
             .expect("the chunk is the manifest's");
+        let reference = reference::digests_of_changed(&run, &[], &mut store);
         Self {
             layout: run.graph().layout,
+            base: Arc::clone(&run),
             run,
+            settings: Vec::new(),
+            reference,
+            step_log,
             run_file,
             manifest,
             plan,
             store,
         }
+    }
+
+    /// The settings of a state hold from now on.
+    pub(super) fn use_settings(&mut self, state: &RunState) {
+        if self.settings != state.settings {
+            self.settings.clone_from(&state.settings);
+            self.run = Arc::new(state.run(&self.base).clone());
+            self.plan = RoundPlan::new(&self.run, SAMPLES);
+            let (base, store) = (&self.base, &mut self.store);
+            self.reference = reference::digests_of_changed(base, &self.settings, store);
+        }
+    }
+
+    /// Other settings, of a random mode: another schedule, another optimizer, or an epoch more.
+    pub(super) fn other_settings(&self, chance: &mut Chance) -> Run {
+        let text = match chance.below(4) {
+            0 => RUN_FILE.replace("kind = \"adam\"", "kind = \"momentum\""),
+            1 => RUN_FILE.replace("epochs = 4", "epochs = 5"),
+            2 => format!("{RUN_FILE}\n[schedule]\ndecay = {{ kind = \"cosine\" }}\n"),
+            _ => RUN_FILE.to_owned(),
+        };
+        let mut mode = SimMode::draw(chance);
+        // What depended on who took part never becomes reproducible again.
+        let was_free = !self.run.reproducible;
+        let free = "\n[numeric]\nreproducible = false\n";
+        if was_free && mode == SimMode::Local {
+            mode = SimMode::Async;
+        }
+        let mut text = run_file(mode, self.step_log, &text);
+        if was_free && mode == SimMode::Sync {
+            text += free;
+        }
+        Run::from_toml(&text).expect("the run file is valid")
     }
 
     pub(super) fn samples(&self) -> u32 {
@@ -131,12 +180,17 @@ impl Job {
 
     /// Samples in the batches that a state has.
     pub(super) fn samples_in(&self, state: &RunState) -> u64 {
+        let plan = RoundPlan::new(state.run(&self.base), SAMPLES);
+        let origin = &state.run(&self.base).origin;
+        let samples_of = |batch: u64| u64::from(plan.batches().step(batch).samples);
+        let before = 0..origin.batches + origin.missing.len() as u64;
+        let before = before.filter(|batch| !origin.missing.contains(batch));
         let missing = &state.missing_batches;
-        let applied = self.plan.progress(state.version.0) + missing.len() as u64;
-        (0..applied)
-            .filter(|batch| !missing.contains(batch))
-            .map(|batch| u64::from(self.plan.batches().step(batch).samples))
-            .sum()
+        let applied = plan.progress(state.version.0) + missing.len() as u64;
+        let since = origin.batches..applied;
+        let since = since.filter(|position| !missing.contains(position));
+        let since = since.map(|position| plan.batch_at(position));
+        before.chain(since).map(samples_of).sum()
     }
 
     /// Largest number of versions that an update may be behind.
@@ -147,20 +201,21 @@ impl Job {
         }
     }
 
-    /// The digest of every version; none where it depends on who takes part.
-    pub(super) fn reference(&mut self) -> Option<Vec<Digest>> {
-        match self.run.mode {
-            Mode::Async { .. } => None,
-            Mode::Sync | Mode::Local(_) => Some(reference::digests(&self.run, &mut self.store)),
-        }
-    }
-
     pub(super) fn gather(&mut self, step: StepShape, micro_batch_idx: u32, batch: &mut MicroBatch) {
         assert!(
             self.store.gather(step, micro_batch_idx, batch),
             "the only chunk is here"
         );
     }
+}
+
+fn run_file(mode: SimMode, step_log: StepLog, text: &str) -> String {
+    let word = match step_log {
+        StepLog::Updates => "updates",
+        StepLog::Decisions => "decisions",
+    };
+    let sync = mode.sections();
+    format!("{text}\n[durability]\nlog = \"{word}\"\n{sync}")
 }
 
 /// Samples around three centers.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tabswarm_coordinator::{Change, ConnectionId, InvariantId, LogEntry, RunState};
+use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::StepLog;
 use tabswarm_protocol::server::Verdict;
@@ -224,13 +225,29 @@ impl Ledger {
         known.ok_or(Broken(InvariantId::AckDurable, detail))
     }
 
+    /// The operator wants a resting run to have other settings; nothing where they can't change so.
+    pub(super) fn change_wanted(&mut self, job: &Job, to: &Run) -> Result<(), Broken> {
+        let (_, newest) = self.states.last_key_value().expect("the first is there");
+        let changes = newest.change_settings(&job.base, to, job.samples());
+        let first = newest.sequence + 1;
+        for (sequence, change) in (first..).zip(changes.unwrap_or_default()) {
+            self.appended(&LogEntry { sequence, change }, false)?;
+        }
+        Ok(())
+    }
+
     /// A server has read the run's files: nothing that anybody was promised may be missing.
-    pub(super) fn recovered(
-        &mut self,
-        found: &Found,
-        job: &Job,
-        reference: Option<&[Digest]>,
-    ) -> Result<(), Broken> {
+    pub(super) fn recovered(&mut self, found: &Found, job: &Job) -> Result<(), Broken> {
+        self.reopened(found, job)?;
+        self.step.clear();
+        self.entries.clear();
+        self.bases.clear();
+        self.identities.clear();
+        Ok(())
+    }
+
+    /// The run's files were read, by a new server or by one that has them again.
+    pub(super) fn reopened(&mut self, found: &Found, job: &Job) -> Result<(), Broken> {
         let state = &found.state;
         let broken = |id, detail: String| Err(Broken(id, detail));
         if state.sequence < self.durable {
@@ -244,10 +261,9 @@ impl Ledger {
         let version = state.version.0;
         let digest = Digest::of_params(found.master.params());
         // Where there is no reference: it is one that was committed.
-        let is_known = match reference {
-            Some(reference) => {
-                reference.get(usize::try_from(version).unwrap_or(usize::MAX)) == Some(&digest)
-            }
+        let at = usize::try_from(version).unwrap_or(usize::MAX);
+        let is_known = match job.reference.get(at) {
+            Some(expected) => *expected == digest,
             None => {
                 let committed = self.digests.get(&version);
                 committed.map_or(version == 0, |digests| digests.contains(&digest))
@@ -273,10 +289,7 @@ impl Ledger {
             StepLog::Decisions => version,
             StepLog::Updates => self.snapshot_version,
         };
-        self.step.clear();
-        self.entries.clear();
-        self.bases.clear();
-        self.identities.clear();
+        self.staleness_max = job.staleness_max();
         Ok(())
     }
 

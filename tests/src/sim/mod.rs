@@ -37,8 +37,10 @@ pub struct Scenario {
     pub hostile_workers: usize,
     /// Connections break, workers die, the server dies, its disk fails, …
     pub faults: bool,
-    /// How the run makes its versions.
+    /// How the run makes its versions, as long as nobody changes that.
     pub mode: SimMode,
+    /// So often the operator wants other settings.
+    pub settings_changes: usize,
     /// What the log keeps of each step.
     pub step_log: StepLog,
     /// Keep a readable timeline.
@@ -47,7 +49,8 @@ pub struct Scenario {
 
 impl Scenario {
     /// A scenario drawn from its seed: 1 to 8 workers, faults in nine of ten, hostile workers in half, a log
-    /// without updates in a third; half of them are sync runs, the others async and local ones.
+    /// without updates in a third; half of them are sync runs, the others async and local ones, and a third
+    /// changes that, or other settings, on the way.
     pub fn from_seed(seed: u64) -> Self {
         let mut chance = chance::Chance::new(seed ^ 0x5eed);
         Self {
@@ -64,10 +67,11 @@ impl Scenario {
             } else {
                 StepLog::Updates
             },
-            mode: match chance.below(4) {
-                0 => SimMode::Async,
-                1 => SimMode::Local,
-                _ => SimMode::Sync,
+            mode: SimMode::draw(&mut chance),
+            settings_changes: if chance.one_in(3) {
+                1 + chance.below(3)
+            } else {
+                0
             },
             timeline: false,
         }

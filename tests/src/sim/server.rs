@@ -191,6 +191,28 @@ impl Server {
         outputs.extend(self.storage.ready_snapshot().map(Output::WriteSnapshot));
     }
 
+    /// Work on the run's files is done: goes on with what they say now.
+    pub(super) fn attach(
+        &mut self,
+        now: u64,
+        job: &Job,
+        (storage, found): (Storage, Found),
+        ledger: &mut Ledger,
+        outputs: &mut Vec<Output>,
+    ) {
+        let Found { state, master, .. } = found;
+        self.storage = storage;
+        let params_digest = Digest::of_params(master.params());
+        self.master = master;
+        let input = Input::Replace {
+            run_id: RUN_ID,
+            run: Arc::clone(&job.run),
+            state: Box::new(state),
+            params_digest,
+        };
+        self.handle(now, input, ledger, outputs);
+    }
+
     /// The log's thread reports.
     pub(super) fn logged(
         &mut self,

@@ -6,10 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tabswarm_coordinator::{LogEntry, RunPhase, RunState};
+use tabswarm_model::Run;
 use tabswarm_model::master::{AppliedSums, Master};
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_store::faults::FaultyDisk;
 use tabswarm_store::{
-    Disk, Hosting, LogOptions, LogQueue, Recovered, RecoveryReport, RunStore, Snapshot, StoreError,
+    ChangeError, Disk, Hosting, LogOptions, LogQueue, Recovered, RecoveryReport, RunStore,
+    Snapshot, StoreError,
 };
 
 use super::fixture::Job;
@@ -82,10 +85,11 @@ impl Storage {
             segment_bytes: SEGMENT_BYTES,
             secret,
         };
-        let mut recovered = store.recover(&job.run, options)?;
+        let mut recovered = store.recover(&job.base, options)?;
         let state = &mut recovered.state;
+        let plan = RoundPlan::new(state.run(&job.base), job.samples());
         // It was finished, and went back because its log has no updates.
-        if state.phase == RunPhase::Finished && state.version.0 < job.plan.versions_total() {
+        if state.phase == RunPhase::Finished && state.version.0 < plan.versions_total() {
             state.phase = RunPhase::Running;
         }
         let Recovered {
@@ -108,6 +112,22 @@ impl Storage {
             report,
         };
         Ok((storage, found))
+    }
+
+    /// Writes other settings for a resting run whose files nobody else has.
+    pub(super) fn change(
+        disk: &FaultyDisk,
+        job: &Job,
+        to: &Run,
+        secret: u64,
+    ) -> Result<(), ChangeError> {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let store = RunStore::open(disk, Path::new(RUN_DIR))?;
+        let options = LogOptions {
+            segment_bytes: SEGMENT_BYTES,
+            secret,
+        };
+        tabswarm_store::change(&store, &job.base, (to, job.samples()), options).map(drop)
     }
 
     /// Queues an entry; true if the log's thread has to be woken.

@@ -10,10 +10,12 @@ use tabswarm_compute::task::{
 };
 use tabswarm_compute::{Batch, BatchStats, ComputeError, Engine, Sums};
 use tabswarm_coordinator::ConnectionId;
+use tabswarm_model::Run;
 use tabswarm_model::batches::StepShape;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::parts::{Leased, Part, pieces};
+use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::client::{Class, MicroBatchRange, Update, WorkerKind};
 use tabswarm_protocol::{
@@ -42,6 +44,8 @@ pub(super) struct Worker {
     speed_ms: u64,
     lanes: u16,
     decoder: Decoder,
+    /// The run as it was assigned, and its plan.
+    loaded: Option<Arc<(Run, RoundPlan)>>,
     params: BTreeMap<ParamVersion, Vec<f32>>,
     sums: BTreeMap<LeaseId, Vec<i32>>,
     /// The shard that each lane is at.
@@ -71,6 +75,7 @@ impl Worker {
             speed_ms: chance.between(2, 40),
             lanes,
             decoder: Decoder::new(1 << 20),
+            loaded: None,
             params: BTreeMap::new(),
             sums: BTreeMap::new(),
             shards: BTreeMap::new(),
@@ -128,6 +133,9 @@ impl Worker {
             Effect::Send(message) => outputs.push(Output::Send(frames(&message, &[]))),
             Effect::LoadRun(assignment) => {
                 let run_id = assignment.run_id;
+                let run = Run::from_json(&assignment.run_json).expect("the server sends a run");
+                let plan = RoundPlan::new(&run, tools.job.samples());
+                self.loaded = Some(Arc::new((run, plan)));
                 outputs.push(Output::Later(
                     chance.between(1, 50),
                     Input::RunLoaded { run_id },
@@ -199,7 +207,9 @@ impl Worker {
             elapsed_us: 0,
             outcome: Ok(()),
         };
-        let parts = tools.parts(task);
+        let loaded = self.loaded.as_ref().expect("runs come before leases");
+        let loaded = Arc::clone(loaded);
+        let parts = parts(&loaded.1, task);
         let micro_batches: u32 = parts.iter().map(|part| part.count).sum();
         let mean_ms = self.speed_ms * u64::from(micro_batches);
         let hiccup = if tools.chance.one_in(200) { 3_000 } else { 0 };
@@ -214,7 +224,7 @@ impl Worker {
                 .get(&task.version)
                 .expect("parameters come before leases");
             let shard = self.shards.entry(lane).or_default();
-            match tools.compute(params, task, &parts, shard) {
+            match tools.compute(&loaded, params, (task, &parts), shard) {
                 Ok((stats, sums)) => {
                     result.samples = stats.samples;
                     result.loss_q20 = stats.loss_q20;
@@ -247,41 +257,39 @@ pub(super) struct Tools<'a> {
     pub(super) faults: bool,
 }
 
-impl Tools<'_> {
-    /// The samples of a task.
-    fn parts(&self, task: &Task) -> Vec<Part> {
-        let inner_steps = task.kind.inner_steps();
-        let leased = Leased {
-            version: task.version.0,
-            batch: task.batch,
-            first: task.first,
-            count: match inner_steps {
-                Some(_) => 1,
-                // That of the lease is not known any more; the task's is a part of it.
-                None => task.range.first + task.range.count - task.first,
-            },
-            inner_steps,
-        };
-        let lease = self.job.plan.leased(leased);
-        let lease = lease.expect("the coordinator leases what there is");
-        let MicroBatchRange { first, count } = task.range;
-        pieces(&lease, inner_steps.is_some(), first, count)
-    }
+/// The samples of a task.
+fn parts(plan: &RoundPlan, task: &Task) -> Vec<Part> {
+    let inner_steps = task.kind.inner_steps();
+    let leased = Leased {
+        version: task.version.0,
+        batch: task.batch,
+        first: task.first,
+        count: match inner_steps {
+            Some(_) => 1,
+            // That of the lease is not known any more; the task's is a part of it.
+            None => task.range.first + task.range.count - task.first,
+        },
+        inner_steps,
+    };
+    let lease = plan.leased(leased);
+    let lease = lease.expect("the coordinator leases what there is");
+    let MicroBatchRange { first, count } = task.range;
+    pieces(&lease, inner_steps.is_some(), first, count)
+}
 
+impl Tools<'_> {
     fn compute(
         &mut self,
+        (run, plan): &(Run, RoundPlan),
         params: &[f32],
-        task: &Task,
-        parts: &[Part],
+        (task, parts): (&Task, &[Part]),
         shard: &mut OpenShard,
     ) -> Result<(BatchStats, Vec<i32>), TaskFault> {
-        let run = Arc::clone(&self.job.run);
         let mut sums = Sums::new(run.codec, &self.job.layout);
         let micro_batches = parts.iter().flat_map(|part| {
             let of_part = part.first..part.first + part.count;
             of_part.map(|micro_batch| (part.step, micro_batch))
         });
-        let plan = self.job.plan;
         let mut engine = Feeding {
             micro_batches: micro_batches.collect(),
             engine: &mut *self.engine,
@@ -312,7 +320,7 @@ impl Tools<'_> {
                 };
                 do_inner_steps(
                     &mut engine,
-                    (&run, &params.into()),
+                    (run, &params.into()),
                     (&task_parts, &work),
                     shard,
                     exponents,

@@ -4,6 +4,7 @@ mod disk_side;
 mod faults;
 mod peers;
 mod server_side;
+mod settings;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use tabswarm_client_core::Input as WorkerInput;
 use tabswarm_compute::Engine;
 use tabswarm_coordinator::{ConnectionId, Input as ServerInput, RunCommand};
-use tabswarm_model::digest::Digest;
 use tabswarm_store::Snapshot;
 use tabswarm_store::faults::FaultyDisk;
 
@@ -62,6 +62,8 @@ enum Happening {
     HostileConnects(usize),
     Fault,
     Operator(RunCommand),
+    /// The operator wants other settings, and pauses the run for that.
+    ChangeSettings,
 }
 
 /// A place in the world for a worker; its occupant may die and be replaced.
@@ -83,8 +85,6 @@ pub(super) struct World {
     chance: Chance,
     network: Network,
     job: Job,
-    /// None where versions depend on who takes part.
-    reference: Option<Vec<Digest>>,
     engine: Engine,
     disk: FaultyDisk,
     /// Faults of the disk so far.
@@ -106,9 +106,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(scenario: Scenario) -> Self {
         let mut chance = Chance::new(scenario.seed);
-        let mut job = Job::new(scenario.mode, scenario.step_log);
+        let job = Job::new(scenario.mode, scenario.step_log);
         let graph = Arc::new(job.run.graph());
-        let reference = job.reference();
         let engine = Engine::new(graph, job.run.class, job.run.micro_batch as usize)
             .expect("every machine has the portable class");
         let seats = (0..scenario.workers)
@@ -118,13 +117,12 @@ impl World {
             .map(|_| (Hostile::new(job.layout.len()), None))
             .collect();
         Self {
-            watch: Watch::new(reference.clone(), scenario.timeline),
+            watch: Watch::new(job.reference.clone(), scenario.timeline),
             disk: storage::format(scenario.seed),
             n_disk_faults: 0,
             full_until: 0,
             faulty_until: 0,
             ledger: Ledger::new(&job),
-            reference,
             faults_left: if scenario.faults { 40 } else { 0 },
             now: 0,
             n_events: 0,
@@ -153,6 +151,10 @@ impl World {
             self.at(self.now + 500, Happening::HostileConnects(hostile_idx));
         }
         self.at(1_000, Happening::Fault);
+        for _ in 0..self.scenario.settings_changes {
+            let at = self.chance.between(1_000, 20_000);
+            self.at(at, Happening::ChangeSettings);
+        }
         while let Some(((at, _), happening)) = self.queue.pop_first() {
             self.now = at;
             self.n_events += 1;
@@ -236,6 +238,7 @@ impl World {
             Happening::ServerStarts => self.start_server(),
             Happening::HostileConnects(idx) => self.hostile_connects(idx),
             Happening::Fault => self.fault(),
+            Happening::ChangeSettings => self.change_settings(),
             Happening::Operator(command) if self.server.is_none() => {
                 self.at(self.now + 1_000, Happening::Operator(command));
             }

@@ -286,8 +286,10 @@ fn check_counts(run: &HostedRun, lease: &LeaseEntry, header: &Update) -> Result<
             return Err(RejectReason::WrongCounts);
         }
         next = done.first + done.count;
-        let (version, batch) = (lease.version.0, lease.batch);
-        samples += run.plan.samples_of(version, batch, done.first, done.count);
+        let (version, position) = (lease.version.0, lease.position);
+        samples += run
+            .plan
+            .samples_of(version, position, done.first, done.count);
     }
     let is_whole = run.lease_kind() == LeaseKind::Step || header.done.as_slice() == [range];
     let max_loss = MAX_LOSS_Q20.saturating_mul(i64::from(header.samples));

@@ -1,7 +1,9 @@
 //! What becomes durable, and what can't: only then are workers answered and credited.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::server::{RejectReason, RevokeReason, Verdict};
 use tabswarm_protocol::{RunId, ServerMessage, Timestamp, WorkerId};
@@ -149,20 +151,27 @@ impl Coordinator {
         &mut self,
         now: Timestamp,
         run_id: RunId,
-        state: RunState,
+        (run, state): (Arc<Run>, RunState),
         params_digest: Digest,
         effects: &mut Vec<Effect>,
     ) {
         self.revoke_all(now, run_id, RevokeReason::RunStopped, effects);
-        let Some(run) = self.runs.get_mut(&run_id) else {
+        let Some(hosted) = self.runs.get_mut(&run_id) else {
             return;
         };
         let version = state.version;
-        let void = run.replace(now, state, params_digest);
-        let phase = run.phase();
+        let went_back = version < hosted.version();
+        let has_settings = *run != *hosted.spec;
+        let void = hosted.replace(now, run, state, params_digest);
+        let phase = hosted.phase();
         effects.push(Effect::ResetAccumulator { run_id });
         self.answer_void(void, RejectReason::Superseded, effects);
-        effects.push(Effect::Event(Event::RolledBack { run_id, version }));
+        if went_back {
+            effects.push(Effect::Event(Event::RolledBack { run_id, version }));
+        }
+        if has_settings {
+            effects.push(Effect::Event(Event::SettingsChanged { run_id, version }));
+        }
         let reason = None;
         effects.push(Effect::Event(Event::PhaseChanged {
             run_id,
@@ -176,6 +185,9 @@ impl Coordinator {
             }
         }
         debug_assert_ne!(phase, RunPhase::Running, "the run rests");
+        if has_settings {
+            self.assign_again(now, run_id, effects);
+        }
         self.reassign(now, effects);
     }
 }

@@ -183,14 +183,14 @@ impl Coordinator {
             return;
         };
         let id = next_id(&mut self.next_lease_id);
-        let Some((batch, range)) = run.take_units(id, size) else {
+        let Some((position, range)) = run.take_units(id, size) else {
             return;
         };
         let lease = LeaseEntry {
             id,
             worker_id,
             version: run.version(),
-            batch,
+            position,
             range,
             exponents: run.lease_exponents().into(),
             granted_at: now,
@@ -242,7 +242,7 @@ impl Coordinator {
             range: lease.range,
             exponents: lease.exponents.to_vec(),
             deadline_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX),
-            batch: lease.batch,
+            batch: run.plan.batch_at(lease.position),
             kind: run.kind_of(&lease),
         };
         effects.push(send(connection, ServerMessage::Lease(message)));

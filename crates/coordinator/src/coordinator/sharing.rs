@@ -182,6 +182,25 @@ impl Coordinator {
         }
     }
 
+    /// A run has other settings: its workers load them, where they can still do it.
+    pub(super) fn assign_again(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        effects: &mut Vec<Effect>,
+    ) {
+        let workers = self.registry.workers.values_mut();
+        let members: Vec<WorkerId> = workers
+            .filter_map(|worker| {
+                worker.forget_speed(run_id);
+                (worker.run_id == Some(run_id)).then_some(worker.id)
+            })
+            .collect();
+        for worker_id in members {
+            self.assign(now, worker_id, effects);
+        }
+    }
+
     /// Whether a worker of this run has one that goes on.
     fn goes_on(&self, run_id: Option<RunId>) -> bool {
         let run = run_id.and_then(|run_id| self.runs.get(&run_id));

@@ -31,7 +31,7 @@ impl Work {
             Mode::Async { .. } => {
                 let total = plan.batches().steps_total();
                 let missing = &state.missing_batches;
-                Self::Stream(Stream::new(state.next_batch(), missing, total))
+                Self::Stream(Stream::new(state.next_position(), missing, total))
             }
             Mode::Sync | Mode::Local(_) => Self::Round(round(plan, state.version, now)),
         }
@@ -58,7 +58,7 @@ impl Work {
         if let Self::Stream(stream) = self
             && lease.lapsed
         {
-            stream.reclaim(lease.batch);
+            stream.reclaim(lease.position);
         }
     }
 
@@ -151,8 +151,8 @@ impl HostedRun {
     pub(crate) fn kind_of(&self, lease: &LeaseEntry) -> LeaseKind {
         match self.lease_kind() {
             LeaseKind::Shard { .. } => {
-                let batches = self.plan.shard(lease.version.0, lease.range.first);
-                let steps = batches.end - batches.start;
+                let positions = self.plan.shard(lease.version.0, lease.range.first);
+                let steps = positions.end - positions.start;
                 LeaseKind::Shard {
                     inner_steps: u32::try_from(steps).expect("not more than the run file says"),
                 }
@@ -161,7 +161,7 @@ impl HostedRun {
         }
     }
 
-    /// Takes units for a lease: the batch that they belong to, and which they are.
+    /// Takes units for a lease: the position of the batch that they belong to, and which they are.
     pub(crate) fn take_units(
         &mut self,
         lease_id: LeaseId,
@@ -174,12 +174,12 @@ impl HostedRun {
                     Mode::Local(_) => 1,
                     Mode::Sync | Mode::Async { .. } => size,
                 };
-                Some((version, step.lease(lease_id, size)?))
+                Some((self.plan.progress(version), step.lease(lease_id, size)?))
             }
             Work::Stream(stream) => {
-                let batch = stream.take()?;
-                let count = self.plan.batches().step(batch).micro_batches;
-                Some((batch, MicroBatchRange { first: 0, count }))
+                let position = stream.take()?;
+                let count = self.plan.step_at(position).micro_batches;
+                Some((position, MicroBatchRange { first: 0, count }))
             }
         }
     }
@@ -210,7 +210,7 @@ impl HostedRun {
                 _ => step.free(entry.range, entry.id),
             },
             // What has lapsed was given back then.
-            Work::Stream(stream) if !entry.lapsed => stream.give_back(entry.batch),
+            Work::Stream(stream) if !entry.lapsed => stream.give_back(entry.position),
             Work::Stream(_) => {}
         }
     }
@@ -221,7 +221,7 @@ impl HostedRun {
             Work::Round(step) => {
                 entry.version == self.version() && step.can_count(ranges, entry.id, entry.hedge)
             }
-            Work::Stream(stream) => !entry.lapsed || stream.has(entry.batch),
+            Work::Stream(stream) => !entry.lapsed || stream.has(entry.position),
         }
     }
 

@@ -22,7 +22,7 @@ pub fn mean_loss(loss_q20: i64, samples: u64) -> f64 {
 /// A change of the parameters on its way through the edge.
 #[derive(Debug)]
 pub(super) struct Applying {
-    batch: u64,
+    position: u64,
     /// Vectors that were added up.
     vectors: u32,
     divisor: u64,
@@ -58,7 +58,7 @@ impl HostedRun {
 
     /// The round, as far as it is done, as an effect; none where batches are applied one by one.
     pub(crate) fn apply_round(&mut self) -> Option<Effect> {
-        let (rate_factor, batch) = (self.rate_factor(), self.version().0);
+        let (rate_factor, position) = (self.rate_factor(), self.state.next_position());
         let exponents = self.lease_exponents();
         let step = self.work.round()?;
         let contributions = std::mem::take(&mut step.contributions);
@@ -68,7 +68,7 @@ impl HostedRun {
             Mode::Sync | Mode::Async { .. } => contributions.samples,
         };
         Some(self.apply(Applying {
-            batch,
+            position,
             vectors,
             divisor,
             exponents,
@@ -83,7 +83,7 @@ impl HostedRun {
         contributions.add(contribution);
         let staleness = self.staleness(lease.version);
         self.apply(Applying {
-            batch: lease.batch,
+            position: lease.position,
             vectors: lease.range.count,
             divisor: contributions.samples,
             exponents: lease.exponents.to_vec(),
@@ -135,7 +135,7 @@ impl HostedRun {
         };
         let change = StepChange {
             version: ParamVersion(self.version().0 + 1),
-            batch: applied.batch,
+            batch: applied.position,
             samples,
             divisor: applied.divisor,
             loss_q20,
@@ -169,7 +169,7 @@ impl HostedRun {
             Work::Round(step) => {
                 step.restart();
             }
-            Work::Stream(stream) => stream.give_back(applying.batch),
+            Work::Stream(stream) => stream.give_back(applying.position),
         }
         applying.contributions.owed
     }

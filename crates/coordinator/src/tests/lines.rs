@@ -79,6 +79,7 @@ fn change_line(change: &Change) -> String {
         }
         Change::Phase { phase, .. } => phase.to_string(),
         Change::RolledBack(rollback) => format!("back to {}", rollback.version),
+        Change::Settings(change) => format!("settings {}", change.settings.run.mode.as_str()),
     }
 }
 
@@ -193,6 +194,7 @@ fn event_line(event: &Event) -> String {
         Event::LogFailed { run_id, reason } => format!("log of {run_id} failed: {reason}"),
         Event::LogRecovered { run_id } => format!("log of {run_id} recovered"),
         Event::RolledBack { run_id, version } => format!("{run_id} back to {version}"),
+        Event::SettingsChanged { run_id, version } => format!("settings {run_id} {version}"),
         Event::InvariantViolated { id, detail } => format!("VIOLATED {id}: {detail}"),
     }
 }

@@ -10,6 +10,7 @@ mod modes;
 mod overflows;
 mod runs;
 mod script;
+mod settings;
 mod sharing;
 mod updates;
 

@@ -17,7 +17,7 @@
 //! durable r1 v1 | failed r1 v1                   the snapshot of a version
 //! slow-disk                                      from here on the log is durable only when the script says so:
 //! logged r1 3 | log-failed r1
-//! replace r1 v1                                  the run went back
+//! replace r1 v1 [create's] [missing=2] [to=sync]   the run went back, or has other settings
 //! wait 500 | keep 500         lets time pass, with ticks when they are due; and answers pings meanwhile
 //! status r1 | workers
 //! ```
@@ -40,6 +40,7 @@ use super::lines::line;
 use crate::coordinator::Coordinator;
 use crate::effect::Effect;
 use crate::input::{ConnectionId, Input, NewRun, Payload, ReceivedUpdate};
+use crate::log_entry::LogEntry;
 use crate::phase::{RunCommand, RunPhase};
 use crate::run_state::RunState;
 
@@ -392,22 +393,40 @@ fn from_inside(words: &Words<'_>) -> Input {
             run_id,
             reason: "no space left".to_owned(),
         },
-        "replace" => Input::Replace {
-            run_id,
-            state: Box::new(RunState {
-                sequence: 1_000,
-                version,
-                phase: RunPhase::Paused,
-                samples_committed: 8 * version.0,
-                samples_verified: 1_000,
-                exponents: vec![7; 2],
-                exponent_rises: vec![0; 2],
-                missing_batches: Vec::new(),
-                credits: vec![(Digest::of(&[1; 32]), 1_000)],
-            }),
-            params_digest: Digest([3; 32]),
-        },
+        "replace" => replace(words, version),
         other => panic!("{other:?} is not an input"),
+    }
+}
+
+/// A run at a version, with settings of its own where they are given: `create`'s and then `to=mode`.
+fn replace(words: &Words<'_>, version: ParamVersion) -> Input {
+    let base = run_of(words);
+    let missing = words.option("missing").map(|position| number(position, 0));
+    let mut state = RunState {
+        sequence: 1_000,
+        version,
+        phase: RunPhase::Paused,
+        samples_committed: 8 * version.0,
+        samples_verified: 1_000,
+        exponents: vec![7; 2],
+        exponent_rises: vec![0; 2],
+        missing_batches: missing.into_iter().collect(),
+        credits: vec![(Digest::of(&[1; 32]), 1_000)],
+        settings: Vec::new(),
+    };
+    if let Some(mode) = words.option("to") {
+        let mode = format!("sync = {{ mode = {mode:?} }}\n");
+        let to = Run::from_toml(&(run_text(words) + &mode)).unwrap();
+        for change in state.change_settings(&base, &to, 20).unwrap() {
+            let sequence = state.sequence + 1;
+            state.apply(&LogEntry { sequence, change }).unwrap();
+        }
+    }
+    Input::Replace {
+        run_id: words.run_id(1),
+        run: Arc::new(state.run(&base).clone()),
+        state: Box::new(state),
+        params_digest: Digest([3; 32]),
     }
 }
 
@@ -425,12 +444,12 @@ fn mode(words: &Words<'_>) -> String {
     staleness.or(local).unwrap_or_default()
 }
 
-fn create(words: &Words<'_>) -> Input {
+fn run_text(words: &Words<'_>) -> String {
     let run_id = words.run_id(1);
     let names = ["letters", "digits"];
     let default = names[run_id.0 as usize % 2];
     let name = words.option("name").unwrap_or(default);
-    let text = format!(
+    format!(
         "name = {name:?}\nseed = 1\ndata = {{ format = \"idx\", path = \"d\" }}\n\
          model = {{ input = [2], layers = [{{ kind = \"dense\", units = 2 }}], loss = \"softmax_cross_entropy\" }}\n\
          train = {{ epochs = {}, micro_batch = 2, global_batch = 8 }}\n\
@@ -442,8 +461,17 @@ fn create(words: &Words<'_>) -> Input {
         words.option("codec").unwrap_or("exact"),
         words.option_or("evaluate", 100),
         words.option_or("snapshot", 100),
-    ) + &mode(words);
-    let run = Run::from_toml(&text).unwrap_or_else(|error| panic!("{error}"));
+    )
+}
+
+fn run_of(words: &Words<'_>) -> Run {
+    let text = run_text(words) + &mode(words);
+    Run::from_toml(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn create(words: &Words<'_>) -> Input {
+    let run_id = words.run_id(1);
+    let run = run_of(words);
     let mut state = RunState::fresh(&run);
     if let Some(version) = words.option("from") {
         state.version = ParamVersion(number(version, 1));

@@ -167,6 +167,16 @@ impl Optimizer {
         fits.then_some(Self { spec, slots, adam })
     }
 
+    /// The same state under another rule; a fresh one where that needs other vectors.
+    #[must_use]
+    pub fn under(self, spec: OptimizerSpec, len: usize) -> Self {
+        if self.spec.slots() == spec.slots() {
+            Self { spec, ..self }
+        } else {
+            Self::new(spec, len)
+        }
+    }
+
     /// Takes over another optimizer's state of the same shape, without allocating.
     pub fn copy_from(&mut self, other: &Self) {
         for (slot, values) in self.slots.iter_mut().zip(&other.slots) {

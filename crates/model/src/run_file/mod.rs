@@ -3,6 +3,7 @@
 //! `raw` mirrors the file key by key; `validate` turns it into a [`Run`] or into a list of mistakes,
 //! each with its place and a remedy. A run travels to workers as the canonical JSON of its raw form.
 
+mod change;
 mod raw;
 mod spec;
 mod validate;
@@ -14,6 +15,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+pub use change::{MAX_MISSING_BATCHES, Origin};
 pub use spec::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
 use crate::graph::{self, Graph};
@@ -40,6 +42,8 @@ pub const MAX_MICRO_BATCH: u32 = 4_096;
 pub const MAX_STEP_MICRO_BATCHES: u32 = 65_536;
 /// Largest size of a run file in bytes.
 pub const MAX_RUN_FILE_BYTES: usize = 64 << 10;
+/// Largest size of a run's canonical JSON in bytes: defaults and the origin of changed settings are in it.
+pub const MAX_RUN_JSON_BYTES: usize = 112 << 10;
 
 /// How floating-point products are added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -246,6 +250,8 @@ pub struct Run {
     pub step_log: StepLog,
     /// Who is wanted, and how much of the swarm.
     pub workers: WorkersSpec,
+    /// Where these settings begin to hold: at the beginning, unless an operator changed them later.
+    pub origin: Origin,
     raw: raw::RawRun,
 }
 
@@ -269,11 +275,13 @@ impl fmt::Display for Mistake {
 /// Why a text is not a run file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RunFileError {
-    /// Longer than [`MAX_RUN_FILE_BYTES`].
-    #[error("the run file has {bytes} bytes, at most {MAX_RUN_FILE_BYTES} are allowed")]
+    /// Longer than [`MAX_RUN_FILE_BYTES`], or than [`MAX_RUN_JSON_BYTES`] as canonical JSON.
+    #[error("the run file has {bytes} bytes, at most {limit} are allowed")]
     TooLong {
         /// Its length.
         bytes: usize,
+        /// What is allowed.
+        limit: usize,
     },
     /// Not TOML or JSON, an unknown key, a missing key or a value of the wrong type.
     #[error("{message}")]
@@ -317,10 +325,13 @@ impl Run {
     /// [`RunFileError`] with every mistake that was found.
     #[cfg(feature = "toml")]
     pub fn from_toml(text: &str) -> Result<Self, RunFileError> {
-        check_length(text)?;
-        let raw = toml::from_str(text).map_err(|error| RunFileError::Syntax {
+        check_length(text, MAX_RUN_FILE_BYTES)?;
+        let raw: raw::RawRun = toml::from_str(text).map_err(|error| RunFileError::Syntax {
             message: error.to_string().trim_end().to_owned(),
         })?;
+        if !raw.origin.is_beginning() {
+            return Err(change::written_origin());
+        }
         validate::validate(raw)
     }
 
@@ -329,27 +340,34 @@ impl Run {
     /// # Errors
     /// [`RunFileError`] as for [`Run::from_toml`].
     pub fn from_json(text: &str) -> Result<Self, RunFileError> {
-        check_length(text)?;
+        check_length(text, MAX_RUN_JSON_BYTES)?;
         let raw = serde_json::from_str(text).map_err(|error| RunFileError::Syntax {
             message: error.to_string(),
         })?;
         validate::validate(raw)
     }
 
-    /// The canonical JSON: what workers and the page receive, defaults filled in, without what is the server's
-    /// business alone.
+    /// The canonical JSON, defaults filled in.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(&self.raw).expect("a raw run has string keys and finite numbers only")
+        json(&self.raw)
+    }
+
+    /// What of it everybody may see: without what is the server's business alone.
+    pub fn to_public_json(&self) -> String {
+        json(&raw::RawRun {
+            workers: raw::RawWorkers::default(),
+            ..self.raw.clone()
+        })
     }
 
     /// What of it workers need: they refuse keys that they do not know, so an older one is not told of sections
     /// that are for people.
     pub fn to_worker_json(&self) -> String {
-        let raw = raw::RawRun {
+        json(&raw::RawRun {
             about: raw::RawAbout::default(),
+            workers: raw::RawWorkers::default(),
             ..self.raw.clone()
-        };
-        serde_json::to_string(&raw).expect("a raw run has string keys and finite numbers only")
+        })
     }
 
     /// The training graph.
@@ -358,10 +376,14 @@ impl Run {
     }
 }
 
-fn check_length(text: &str) -> Result<(), RunFileError> {
+fn json(raw: &raw::RawRun) -> String {
+    serde_json::to_string(raw).expect("a raw run has string keys and finite numbers only")
+}
+
+fn check_length(text: &str, limit: usize) -> Result<(), RunFileError> {
     let bytes = text.len();
-    if bytes > MAX_RUN_FILE_BYTES {
-        return Err(RunFileError::TooLong { bytes });
+    if bytes > limit {
+        return Err(RunFileError::TooLong { bytes, limit });
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Control parts of records: the stored form of an entry. Fields are appended with a new format only.
 
 use serde::{Deserialize, Serialize};
-use tabswarm_coordinator::{Change, LogEntry, Rollback, RunPhase, StepChange};
+use tabswarm_coordinator::{
+    Change, LogEntry, Rollback, RunPhase, Settings, SettingsChange, StepChange,
+};
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::ParamVersion;
 
@@ -16,13 +18,20 @@ pub(crate) enum Kind {
     RolledBack = 3,
     /// Nothing changed; it only says what is durable.
     Sync = 4,
+    /// Other settings.
+    Settings = 5,
 }
 
 impl Kind {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Step, Self::Phase, Self::RolledBack, Self::Sync]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        let all = [
+            Self::Step,
+            Self::Phase,
+            Self::RolledBack,
+            Self::Sync,
+            Self::Settings,
+        ];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 
     pub(crate) fn of(change: &Change) -> Self {
@@ -30,6 +39,7 @@ impl Kind {
             Change::Step(_) => Self::Step,
             Change::Phase { .. } => Self::Phase,
             Change::RolledBack(_) => Self::RolledBack,
+            Change::Settings(_) => Self::Settings,
         }
     }
 }
@@ -63,6 +73,14 @@ struct StoredRollback {
     exponents: Vec<i8>,
     exponent_rises: Vec<u32>,
     missing_batches: Vec<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSettings {
+    /// Canonical JSON of the run with them.
+    run_json: String,
+    exponents: Vec<i8>,
+    exponent_rises: Vec<u32>,
 }
 
 /// Appends the control part of a change.
@@ -99,6 +117,14 @@ pub(crate) fn encode(change: &Change, bytes: Vec<u8>) -> Vec<u8> {
                 exponents: rollback.exponents.clone(),
                 exponent_rises: rollback.exponent_rises.clone(),
                 missing_batches: rollback.missing_batches.clone(),
+            };
+            postcard::to_extend(&stored, bytes)
+        }
+        Change::Settings(change) => {
+            let stored = StoredSettings {
+                run_json: change.settings.json.as_ref().to_owned(),
+                exponents: change.exponents.clone(),
+                exponent_rises: change.exponent_rises.clone(),
             };
             postcard::to_extend(&stored, bytes)
         }
@@ -149,6 +175,17 @@ pub(crate) fn decode(kind: Kind, sequence: u64, bytes: &[u8]) -> Result<LogEntry
                 exponents: stored.exponents,
                 exponent_rises: stored.exponent_rises,
                 missing_batches: stored.missing_batches,
+            })
+        }
+        Kind::Settings => {
+            let stored: StoredSettings = parse(bytes)?;
+            if stored.exponents.len() != stored.exponent_rises.len() {
+                return Err("the settings have impossible exponents".to_owned());
+            }
+            Change::Settings(SettingsChange {
+                settings: Settings::parse(&stored.run_json).map_err(|error| error.to_string())?,
+                exponents: stored.exponents,
+                exponent_rises: stored.exponent_rises,
             })
         }
         Kind::Sync => return Err("a sync record has no entry".to_owned()),

@@ -27,7 +27,7 @@ pub struct LostStep {
 }
 
 /// What [`repair`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RepairReport {
     /// The state that the run has now.
     pub state: RunState,
@@ -87,7 +87,7 @@ fn lost_steps(survey: &Survey) -> Vec<LostStep> {
                 version: step.version,
                 credits: step.credits.clone(),
             }),
-            Change::Phase { .. } | Change::RolledBack(_) => None,
+            Change::Phase { .. } | Change::RolledBack(_) | Change::Settings(_) => None,
         },
     );
     steps.collect()

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tabswarm_coordinator::{Change, LogEntry, Rollback, RunPhase, RunState};
+use tabswarm_coordinator::{Change, LogEntry, Rollback, RunPhase, RunState, Settings};
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::master::Master;
 use tabswarm_protocol::ParamVersion;
 
 use crate::disk;
-use crate::error::StoreError;
+use crate::error::{ChangeError, StoreError};
 use crate::hosting::{self, Hosting};
 use crate::log::LogOptions;
 use crate::log::reader;
 use crate::objects::{DiskObjects, Objects};
-use crate::recover::{Base, Survey, plan_of};
+use crate::recover::{Base, Survey, Tolerance, plan_of};
 use crate::run_store::{LOG_DIR, RUN_FILE, Recovered, RunStore, SNAPSHOT_DIR, fill_and_place};
 use crate::snapshot::{Snapshot, Snapshots};
 
@@ -72,6 +72,27 @@ impl RunStore {
         restored.ok_or_else(|| self.no_such(version))
     }
 
+    /// The settings that hold at a version, for a run of another name.
+    fn settings_at(
+        &self,
+        base: &Run,
+        version: ParamVersion,
+        name: &str,
+    ) -> Result<Vec<Settings>, StoreError> {
+        let state = self.survey(base, Tolerance::Refuse)?.plan.state;
+        let held = state.settings.into_iter();
+        let held = held.take_while(|settings| settings.version() <= version);
+        held.map(|settings| {
+            let renamed = settings.run.renamed(name);
+            let again = renamed.and_then(|run| Settings::parse(&run.to_json()));
+            again.map_err(|error| StoreError::Foreign {
+                path: self.dir().to_owned(),
+                problem: format!("its settings can't be those of a run named {name:?}: {error}"),
+            })
+        })
+        .collect()
+    }
+
     /// Looks at the run from each usable snapshot, newest first, and from the beginning if that is in the log,
     /// until `look` finds something.
     fn for_each_base<T>(
@@ -115,10 +136,11 @@ impl RunStore {
     }
 
     /// Stores a snapshot of a recovered run and lets go of the log that no kept snapshot needs.
-    fn settle(&self, run: &Run, recovered: &mut Recovered) -> Result<u64, StoreError> {
+    fn settle(&self, base: &Run, recovered: &mut Recovered) -> Result<u64, StoreError> {
         recovered.log.seal()?;
         let snapshot = Snapshot::of(recovered.state.clone(), &recovered.master);
-        let keep = usize::try_from(run.snapshots_kept).unwrap_or(usize::MAX);
+        let kept = recovered.state.run(base).snapshots_kept;
+        let keep = usize::try_from(kept).unwrap_or(usize::MAX);
         self.snapshots()
             .put(&snapshot, recovered.master.layout(), keep)
     }
@@ -143,19 +165,49 @@ pub fn rollback(
             reason: Some(format!("rolled back to version {}", to.0)),
         });
     }
-    for change in changes {
-        let sequence = recovered.state.sequence + 1;
-        let entry = LogEntry { sequence, change };
-        recovered.log.append(&entry, None)?;
-        let applied = recovered.state.apply(&entry);
-        applied.expect("any version can follow by a rollback");
-    }
-    recovered.log.sync()?;
+    record(&mut recovered, changes)?;
     recovered.master = master;
     store.snapshots().discard_behind(to)?;
     let oldest = store.settle(run, &mut recovered)?;
     recovered.log.remove_behind(oldest)?;
     Ok(recovered.state)
+}
+
+/// Gives a resting run the settings of `to` from its version on. Nothing is written where they hold already.
+/// `samples` is the size of its training set.
+///
+/// # Errors
+/// [`ChangeError::Settings`] where they can't change so; others of [`RunStore::recover`].
+pub fn change(
+    store: &RunStore,
+    base: &Run,
+    (to, samples): (&Run, u32),
+    options: LogOptions,
+) -> Result<RunState, ChangeError> {
+    let mut recovered = store.recover(base, options)?;
+    let from = recovered.state.run(base).clone();
+    let changes = recovered.state.change_settings(base, to, samples)?;
+    if changes.is_empty() {
+        return Ok(recovered.state);
+    }
+    record(&mut recovered, changes)?;
+    recovered.master = recovered.master.changed(&from, recovered.state.run(base));
+    let oldest = store.settle(base, &mut recovered)?;
+    recovered.log.remove_behind(oldest)?;
+    Ok(recovered.state)
+}
+
+/// Appends changes without sums to the log and makes them durable.
+fn record(recovered: &mut Recovered, changes: Vec<Change>) -> Result<(), StoreError> {
+    for change in changes {
+        let sequence = recovered.state.sequence + 1;
+        let entry = LogEntry { sequence, change };
+        recovered.log.append(&entry, None)?;
+        let applied = recovered.state.apply(&entry);
+        applied.expect("the change was made for this state");
+    }
+    recovered.log.sync()?;
+    Ok(())
 }
 
 /// Replaces the log by a snapshot at its end.
@@ -170,8 +222,8 @@ pub fn compact(store: &RunStore, run: &Run, options: LogOptions) -> Result<RunSt
     Ok(recovered.state)
 }
 
-/// Begins another run at a version of this one: its parameters, optimizer and place in the schedule, without
-/// credits. `new_run_file` must describe the same model and optimizer.
+/// Begins another run at a version of this one: its parameters, optimizer, settings and place in the schedule,
+/// without credits. `new_run_file` must be the same but for its name.
 ///
 /// `objects` are where the new run keeps its snapshots, if not in its folder. They must be empty.
 ///
@@ -182,9 +234,10 @@ pub fn fork(
     run: &Run,
     at: ParamVersion,
     new_dir: &Path,
-    (new_run_file, new_hosting): (&str, Hosting),
+    (new_name, new_run_file, new_hosting): (&str, &str, Hosting),
     objects: Option<Arc<dyn Objects>>,
 ) -> Result<RunStore, StoreError> {
+    let settings = store.settings_at(run, at, new_name)?;
     let (at, master) = store.restore_version(run, at)?;
     let state = RunState {
         // As if the fork had been its first change: a run without entries begins at version 0.
@@ -197,6 +250,7 @@ pub fn fork(
         exponent_rises: at.exponent_rises,
         missing_batches: at.missing_batches,
         credits: Vec::new(),
+        settings,
     };
     let disk = store.disk();
     fill_and_place(&**disk, new_dir, |unfinished| {

@@ -24,6 +24,7 @@ use crate::log::reader::{self, Scan};
 use crate::log::segment;
 use crate::snapshot::{Snapshot, SnapshotId, Snapshots};
 pub(crate) use plan::{PathStep, Plan, PlanError};
+use replay::Replay;
 pub use report::{Alarm, RecoveryReport, ReplayedStep};
 
 /// Where a run's files are.
@@ -227,25 +228,30 @@ impl Survey {
         (bytes, records)
     }
 
-    /// The base's master.
-    pub(crate) fn base_master(&self, run: &Run) -> Master {
-        match &self.base {
-            Some(snapshot) => snapshot.master(run),
-            None => Master::new(run),
-        }
-    }
-
-    /// Replays steps of the plan.
+    /// Replays steps of the plan, with the settings that they were made with. The master has those that hold
+    /// behind them.
     pub(crate) fn replay(
         &self,
         places: Places<'_>,
-        run: &Run,
+        base: &Run,
         steps: &[PathStep],
         replayed: impl FnMut(ReplayedStep),
     ) -> Result<Master, StoreError> {
-        let mut master = self.base_master(run);
-        replay::replay(places, run, &self.scan, (&mut master, steps), replayed)?;
-        Ok(master)
+        let (master, held) = match &self.base {
+            Some(snapshot) => (snapshot.master(base), snapshot.state.settings.len()),
+            None => (Master::new(base), 0),
+        };
+        let (before, behind) = self.plan.state.settings.split_at(held);
+        let mut replay = Replay {
+            places,
+            scan: &self.scan,
+            run: before.last().map_or(base, |settings| &settings.run),
+            settings: behind,
+            master,
+        };
+        replay.steps(steps, replayed)?;
+        replay.settle(self.plan.after(steps).version)?;
+        Ok(replay.master)
     }
 
     /// The first entry of the segment that recovery begins, and the records that it carries over: those that

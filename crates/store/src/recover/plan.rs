@@ -76,12 +76,22 @@ pub(crate) fn plan<'a>(
         let applied = plan.state.apply(entry);
         applied.map_err(|error| inconsistent(format!("does not fit: {error}")))?;
         plan.entries += 1;
-        if let Change::Step(step) = &entry.change {
-            plan.path.push(PathStep {
+        match &entry.change {
+            Change::Step(step) => plan.path.push(PathStep {
                 sequence: entry.sequence,
                 has_tensor,
                 at: rollback_of(&plan.state, step.digest),
-            });
+            }),
+            // They hold at the version that they follow: going back there does not undo them.
+            Change::Settings(_) => {
+                let digest = plan.reached().digest;
+                let at = rollback_of(&plan.state, digest);
+                match plan.path.last_mut() {
+                    Some(step) => step.at = at,
+                    None => plan.base = at,
+                }
+            }
+            Change::Phase { .. } | Change::RolledBack(_) => {}
         }
     }
     Ok(plan)

@@ -1,7 +1,8 @@
-//! The stored form of a snapshot's manifest. Only this module knows it; a change raises the format.
+//! The stored form of a snapshot's manifest. Only this module knows it; a change raises the format, except for
+//! a key that is left out where it says nothing: an older server refuses it where it does.
 
 use serde::{Deserialize, Serialize};
-use tabswarm_coordinator::{RunPhase, RunState};
+use tabswarm_coordinator::{RunPhase, RunState, Settings};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::optim::AdamState;
 use tabswarm_protocol::{ParamVersion, RunId};
@@ -22,6 +23,9 @@ pub(crate) struct StoredSnapshot {
     pub(crate) exponent_rises: Vec<u32>,
     pub(crate) missing_batches: Vec<u64>,
     pub(crate) credits: Vec<(Digest, u64)>,
+    /// Canonical JSON of the run with each of the settings that an operator gave it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) settings: Vec<String>,
     /// Bits of two `f64`: they must come back exactly, and decimal text is no place for that.
     pub(crate) beta_power_bits: [u64; 2],
     /// Of the master parameters.
@@ -56,6 +60,11 @@ impl StoredSnapshot {
             exponent_rises: state.exponent_rises.clone(),
             missing_batches: state.missing_batches.clone(),
             credits: state.credits.clone(),
+            settings: state
+                .settings
+                .iter()
+                .map(|settings| settings.json.as_ref().to_owned())
+                .collect(),
             beta_power_bits: snapshot
                 .optimizer
                 .adam_state()
@@ -82,6 +91,8 @@ impl StoredSnapshot {
     pub(super) fn restore(&self) -> Result<(RunState, AdamState), String> {
         let phase = RunPhase::from_word(&self.phase)
             .ok_or_else(|| format!("the phase {:?} is unknown", self.phase))?;
+        let settings = self.settings.iter().map(|json| Settings::parse(json));
+        let settings: Result<Vec<Settings>, _> = settings.collect();
         let state = RunState {
             sequence: self.sequence,
             version: ParamVersion(self.version),
@@ -92,9 +103,15 @@ impl StoredSnapshot {
             exponent_rises: self.exponent_rises.clone(),
             missing_batches: self.missing_batches.clone(),
             credits: self.credits.clone(),
+            settings: settings.map_err(|error| format!("its settings are no run: {error}"))?,
         };
         if !state.credits.is_sorted_by(|a, b| a.0 < b.0) {
             return Err("its credits are not sorted".to_owned());
+        }
+        let versions = state.settings.iter().map(Settings::version);
+        let newest = state.settings.last().map(Settings::version);
+        if !versions.is_sorted() || newest.is_some_and(|version| version > state.version) {
+            return Err("its settings are not those of its versions".to_owned());
         }
         let adam = AdamState {
             beta_powers: self.beta_power_bits.map(f64::from_bits),

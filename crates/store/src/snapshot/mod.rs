@@ -61,8 +61,9 @@ impl Snapshot {
         }
     }
 
-    /// The master of a run at this point.
-    pub fn master(&self, run: &Run) -> Master {
+    /// The master of a run at this point; `base` is the run of the run file.
+    pub fn master(&self, base: &Run) -> Master {
+        let run = self.state.run(base);
         Master::restore(run, self.params.to_vec(), self.optimizer.clone())
     }
 }
@@ -204,15 +205,18 @@ impl Snapshots {
             .map_err(|problem| self.damaged(&id.tensors(), problem))
     }
 
-    /// A snapshot, after every check.
+    /// A snapshot, after every check; `base` is the run of the run file.
     ///
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::Foreign`], [`StoreError::NewerFormat`], [`StoreError::Io`].
-    pub fn load(&self, id: SnapshotId, run: &Run) -> Result<Snapshot, StoreError> {
+    pub fn load(&self, id: SnapshotId, base: &Run) -> Result<Snapshot, StoreError> {
         let manifest = self.manifest(id)?;
         let damaged = |problem: &str| self.damaged(&id.manifest(), problem.to_owned());
         let (state, adam) = manifest.restore().map_err(|problem| damaged(&problem))?;
-        let layout = run.graph().layout;
+        let (run, layout) = (state.run(base), base.graph().layout);
+        if run.model != base.model {
+            return Err(damaged("its settings are those of another model"));
+        }
         let exponents = Exponents::restore(state.exponents.clone(), state.exponent_rises.clone());
         if exponents.is_none_or(|all| all.current().len() != layout.tensors().len()) {
             return Err(damaged("its exponents do not fit the model"));
@@ -229,7 +233,8 @@ impl Snapshots {
         if Digest::of_params(&params) != manifest.params_digest {
             return Err(damaged("the parameters do not have their digest"));
         }
-        let optimizer = Optimizer::restore(run.master_optimizer(), layout.len(), slots?, adam)
+        let spec = run.master_optimizer();
+        let optimizer = Optimizer::restore(spec, layout.len(), slots?, adam)
             .ok_or_else(|| damaged("its optimizer state does not fit the run"))?;
         Ok(Snapshot {
             state,

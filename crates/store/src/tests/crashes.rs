@@ -69,17 +69,24 @@ fn a_crash_at_any_operation_leaves_an_old_state_or_a_new_one() {
                 all.lost_unacknowledged += counts.lost_unacknowledged;
                 all.corrections += counts.corrections;
                 all.rollbacks += counts.rollbacks;
+                all.settings += counts.settings;
                 assert_eq!(counts.alarms, 0, "a crash is no damage");
             }
         }
     }
     println!(
         "{points} crash points, {crashes} crashes: 0 corrupt loads, {} steps replayed, {} bytes of torn tails, \
-         {} entries lost that nobody was told of, {} rollbacks, {} corrections",
-        all.replayed, all.torn_bytes, all.lost_unacknowledged, all.rollbacks, all.corrections
+         {} entries lost that nobody was told of, {} rollbacks, {} changes of settings, {} corrections",
+        all.replayed,
+        all.torn_bytes,
+        all.lost_unacknowledged,
+        all.rollbacks,
+        all.settings,
+        all.corrections
     );
     assert!(points >= 1_000 && crashes >= 1_000);
     assert!(all.torn_bytes > 0 && all.lost_unacknowledged > 0 && all.corrections > 0);
+    assert!(all.settings > 0);
 }
 
 #[test]

@@ -23,16 +23,23 @@ use crate::snapshot::Snapshot;
 pub(crate) const DIR: &str = "/runs/tiny";
 /// So small that a life has many segments.
 const SEGMENT_BYTES: u64 = 1_000;
+/// Of the training set.
+pub(crate) const SAMPLES: u32 = 20;
 
 /// Two classes of 2×3 images.
 pub(crate) fn run(codec: &str, log: &str) -> Run {
+    run_with(codec == "exact", codec, log, "adam")
+}
+
+/// The same with an optimizer of some kind.
+pub(crate) fn run_with(reproducible: bool, codec: &str, log: &str, optimizer: &str) -> Run {
     let text = format!(
         r#"
 name = "tiny"
 seed = 1
 numeric = {{ reproducible = {reproducible}, codec = "{codec}" }}
 data = {{ format = "idx", path = "tiny" }}
-optimizer = {{ kind = "adam", learning_rate = 0.01 }}
+optimizer = {{ kind = "{optimizer}", learning_rate = 0.01 }}
 snapshot = {{ every_steps = 5, keep = 2 }}
 durability = {{ log = "{log}" }}
 [model]
@@ -40,11 +47,10 @@ input = [2, 3]
 layers = [{{ kind = "flatten" }}, {{ kind = "dense", units = 4 }}, {{ kind = "relu" }}, {{ kind = "dense", units = 2 }}]
 loss = "softmax_cross_entropy"
 [train]
-epochs = 2
+epochs = 1_000
 micro_batch = 4
 global_batch = 8
-"#,
-        reproducible = codec == "exact",
+"#
     );
     Run::from_toml(&text).unwrap()
 }
@@ -91,6 +97,7 @@ pub(crate) struct Counts {
     pub(crate) alarms: u64,
     pub(crate) reopened: u64,
     pub(crate) rollbacks: u64,
+    pub(crate) settings: u64,
     pub(crate) corrections: u64,
 }
 
@@ -228,12 +235,13 @@ impl Life {
                 self.survive(Self::boot)?;
                 continue;
             }
-            match self.dice.below(20) {
+            match self.dice.below(21) {
                 0..10 => self.survive(Self::commit)?,
                 10 | 11 => self.survive(Self::change_phase)?,
                 12..16 => self.survive(Self::acknowledge)?,
                 16 | 17 => self.survive(Self::take_snapshot)?,
                 18 => self.survive(Self::roll_back)?,
+                19 => self.survive(Self::change_settings)?,
                 _ => self.survive(Self::restart)?,
             }
         }
@@ -280,8 +288,9 @@ impl Life {
         let draws: Vec<u64> = (0..38).map(|_| self.dice.below(2_000)).collect();
         let is_wide = self.dice.below(5) == 0;
         let identity = Digest([self.dice.below(4).to_le_bytes()[0]; 32]);
-        let (codec, step_log) = (self.run.codec, self.run.step_log);
-        let live = self.live();
+        let step_log = self.run.step_log;
+        let live = self.live.as_mut().expect("the server runs");
+        let codec = live.state.run(&self.run).codec;
         let exponents = match codec {
             Codec::Exact => live.state.exponents.clone(),
             Codec::F32 => Vec::new(),
@@ -328,6 +337,43 @@ impl Life {
         };
         let reason = Some("it was time".to_owned());
         self.note(Change::Phase { phase, reason }, None)
+    }
+
+    /// An operator gives the run, which rests for that, another optimizer or codec.
+    fn change_settings(&mut self) -> Result<(), StoreError> {
+        if self.live().state.phase == RunPhase::Running {
+            let reason = None;
+            let phase = RunPhase::Paused;
+            self.note(Change::Phase { phase, reason }, None)?;
+        }
+        let optimizer = match self.dice.below(4) {
+            0 => "adam",
+            1 => "adamw",
+            2 => "momentum",
+            _ => "sgd",
+        };
+        let is_free = !self.run.reproducible;
+        let codec = match self.run.codec {
+            Codec::F32 if self.dice.below(2) == 0 => "f32",
+            _ => "exact",
+        };
+        let log = match self.run.step_log {
+            StepLog::Updates => "updates",
+            StepLog::Decisions => "decisions",
+        };
+        let to = run_with(!is_free, codec, log, optimizer);
+        let live = self.live.as_mut().expect("the server runs");
+        let from = live.state.run(&self.run).clone();
+        let changes = live.state.change_settings(&self.run, &to, SAMPLES);
+        for change in changes.expect("a resting run may be changed so") {
+            let live = self.live();
+            if let Change::Settings(change) = &change {
+                live.master = live.master.changed(&from, &change.settings.run);
+                self.counts.settings += 1;
+            }
+            self.note(change, None)?;
+        }
+        Ok(())
     }
 
     /// Something happened: it is in memory at once, and in the log as soon as the log takes it.

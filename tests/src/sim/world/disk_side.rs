@@ -189,7 +189,7 @@ impl World {
     pub(super) fn final_problem(&mut self) -> Option<String> {
         self.server = None;
         self.disk.power_cut();
-        let run = Arc::clone(&self.job.run);
+        let run = Arc::clone(&self.job.base);
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let verified = tabswarm_store::verify(&disk, Path::new(RUN_DIR), None, Some(&run));
         match verified {
@@ -201,9 +201,8 @@ impl World {
             Ok(opened) => opened,
             Err(error) => return Some(format!("no start at the end: {error}")),
         };
-        let recovered = self
-            .ledger
-            .recovered(&found, &self.job, self.reference.as_deref());
+        self.job.use_settings(&found.state);
+        let recovered = self.ledger.recovered(&found, &self.job);
         let version = found.state.version.0;
         self.watch.server_starts(self.now, &found);
         match recovered {

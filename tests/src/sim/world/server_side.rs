@@ -75,10 +75,8 @@ impl World {
             }
         };
         self.watch.server_starts(self.now, &found);
-        if let Err(broken) = self
-            .ledger
-            .recovered(&found, &self.job, self.reference.as_deref())
-        {
+        self.use_settings(&found);
+        if let Err(broken) = self.ledger.recovered(&found, &self.job) {
             self.watch.broken(&broken);
         }
         let mut outputs = Vec::new();

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub log_failures: u64,
     /// Samples that were computed and credited more than once, all of them in runs that went back.
     pub recomputed_samples: u64,
+    /// Changes of settings that took effect.
+    pub settings_changed: u64,
     /// Faults injected, by kind.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -46,7 +48,8 @@ pub struct Outcome {
 /// The referee.
 #[derive(Debug)]
 pub(super) struct Watch {
-    reference: Option<Vec<Digest>>,
+    /// Digests of versions as far as they do not depend on who takes part.
+    pub(super) reference: Vec<Digest>,
     pub(super) version: u64,
     pub(super) problem: Option<String>,
     pub(super) timeline: Vec<String>,
@@ -59,7 +62,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(reference: Option<Vec<Digest>>, keep_timeline: bool) -> Self {
+    pub(super) fn new(reference: Vec<Digest>, keep_timeline: bool) -> Self {
         Self {
             reference,
             version: 0,
@@ -130,6 +133,7 @@ impl Watch {
             Event::LeaseLapsed { .. } => self.outcome.lapsed += 1,
             Event::LogFailed { .. } => self.outcome.log_failures += 1,
             Event::StepRestarted { .. } => self.outcome.step_restarts += 1,
+            Event::SettingsChanged { .. } => self.outcome.settings_changed += 1,
             _ => {}
         }
     }
@@ -140,15 +144,13 @@ impl Watch {
             self.violated(InvariantId::VersionPlusOne, &detail);
         }
         self.version = version;
-        if let Some(reference) = &self.reference {
-            let at = usize::try_from(version).ok();
-            let expected = at.and_then(|at| reference.get(at));
-            if expected != Some(&digest) {
-                let detail = format!(
-                    "version {version} has digest {digest}, alone it would be {expected:?}"
-                );
-                self.violated(InvariantId::Elastic, &detail);
-            }
+        let at = usize::try_from(version).unwrap_or(usize::MAX);
+        if let Some(expected) = self.reference.get(at)
+            && *expected != digest
+        {
+            let detail =
+                format!("version {version} has digest {digest}, alone it would be {expected}");
+            self.violated(InvariantId::Elastic, &detail);
         }
         self.outcome.digest = Some(digest);
     }

@@ -8,6 +8,8 @@ pub(super) use model::{RawLayer, RawModel, RawPadding, RawPair};
 
 use serde::{Deserialize, Serialize};
 
+use super::Origin;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::run_file) struct RawRun {
@@ -37,9 +39,12 @@ pub(in crate::run_file) struct RawRun {
     /// Left out where it says nothing new: workers have no use for it.
     #[serde(default, skip_serializing_if = "RawDurability::is_default")]
     pub(in crate::run_file) durability: RawDurability,
-    /// The server's business alone.
-    #[serde(default, skip_serializing)]
+    /// The server's business alone: left out of what workers and the page receive.
+    #[serde(default, skip_serializing_if = "RawWorkers::is_default")]
     pub(in crate::run_file) workers: RawWorkers,
+    /// Where these settings begin, for a run whose settings were changed; never written by people.
+    #[serde(default, skip_serializing_if = "Origin::is_beginning")]
+    pub(in crate::run_file) origin: Origin,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -346,6 +351,12 @@ pub(in crate::run_file) struct RawWorkers {
     pub(in crate::run_file) gpu: bool,
     #[serde(default)]
     pub(in crate::run_file) min_samples_per_s: f64,
+}
+
+impl RawWorkers {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn weight() -> f64 {

@@ -33,6 +33,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let mode = check.mode(&raw);
     check.operations(&raw);
     let workers = check.workers(&raw);
+    check.origin(&raw.origin);
     if check.mistakes.is_empty() {
         check.memory(&model, raw.train.micro_batch);
     }
@@ -83,17 +84,19 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
             RawLog::Decisions => StepLog::Decisions,
         },
         workers,
+        origin: raw.origin.clone(),
         raw,
     })
 }
 
+/// Collects mistakes.
 #[derive(Default)]
-struct Check {
+pub(super) struct Check {
     mistakes: Vec<Mistake>,
 }
 
 impl Check {
-    fn require(&mut self, holds: bool, place: &str, problem: String, remedy: &str) {
+    pub(super) fn require(&mut self, holds: bool, place: &str, problem: String, remedy: &str) {
         if !holds {
             self.mistakes.push(Mistake {
                 place: place.to_owned(),

@@ -1,0 +1,87 @@
+//! Other settings for a run: the next version is made with them, and the log says so.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use tabswarm_coordinator::{RunPhase, SettingsError};
+use tabswarm_model::Run;
+use tabswarm_store::ChangeError;
+use tracing::error;
+
+use super::runs::{answer, bad_run_file, order, run_file_text};
+use super::versions::{facts, work_on_files};
+use crate::actor::Command;
+use crate::app::App;
+use crate::hosting::SettingsChangeError;
+use crate::problem::Problem;
+use crate::view::RunFacts;
+
+/// Gives a run the settings of a run file. A running one is paused for that and goes on afterwards, whether or
+/// not they could be changed.
+pub(crate) async fn change(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let text = run_file_text(body)?;
+    let to = Run::from_toml(&text).map_err(|error| bad_run_file(error.to_string()))?;
+    let facts = facts(&app, &name)?;
+    // On a task of its own: a client that goes away must not leave the run without its log, or paused.
+    let task = tokio::spawn(change_at_rest(Arc::clone(&app), facts, to));
+    task.await.map_err(|panic| {
+        error!(%panic, "changing settings panicked; restart the server");
+        Problem::internal()
+    })??;
+    answer(&app, &headers, &name)
+}
+
+async fn change_at_rest(app: Arc<App>, facts: Arc<RunFacts>, to: Run) -> Result<(), Problem> {
+    let (run_id, name) = (facts.run_id, facts.run.name.clone());
+    let view = app.view.get();
+    let was_running = (view.run(&name)).is_some_and(|run| run.status.phase == RunPhase::Running);
+    if was_running {
+        order(&app, run_id, &name, Command::Pause).await?;
+    }
+    let (hosts, run) = (Arc::clone(&app.hosts), Arc::clone(&facts));
+    let work = async move {
+        let changed = tokio::task::spawn_blocking(move || hosts.change(&run, &to)).await;
+        let changed = changed.map_err(|panic| {
+            error!(%panic, "changing settings panicked");
+            Problem::internal()
+        })?;
+        changed.map_err(|error| refused(&error))
+    };
+    let outcome = work_on_files(&app, facts, work).await;
+    if was_running {
+        order(&app, run_id, &name, Command::Resume).await?;
+    }
+    outcome
+}
+
+fn refused(error: &SettingsChangeError) -> Problem {
+    let SettingsChangeError::Change(ChangeError::Settings(reason)) = error else {
+        error!(%error, "settings could not be stored");
+        return Problem::internal();
+    };
+    let detail = reason.to_string();
+    match reason {
+        SettingsError::RunFile(_) | SettingsError::NothingLeft { .. } => bad_run_file(detail),
+        SettingsError::Phase { .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "wrong_phase",
+            "Not possible now",
+            detail,
+        ),
+        SettingsError::TooMany | SettingsError::TooManyMissing { .. } => Problem::new(
+            StatusCode::CONFLICT,
+            "settings_kept",
+            "Settings can't change now",
+            detail,
+        ),
+    }
+}
