@@ -320,7 +320,8 @@ impl<H: Host> Driver<H> {
         let run = self.run.as_mut().ok_or("No run is loaded.")?;
         let inner = run
             .plan
-            .and_then(|plan| inner_work(&run.run, &plan, task, &lease.parts));
+            .as_ref()
+            .and_then(|plan| inner_work(&run.run, plan, task, &lease.parts));
         let store = run.store.as_mut().ok_or("No run is loaded.")?;
         let MicroBatchRange { first, count } = task.range;
         let parts = pieces(&lease.parts, inner.is_some(), first, count);

@@ -87,7 +87,7 @@ impl ActiveRun {
 
     /// Versions of the whole run; 0 before the manifest is here.
     pub(crate) fn steps_total(&self) -> u64 {
-        self.plan.map_or(0, |plan| plan.versions_total())
+        self.plan.as_ref().map_or(0, RoundPlan::versions_total)
     }
 
     /// Checks parameters that came.
@@ -115,7 +115,8 @@ impl ActiveRun {
     /// # Errors
     /// A sentence where the lease is not possible.
     pub(crate) fn parts(&self, lease: Leased) -> Result<Vec<Part>, String> {
-        let plan = self.plan.ok_or("The data set is not loaded yet.")?;
+        let plan = self.plan.as_ref();
+        let plan = plan.ok_or("The data set is not loaded yet.")?;
         let parts = plan.leased(lease);
         parts.map_err(|error| format!("The lease is impossible: {error}."))
     }
