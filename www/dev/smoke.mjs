@@ -130,7 +130,7 @@ const CHECKS = {
     const page = await mock.visit({ consented: true });
     await byId(page, 'start').click();
     await state(page, 'backoff');
-    assert.match(await byId(page, 'reason').innerText(), /lost\. Trying again in \d+ s\./);
+    assert.match(await byId(page, 'reason').innerText(), /lost\. Trying again in \d+ sec\./);
     await byId(page, 'retry-now').click();
     await state(page, 'computing');
     return page;
@@ -386,7 +386,7 @@ const CHECKS = {
     for (const dark of [false, true]) {
       const page = await mock.visit({ dark, consented: true, width: 390, height: 844 });
       for (const tongue of ['en', 'zh-Hans']) {
-        for (const view of ['leaders', 'about', 'privacy', 'run']) {
+        for (const view of ['runs', 'leaders', 'about', 'privacy', 'run']) {
           await byId(page, `page-${view}`).click();
           await axe(page, `${view}, dark ${dark}, ${tongue}`);
           await noSidewaysScroll(page);

@@ -2,28 +2,11 @@
  * Every sentence and label that the page shows, one file a language. `texts` is the dictionary of the language
  * that is chosen: what reads it while it renders is rendered again when that changes.
  */
-import { signal } from '@preact/signals';
+import { language, type Language } from './language.ts';
 import { en, type Texts } from './texts/en.ts';
 import { zh } from './texts/zh.ts';
 
-const DICTIONARIES = { en, zh } satisfies Record<string, Texts>;
-
-/** The languages that there are, by the tags that HTML has for them. */
-export type Language = keyof typeof DICTIONARIES;
-
-/** The language that is shown. */
-export const language = signal<Language>('en');
-
-/** The language that a browser asks for, or English. */
-export function preferredLanguage(tags: readonly string[]): Language {
-  const known = tags.map((tag) => tag.toLowerCase().split('-')[0]).find(isLanguage);
-  return known ?? 'en';
-}
-
-/** True for a language that there is a dictionary for. */
-export function isLanguage(tag: unknown): tag is Language {
-  return typeof tag === 'string' && Object.hasOwn(DICTIONARIES, tag);
-}
+const DICTIONARIES: Record<Language, Texts> = { en, zh };
 
 /** The dictionary in use. */
 export const texts: Texts = new Proxy(en, {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { addUsage, loadUsage, loadVolunteer, saveVolunteer } from '../src/state/preferences.ts';
+import { addUsage, loadUsage, loadVolunteer, saveVolunteer, scoped } from '../src/state/preferences.ts';
 import { firstRows, shareRight } from '../src/state/gallery.ts';
-import { preferredLanguage } from '../src/texts.ts';
+import { preferredLanguage } from '../src/language.ts';
 import { en } from '../src/texts/en.ts';
 import { zh } from '../src/texts/zh.ts';
 
@@ -14,6 +14,14 @@ function memory() {
     setItem: (key: string, value: string) => void values.set(key, value),
   };
 }
+
+test('what one scope keeps is not there for another', () => {
+  const storage = memory();
+  const badge = scoped(storage, 'badge');
+  badge.setItem('consent', '2');
+  assert.equal(badge.getItem('consent'), '2');
+  assert.equal(storage.getItem('consent'), null);
+});
 
 test('usage adds up over tabs and begins anew every day', () => {
   const storage = memory();

@@ -1,7 +1,7 @@
 /** Loss and accuracy: last value, curve, and the same figures as a table. */
 import { useMemo } from 'preact/hooks';
 import type { RunStatus } from '../api/types.ts';
-import { formatLoss, formatPercent } from '../format.ts';
+import { formatLoss, formatPercent, formatPercentTick, formatTick } from '../format.ts';
 import { smooth } from '../state/history.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
@@ -36,7 +36,7 @@ export function Charts({ run }: { run: RunStatus }) {
         xMax={run.steps_total}
         latest={run.train_loss}
         format={formatLoss}
-        formatTick={(loss) => String(Number(loss.toPrecision(3)))}
+        formatTick={formatTick}
         empty={texts.charts.noLoss}
       />
       <Chart
@@ -48,7 +48,7 @@ export function Charts({ run }: { run: RunStatus }) {
         xMax={run.steps_total}
         latest={run.eval?.accuracy ?? null}
         format={(ratio) => formatPercent(ratio, 1)}
-        formatTick={(ratio) => `${Number((ratio * 100).toPrecision(4))} %`}
+        formatTick={formatPercentTick}
         empty={texts.charts.noAccuracy}
         marked
       />

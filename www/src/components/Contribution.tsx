@@ -1,6 +1,6 @@
 /** What this device did since Start, from computed to credited. */
 import type { SessionStatus } from '../engine/contract.ts';
-import { formatBytes, formatCount, formatDuration, formatRate } from '../format.ts';
+import { formatBytes, formatCount, formatDuration, formatRate, formatSeconds } from '../format.ts';
 import { store } from '../state/store.ts';
 import { said, texts } from '../texts.ts';
 import { Card } from './Card.tsx';
@@ -79,7 +79,7 @@ function Place() {
 function firstAccepted(status: SessionStatus | null): string {
   const ms = status?.first_accepted_ms ?? null;
   if (ms === null) return '–';
-  return ms < 10_000 ? `${(ms / 1_000).toFixed(1)} s` : formatDuration(ms / 1_000);
+  return ms < 10_000 ? formatSeconds(ms / 1_000) : formatDuration(ms / 1_000);
 }
 
 /** Computed samples as one bar; the parts that were accepted and credited lie over it. */

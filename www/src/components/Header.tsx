@@ -1,7 +1,8 @@
 /** The name, the connection and the theme. */
+import { language } from '../language.ts';
 import { store } from '../state/store.ts';
 import { VIEWS } from '../state/view.ts';
-import { language, texts } from '../texts.ts';
+import { texts } from '../texts.ts';
 import { Mark, MoonIcon, SunIcon } from './Icons.tsx';
 
 export function Header() {

@@ -3,9 +3,21 @@ import { formatPercent } from '../format.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 
+/** More than these are chosen on a page of their own. */
+const CHOICES_MAX = 4;
+
 export function RunChooser() {
   const runs = store.runs.value;
   if (runs.length < 2) return null;
+  if (runs.length > CHOICES_MAX) {
+    return (
+      <p class="chooser">
+        <a href="#runs" data-testid="all-runs">
+          {texts.runs.all(runs.length)}
+        </a>
+      </p>
+    );
+  }
   return (
     <fieldset class="chooser">
       <legend>{texts.run.choose}</legend>

@@ -1,4 +1,5 @@
 /** Try the text model: a beginning, a temperature, and what the model makes of it. */
+import { formatTenths } from '../format.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 import { VersionOptions } from './VersionOptions.tsx';
@@ -48,7 +49,7 @@ export function WritingSection() {
               aria-describedby="temperature-help"
               onInput={(event) => (desk.temperature.value = Number(event.currentTarget.value))}
             />
-            <output for="temperature">{desk.temperature.value.toFixed(1)}</output>
+            <output for="temperature">{formatTenths(desk.temperature.value)}</output>
           </div>
           <p class="fine" id="temperature-help">
             {words.temperatureHelp}

@@ -5,9 +5,9 @@ import '../tokens.css';
 import '../volunteer/base.css';
 import '../volunteer/device.css';
 import './embed.css';
+import { isLanguage } from '../language.ts';
 import { DUTY_MAX, DUTY_MIN } from '../state/preferences.ts';
 import { store } from '../state/store.ts';
-import { isLanguage } from '../texts.ts';
 import { Badge } from './Badge.tsx';
 
 const root = document.getElementById('badge');
@@ -15,14 +15,19 @@ if (root === null) throw new Error('embed.html has no element with id "badge"');
 
 const asked = new URLSearchParams(location.search);
 const duty = Number(asked.get('duty') ?? DUTY_MAX);
-if (Number.isInteger(duty) && duty >= DUTY_MIN && duty <= DUTY_MAX) {
-  store.setSettings({ ...store.preferences.value.settings, duty_percent: duty, lanes: 1 });
-}
 const language = asked.get('lang');
-if (isLanguage(language)) store.setPreferences({ language });
-
-// A badge that nobody can see must not compute: it counts as a hidden page, and always pauses then.
-store.setPreferences({ pauseWhenHidden: true });
+const { preferences } = store;
+// The page around it asks for these, not the visitor: nothing of it is remembered.
+preferences.value = {
+  ...preferences.value,
+  settings: {
+    duty_percent: Number.isInteger(duty) && duty >= DUTY_MIN && duty <= DUTY_MAX ? duty : DUTY_MAX,
+    lanes: 1,
+  },
+  language: isLanguage(language) ? language : preferences.value.language,
+  // A badge that nobody can see must not compute: it counts as a hidden page, and always pauses then.
+  pauseWhenHidden: true,
+};
 const inView = { value: true };
 const report = (): void => {
   store.page.hidden.value = document.visibilityState === 'hidden' || !inView.value;

@@ -4,7 +4,7 @@
  * is given up silently, since the page works without memory.
  */
 import type { Settings } from '../engine/contract.ts';
-import { isLanguage, type Language } from '../texts.ts';
+import { isLanguage, type Language } from '../language.ts';
 
 /** The theme the volunteer chose, or the system's. */
 export type Theme = 'system' | 'light' | 'dark';
@@ -132,13 +132,25 @@ export function saveConsent(storage: KeyValue | null, accepted: boolean): boolea
   return write(storage, CONSENT_KEY, accepted ? String(CONSENT_VERSION) : '0');
 }
 
-/** The browser's storage, or null where reading the property alone throws. */
-export function browserStorage(): KeyValue | null {
+/**
+ * The browser's storage, or null where reading the property alone throws. With a scope nothing is shared with
+ * pages of another: the badge, where browsers don't keep its storage apart, has a consent of its own all the same.
+ */
+export function browserStorage(scope?: string): KeyValue | null {
   try {
-    return window.localStorage;
+    const storage = window.localStorage;
+    return scope === undefined ? storage : scoped(storage, scope);
   } catch {
     return null;
   }
+}
+
+/** A storage in which all keys begin with a scope. */
+export function scoped(storage: KeyValue, scope: string): KeyValue {
+  return {
+    getItem: (key) => storage.getItem(`${scope}.${key}`),
+    setItem: (key, value) => storage.setItem(`${scope}.${key}`, value),
+  };
 }
 
 /** Bytes sent and received on a day. */

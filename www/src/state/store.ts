@@ -3,12 +3,13 @@
  * Decisions live in the pure modules beside it; this file only wires them to the clock, the
  * network, the storage and the engine's worker.
  */
-import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
+import { batch, computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
 import { ApiError, fetchHistory, fetchRun, fetchRuns } from '../api/client.ts';
 import type { RunStatus } from '../api/types.ts';
 import { DriverClient } from '../engine/client.ts';
 import type { Settings, ToDriver } from '../engine/contract.ts';
-import { language, preferredLanguage, texts, type Language } from '../texts.ts';
+import { htmlLanguage, language, preferredLanguage, type Language } from '../language.ts';
+import { texts } from '../texts.ts';
 import { Awake } from './awake.ts';
 import { describe, type Description } from './describe.ts';
 import { Desk } from './desk.ts';
@@ -44,7 +45,7 @@ export type Connection = 'joined' | 'ready' | 'asking' | 'reconnecting' | 'offli
 class VolunteerStore {
   /** Logical cores; browsers that hide the number count as having two. */
   readonly cores = Math.max(1, navigator.hardwareConcurrency || 2);
-  readonly #storage = browserStorage();
+  readonly #storage = browserStorage(document.documentElement.dataset['scope']);
 
   readonly page = watchPage();
   readonly preferences = signal<Preferences>(loadPreferences(this.#storage, this.cores));
@@ -132,6 +133,10 @@ class VolunteerStore {
       this.#awake.set(this.preferences.value.keepAwake && computing && isActive(this.session.value));
     });
     effect(() => this.#poller.setHidden(this.page.hidden.value));
+    effect(() => {
+      // The list is as old as its last round until then.
+      if (this.view.value === 'runs') untracked(() => this.#poller.now());
+    });
     this.#poller.now();
   }
 
@@ -317,7 +322,8 @@ class VolunteerStore {
   }
 
   async #poll(): Promise<void> {
-    const listing = this.#rounds % ROUNDS_PER_LISTING === 0 || this.run.value === null;
+    const listing =
+      this.#rounds % ROUNDS_PER_LISTING === 0 || this.run.value === null || this.view.value === 'runs';
     this.#rounds += 1;
     if (listing) await this.#pollListing();
     else await this.#pollRun();
@@ -368,7 +374,7 @@ function applyTheme(theme: Preferences['theme']): void {
 
 function applyLanguage(chosen: Language | null): void {
   language.value = chosen ?? preferredLanguage(navigator.languages);
-  document.documentElement.lang = language.value === 'zh' ? 'zh-Hans' : language.value;
+  document.documentElement.lang = htmlLanguage();
 }
 
 export const store = new VolunteerStore();

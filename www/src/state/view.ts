@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 
 /** The pages, as they stand behind the # of the address. */
-export const VIEWS = ['run', 'leaders', 'about', 'privacy'] as const;
+export const VIEWS = ['run', 'runs', 'leaders', 'about', 'privacy'] as const;
 export type View = (typeof VIEWS)[number];
 
 /** The page that an address names; the run for any other. */

@@ -1,9 +1,9 @@
 /** English. Plain words, no exclamation marks. */
 import type { RunPhase } from '../api/types.ts';
 import type { PauseReason, SessionStatus } from '../engine/contract.ts';
-import { formatCount } from '../format.ts';
+import { formatCount, formatDuration } from '../format.ts';
 
-const lanesWord = (lanes: number): string => (lanes === 1 ? '1 lane' : `${lanes} lanes`);
+const lanesWord = (lanes: number): string => (lanes === 1 ? '1 lane' : `${formatCount(lanes)} lanes`);
 
 export const en = {
   language: { label: '中文', title: '切换到中文' },
@@ -104,7 +104,7 @@ export const en = {
   failed: (message: string): string =>
     `The engine stopped unexpectedly${message ? `: ${message}` : ''}. What was accepted so far is safe. Start again, or reload the page if it keeps happening.`,
   retryIn: (seconds: number): string =>
-    seconds > 0 ? `Trying again in ${seconds} s.` : 'Trying again now.',
+    seconds > 0 ? `Trying again in ${formatDuration(seconds)}.` : 'Trying again now.',
 
   waiting: {
     connecting: 'Opening the connection to the server.',
@@ -223,6 +223,17 @@ export const en = {
     offline: 'Offline: these are the last known figures',
   },
 
+  runs: {
+    heading: 'Runs on this server',
+    intro: 'Each run trains one network. Open one to see its curves, try its model and lend this tab to it.',
+    all: (count: number): string => `All ${formatCount(count)} runs`,
+    progress: 'Progress',
+    accuracy: 'Accuracy',
+    loss: 'Train loss',
+    joined: 'This tab works for it',
+    shown: 'Shown on the run’s page',
+  },
+
   charts: {
     loss: 'Train loss',
     accuracy: 'Test accuracy',
@@ -319,6 +330,7 @@ export const en = {
   pages: {
     label: 'Pages',
     run: 'The run',
+    runs: 'All runs',
     leaders: 'Leaderboard',
     about: 'About',
     privacy: 'Privacy',

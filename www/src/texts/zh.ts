@@ -1,5 +1,5 @@
 /** 中文。Plain words, no exclamation marks. */
-import { formatCount } from '../format.ts';
+import { formatCount, formatDuration } from '../format.ts';
 import type { Texts } from './en.ts';
 
 const lanesWord = (lanes: number): string => `${lanes} 条通道`;
@@ -49,7 +49,7 @@ export const zh: Texts = {
     `正在用 ${lanesWord(lanes)}计算第 ${formatCount(Math.min(version + 1, steps_total))} 步，共 ${formatCount(steps_total)} 步。`,
   loading: ({ done, total }) => `正在获取训练样本，${done}/${total} 块。`,
   failed: (message) => `引擎意外停止${message ? `：${message}` : ''}。已被接受的部分是安全的。请重新开始；若反复发生，请重新载入页面。`,
-  retryIn: (seconds) => (seconds > 0 ? `${seconds} 秒后重试。` : '正在重试。'),
+  retryIn: (seconds) => (seconds > 0 ? `${formatDuration(seconds)}后重试。` : '正在重试。'),
   waiting: { connecting: '正在连接服务器。', joining: '正在请求加入训练。', loading: '正在获取网络和训练样本。', idle: '等待服务器分配工作。', paused: '已暂停。', backoff: '连接已断开。' },
   paused: {
     user: '你已暂停。按“继续”恢复。', hidden: '按你的要求，标签页隐藏时暂停。', on_battery: '设备使用电池时暂停。', battery_low: '电量过低，已暂停。',
@@ -88,6 +88,10 @@ export const zh: Texts = {
     owner: (name) => `由 ${name} 发起。`, more: '了解更多', download: '下载模型', downloadHelp: (version) => `safetensors，最新快照（第 ${formatCount(version)} 步）`,
     downloading: '正在准备文件。', elsewhere: (name) => `这个标签页正在为 ${name} 计算。请先在那里结束，再加入此训练。`, waiting: '等待服务器。', offline: '离线：这是最后已知的数字',
   },
+  runs: {
+    heading: '此服务器上的训练', intro: '每个训练任务训练一个网络。打开一个，可以看它的曲线、试用它的模型，并把这个标签页借给它。',
+    all: (count) => `全部 ${formatCount(count)} 个训练`, progress: '进度', accuracy: '准确率', loss: '训练损失', joined: '这个标签页正在为它工作', shown: '训练任务页面显示的就是它',
+  },
   charts: {
     loss: '训练损失', accuracy: '测试准确率', noLoss: '曲线从第一个提交的步开始。', noAccuracy: '曲线从第一次评估开始。', at: (version) => `第 ${formatCount(version)} 步`, now: '最新',
     alternative: (label, value) => `${label}随步数的变化。最新值 ${value}。下面的表格有同样的数字。`, table: '以表格显示', tableCaption: '各步的训练损失和测试准确率', step: '步',
@@ -115,7 +119,7 @@ export const zh: Texts = {
     open: '制作卡片', title: '你的卡片', trained: (samples) => `我训练了 ${samples} 个样本`, of: (run) => `“${run}”，在一个浏览器标签页里`, save: '保存图片', share: '分享', copy: '复制文字', copied: '已复制',
     text: (samples, run) => `我借出一个浏览器标签页，用 Tabswarm 为“${run}”训练了 ${samples} 个样本。`, alternative: (text) => `卡片：${text}`, nothing: '样本记入后即可制作卡片。',
   },
-  pages: { label: '页面', run: '训练任务', leaders: '排行榜', about: '关于', privacy: '隐私' },
+  pages: { label: '页面', run: '训练任务', runs: '全部训练', leaders: '排行榜', about: '关于', privacy: '隐私' },
   privacy: {
     heading: '隐私',
     items: [

@@ -10,6 +10,7 @@ import { Leaders } from '../components/Leaders.tsx';
 import { LeaseStrip } from '../components/LeaseStrip.tsx';
 import { Limits } from '../components/Limits.tsx';
 import { Privacy } from '../components/Privacy.tsx';
+import { Runs } from '../components/Runs.tsx';
 import { RunSection } from '../components/RunSection.tsx';
 import { StatePanel } from '../components/StatePanel.tsx';
 import { Sunflower } from '../components/Sunflower.tsx';
@@ -61,6 +62,7 @@ function OtherPage() {
   }, [view]);
   return (
     <main ref={root} class="sheet" data-testid={`view-${view}`}>
+      {view === 'runs' && <Runs />}
       {view === 'leaders' && <Leaders />}
       {view === 'about' && <About />}
       {view === 'privacy' && <Privacy />}
