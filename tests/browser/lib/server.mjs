@@ -27,9 +27,9 @@ function freePort() {
 export class Server {
   /**
    * Starts a server in the folder `name`, creates the run of the file `fixture` there and
-   * starts it. Everything ends with the test `t`.
+   * starts it. Everything ends with the test `t`. `args` are more options of the server.
    */
-  static async start(t, name, fixture) {
+  static async start(t, name, fixture, ...args) {
     const folder = join(RESULTS, name);
     mkdirSync(folder, { recursive: true });
     const [port, adminPort] = [await freePort(), await freePort()];
@@ -42,6 +42,7 @@ export class Server {
           'serve',
           ...['--listen', `127.0.0.1:${port}`, '--admin-listen', `127.0.0.1:${adminPort}`],
           ...['--data-dir', join(folder, 'data'), '--datasets-dir', DATASETS],
+          ...args,
         ],
         { log: join(folder, log), env: { TABSWARM_ADMIN_TOKEN: token } },
       );
@@ -49,7 +50,8 @@ export class Server {
     server.launch = launch;
     t.after(() => server.program.stop());
     await server.#untilHealthy();
-    await server.#createRun(fixture);
+    await server.createRun(fixture);
+    server.run = (await server.#json('/api/runs'))[0].name;
     return server;
   }
 
@@ -76,7 +78,8 @@ export class Server {
     );
   }
 
-  async #createRun(fixture) {
+  /** Creates the run of a file among the fixtures and starts it. */
+  async createRun(fixture) {
     const body = readFileSync(join(FIXTURES, fixture), 'utf8');
     const answer = await fetch(`${this.admin}/admin/runs?start=true`, {
       method: 'POST',
@@ -85,8 +88,6 @@ export class Server {
       signal: AbortSignal.timeout(CREATE_LIMIT_MS),
     });
     if (!answer.ok) throw new Error(`${fixture} was not created: ${await answer.text()}`);
-    const runs = await this.#json('/api/runs');
-    this.run = runs[0].name;
   }
 
   async #json(path) {
@@ -117,12 +118,13 @@ export class Server {
 
   /** A native worker on the run; it ends by itself when the run is finished. */
   addWorker(...options) {
+    const run = options.includes('--run') ? [] : ['--run', this.run];
     this.nWorkers += 1;
     const name = `worker-${this.nWorkers}`;
     const worker = new Program(
       name,
       WORKER_BIN,
-      ['--server', this.origin, '--run', this.run, '--exit-when-done', ...options],
+      ['--server', this.origin, ...run, '--exit-when-done', ...options],
       { log: join(this.folder, `${name}.log`) },
     );
     this.t.after(() => worker.stop());

@@ -112,7 +112,7 @@ test('a volunteer can rely on the page', { timeout: 400_000 }, async (t) => {
   });
 
   await t.test('every page is accessible, and nothing came from elsewhere', async () => {
-    for (const view of ['leaders', 'about', 'privacy', 'run']) {
+    for (const view of ['runs', 'leaders', 'about', 'privacy', 'run']) {
       await tab.click(`page-${view}`);
       for (const theme of ['light', 'dark']) {
         await tab.page.emulateMedia({ colorScheme: theme });
