@@ -10,6 +10,7 @@ mkdirSync(RESULTS, { recursive: true });
 await import('./scenarios/bits.mjs');
 await import('./scenarios/page.mjs');
 await import('./scenarios/runs.mjs');
+await import('./scenarios/embed.mjs');
 await import('./scenarios/volunteer.mjs');
 await import('./scenarios/training.mjs');
 await import('./scenarios/elastic.mjs');

@@ -23,9 +23,9 @@ async function settle() {
   await Promise.allSettled(animations.map((animation) => animation.finished));
 }
 
-/** Starts a headless browser that ends with the test `t`. */
-export async function openBrowser(t) {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGS });
+/** Starts a headless browser that ends with the test `t`. `args` are more of its options. */
+export async function openBrowser(t, ...args) {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, ...args] });
   t.after(() => browser.close());
   return browser;
 }
@@ -134,12 +134,12 @@ export class Tab {
     return performance.now() - clicked;
   }
 
-  /** Accessibility violations of the page as it stands, in words. */
-  async axe() {
+  /** Accessibility violations of the page, or of a frame in it, as it stands, in words. */
+  async axe(view = this.page) {
     // Through the debugger: the page's own policy refuses scripts that are not the page's.
-    await this.page.evaluate(AXE);
-    await this.page.evaluate(settle);
-    const { violations } = await this.page.evaluate(() => globalThis.axe.run(document));
+    await view.evaluate(AXE);
+    await view.evaluate(settle);
+    const { violations } = await view.evaluate(() => globalThis.axe.run(document));
     return violations.map(({ id, help, nodes }) => `${id}: ${help} (${nodes.map((node) => node.target).join('; ')})`);
   }
 

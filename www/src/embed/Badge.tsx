@@ -1,7 +1,7 @@
 /** What runs, how to stop it, and where to read more: all that fits a badge. */
 import { Mark } from '../components/Icons.tsx';
 import { Verbs } from '../components/Verbs.tsx';
-import { formatCount } from '../format.ts';
+import { formatCount, formatPercent } from '../format.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 
@@ -41,7 +41,9 @@ function begin(): void {
 
 function Running() {
   const { heading, reason, state } = store.description.value;
-  const samples = store.session.value.status?.samples_credited ?? 0;
+  const { status } = store.session.value;
+  const samples = status?.samples_credited ?? 0;
+  const busy = status?.busy_ratio ?? 0;
   return (
     <>
       <h1 data-testid="state" data-state={state} tabIndex={-1}>
@@ -52,6 +54,12 @@ function Running() {
       </p>
       <p class="fine" data-testid="samples-credited" data-value={samples}>
         {texts.contribution.credited}: {formatCount(samples)}
+        {status !== null && (
+          <span data-testid="busy" data-value={busy}>
+            {' · '}
+            {texts.limits.duty} {texts.limits.dutyHelp(formatPercent(busy))}
+          </span>
+        )}
       </p>
       <Verbs onOrphaned={() => {}} />
     </>
