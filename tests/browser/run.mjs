@@ -12,6 +12,8 @@ await import('./scenarios/page.mjs');
 await import('./scenarios/runs.mjs');
 await import('./scenarios/embed.mjs');
 await import('./scenarios/volunteer.mjs');
+await import('./scenarios/storage.mjs');
+await import('./scenarios/memory.mjs');
 await import('./scenarios/training.mjs');
 await import('./scenarios/elastic.mjs');
 await import('./scenarios/lanes.mjs');

@@ -30,6 +30,13 @@ export async function openBrowser(t, ...args) {
   return browser;
 }
 
+/** Starts a browser with a profile of its own in a folder; it ends with the test `t`. */
+export async function openProfile(t, folder) {
+  const context = await chromium.launchPersistentContext(folder, { executablePath: CHROMIUM, args: ARGS });
+  t.after(() => context.close());
+  return context;
+}
+
 /** One volunteer: a context of its own, so nothing is shared with another one's storage. */
 export class Tab {
   static async open(browser, origin, { width = 1280, height = 900, theme = 'light' } = {}) {
@@ -38,6 +45,11 @@ export class Tab {
       colorScheme: theme,
       reducedMotion: 'reduce',
     });
+    return Tab.start(context, origin);
+  }
+
+  /** Opens a page in a context that there is. */
+  static async start(context, origin) {
     const tab = new Tab(context, await context.newPage());
     await tab.#watch();
     await tab.page.goto(origin);

@@ -134,11 +134,13 @@ interface ChoiceProps {
   value: number;
   options: readonly number[];
   show(value: number): string;
+  /** The figure in the help, as read by tests. */
+  raw?: { testId: string; value: number };
   disabled?: boolean;
   onChange(value: number): void;
 }
 
-function Choice({ id, label, help, value, options, show, disabled = false, onChange }: ChoiceProps) {
+function Choice({ id, label, help, value, options, show, raw, disabled = false, onChange }: ChoiceProps) {
   return (
     <div class="limit">
       <label for={id}>{label}</label>
@@ -158,7 +160,7 @@ function Choice({ id, label, help, value, options, show, disabled = false, onCha
           ))}
         </select>
       </div>
-      <p class="fine" id={`${id}-help`}>
+      <p class="fine" id={`${id}-help`} data-testid={raw?.testId} data-value={raw?.value}>
         {help}
       </p>
     </div>
@@ -191,6 +193,7 @@ function Cap() {
       help={words.capHelp(formatBytes(store.usage.today.value))}
       value={store.preferences.value.dataCapMb}
       options={DATA_CAPS_MB}
+      raw={{ testId: 'data-used', value: store.usage.today.value }}
       show={(mb) => (mb === 0 ? words.capNone : formatBytes(mb * 1_000_000))}
       onChange={(dataCapMb) => store.setPreferences({ dataCapMb })}
     />

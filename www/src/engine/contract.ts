@@ -6,6 +6,9 @@
  * workers, and these types are the only thing that page and workers share.
  */
 
+/** What a worker's last words hold when the browser gave its engine no more memory. */
+export const OUT_OF_MEMORY = 'out of memory';
+
 /** Why the volunteer, the device or the page asked the engine to hold. */
 export type PauseReason = 'user' | 'hidden' | 'on_battery' | 'battery_low' | 'offline' | 'data_cap';
 

@@ -4,6 +4,7 @@
  * computing" is a property of one function.
  */
 import type { RunStatus } from '../api/types.ts';
+import { OUT_OF_MEMORY } from '../engine/contract.ts';
 import { said, texts } from '../texts.ts';
 import { isActive, type SessionView } from './session.ts';
 
@@ -39,11 +40,17 @@ export interface DescribeInputs {
 export function describe(inputs: DescribeInputs): Description {
   const { session } = inputs;
   if (session.phase === 'failed') {
-    return plain('failed', texts.failed(session.failure ?? ''), 'trouble', ['restart']);
+    const failure = session.failure ?? '';
+    return plain('failed', memoryRanOut(failure) ?? texts.failed(failure), 'trouble', ['restart']);
   }
   if (session.phase === 'stopped') return describeStopped(session);
   if (isActive(session)) return describeActive(inputs);
   return describeReady(inputs);
+}
+
+/** What helps where the engine got no more memory; null where something else ended it. */
+function memoryRanOut(message: string | null): string | null {
+  return message?.includes(OUT_OF_MEMORY) ? texts.outOfMemory : null;
 }
 
 function plain(state: string, reason: string, tone: Tone, verbs: Verb[]): Description {
@@ -71,7 +78,7 @@ function describeStopped({ status }: SessionView): Description {
     case 'refused':
       return plain(code, told ?? texts.stopped.refused, 'trouble', ['restart']);
     case 'engine_failed':
-      return plain(code, told ?? texts.stopped.engine_failed, 'trouble', ['restart']);
+      return plain(code, memoryRanOut(told) ?? told ?? texts.stopped.engine_failed, 'trouble', ['restart']);
     case 'run_finished':
       return plain(code, told ?? texts.stopped.run_finished, 'calm', []);
     default:

@@ -103,6 +103,8 @@ export const en = {
     `Fetching training samples, ${done} of ${total} chunks.`,
   failed: (message: string): string =>
     `The engine stopped unexpectedly${message ? `: ${message}` : ''}. What was accepted so far is safe. Start again, or reload the page if it keeps happening.`,
+  outOfMemory:
+    'This browser gave the engine no more memory. What was accepted so far is safe. Close other tabs or choose fewer lanes below, then start again.',
   retryIn: (seconds: number): string =>
     seconds > 0 ? `Trying again in ${formatDuration(seconds)}.` : 'Trying again now.',
 

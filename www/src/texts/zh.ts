@@ -49,6 +49,7 @@ export const zh: Texts = {
     `正在用 ${lanesWord(lanes)}计算第 ${formatCount(Math.min(version + 1, steps_total))} 步，共 ${formatCount(steps_total)} 步。`,
   loading: ({ done, total }) => `正在获取训练样本，${done}/${total} 块。`,
   failed: (message) => `引擎意外停止${message ? `：${message}` : ''}。已被接受的部分是安全的。请重新开始；若反复发生，请重新载入页面。`,
+  outOfMemory: '此浏览器没有给引擎更多内存。到目前为止被接受的部分是安全的。请关闭其他标签页，或在下面选择较少的通道，然后重新开始。',
   retryIn: (seconds) => (seconds > 0 ? `${formatDuration(seconds)}后重试。` : '正在重试。'),
   waiting: { connecting: '正在连接服务器。', joining: '正在请求加入训练。', loading: '正在获取网络和训练样本。', idle: '等待服务器分配工作。', paused: '已暂停。', backoff: '连接已断开。' },
   paused: {

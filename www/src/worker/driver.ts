@@ -23,7 +23,7 @@ function die(message: string): void {
 // Errors in the engine's own callbacks end up here. A panic has said more before.
 scope.addEventListener('error', (event) => {
   event.preventDefault();
-  die(event.message || 'The engine crashed.');
+  die(event.error === null ? event.message || 'The engine crashed.' : describe(event.error));
 });
 scope.addEventListener('unhandledrejection', (event) => {
   event.preventDefault();

@@ -4,7 +4,7 @@
  * The first message is the compiled module; every later one is for the engine and understood by
  * it alone. Whatever is thrown here reaches the driver as this worker's death.
  */
-import { start } from './module.ts';
+import { describe, start } from './module.ts';
 import type { CompiledModule } from './module.ts';
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
@@ -20,7 +20,7 @@ async function begin(compiled: CompiledModule): Promise<(message: unknown) => vo
       lane.handle(message);
     } catch (error) {
       // A panic ends the module with an error that says nothing of it.
-      throw panic === null ? error : new Error(panic);
+      throw new Error(panic ?? describe(error));
     }
   };
 }
@@ -37,7 +37,7 @@ scope.onmessage = (first: MessageEvent<CompiledModule>): void => {
     .catch((error: unknown) => {
       // A rejection that nobody handles would stay in this worker; an uncaught error does not.
       setTimeout(() => {
-        throw error;
+        throw new Error(describe(error));
       });
     });
 };

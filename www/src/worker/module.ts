@@ -7,6 +7,7 @@
  */
 import relaxedUrl from '../wasm/relaxed/tabswarm_client_wasm_bg.wasm?url';
 import simdUrl from '../wasm/simd128/tabswarm_client_wasm_bg.wasm?url';
+import { OUT_OF_MEMORY } from '../engine/contract.ts';
 
 /** What a build exports to scripts. */
 export type Engine = typeof import('../wasm/simd128/tabswarm_client_wasm.js');
@@ -73,5 +74,15 @@ export async function start(
 
 /** The text of anything thrown. */
 export function describe(error: unknown): string {
+  if (isOutOfMemory(error)) return `the engine is ${OUT_OF_MEMORY}`;
   return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * A panic says why before it ends the module. What ends it without a word is an allocation that failed, or a
+ * module whose first memory the browser did not give.
+ */
+function isOutOfMemory(error: unknown): boolean {
+  if (error instanceof WebAssembly.RuntimeError) return error.message.includes('unreachable');
+  return error instanceof RangeError && /memory/i.test(error.message);
 }
