@@ -11,7 +11,7 @@ use super::{Coordinator, send};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::lease::{Candidate, LeaseEntry, shares};
-use crate::limits::HEDGE_MIN_MS;
+use crate::limits::{HEDGE_MIN_MS, STALE_SPEED_MS};
 use crate::registry::Worker;
 use crate::run::HostedRun;
 use crate::speed::Speed;
@@ -54,11 +54,18 @@ impl Coordinator {
         }
     }
 
-    /// Leases the free units of a run to its workers, fastest first.
+    /// Leases the free units of a run to its workers, fastest first. Those that would hold the others up get
+    /// nothing, but for now and then: otherwise a bad start would be the last that is known of them.
     pub(super) fn hand_out(&mut self, now: Timestamp, run_id: RunId, effects: &mut Vec<Effect>) {
         let Some(run) = self.runs.get(&run_id).filter(|run| run.hands_out()) else {
             return;
         };
+        for worker in self.registry.workers.values_mut() {
+            let waits = worker.run_id == Some(run_id) && worker.is_idle();
+            if waits && now.since_ms(worker.idle_since) >= STALE_SPEED_MS {
+                worker.speed = Speed::default();
+            }
+        }
         let mut workers: Vec<(WorkerId, Option<f64>)> = self
             .registry
             .workers

@@ -1,8 +1,11 @@
 //! Who gets which micro-batches, for how long, and what happens when it takes longer.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
 
 use super::check;
+use super::script::output;
 
 #[test]
 fn leases_grow_with_measured_speed() {
@@ -435,4 +438,35 @@ fn a_worker_of_another_run_gets_nothing() {
               # granted l1 w1
         "#]],
     );
+}
+
+/// The second worker's first lease takes longer than a whole step of the first: it would only hold it up. After
+/// five seconds it gets one micro-batch again, and no longer counts as slow.
+#[test]
+fn a_worker_that_began_badly_is_measured_again_after_a_while() {
+    let steps = |n: u64| {
+        let mut script = "create r1 epochs=900; start r1; c1 join r1; c2 join r1
+             wait 10; c1 update l1 0+1
+             wait 10; c1 update l3 2+2
+             wait 200; c2 update l2 1+1
+             applied r1 v1"
+            .to_owned();
+        for step in 1..=n {
+            let (lease, version) = (step + 3, step + 1);
+            // An epoch has ten micro-batches.
+            let size = if step % 3 == 2 { 2 } else { 4 };
+            write!(
+                script,
+                "; keep 49; c1 update l{lease} 0+{size}; applied r1 v{version}"
+            )
+            .unwrap();
+        }
+        output(&script)
+    };
+    let early = steps(102);
+    assert_eq!(early.matches("c2 <- lease").count(), 1, "{early}");
+    let late = steps(103);
+    let again = late.split("c2 <- lease ").nth(2).expect("a second lease");
+    assert!(again.starts_with("l108 v104 1+1 "), "{again}");
+    assert!(again.contains("30000 ms"), "{again}");
 }
