@@ -12,7 +12,7 @@ export default defineConfig(({ mode }) => ({
     target: 'es2022',
     // A strict Content-Security-Policy refuses data: URLs and inline scripts.
     assetsInlineLimit: 0,
-    rollupOptions: { input: ['index.html', 'embed.html'] },
+    rollupOptions: { input: ['index.html', 'embed.html', 'admin.html'] },
     modulePreload: { polyfill: false },
   },
   server: {

@@ -131,6 +131,7 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
         ))
         // Outside the token: a supervisor may ask without one.
         .route("/healthz", get(healthz))
+        .merge(admin::console::routes(&app))
         .layer(DefaultBodyLimit::max(MAX_RUN_FILE_BYTES))
         .layer(axum::middleware::map_response(secure))
         .with_state(app)

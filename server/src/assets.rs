@@ -32,6 +32,8 @@ const MISSING_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf
 const BROTLI_QUALITY: u32 = 9;
 /// The build tool puts files with a hash in their name here.
 const HASHED_FOLDER: &str = "assets/";
+/// The operator's, which only the admin listener serves.
+pub(crate) const CONSOLE_PAGE: &str = "admin.html";
 
 /// All files of the page.
 #[derive(Debug)]
@@ -89,6 +91,32 @@ impl Assets {
         Ok(assets)
     }
 
+    /// A file, as small and as seldom as the browser lets it be sent.
+    pub(crate) fn answer(&self, path: &str, headers: &HeaderMap) -> Response {
+        let Some(asset) = self.files.get(path) else {
+            return nothing_at(path);
+        };
+        let caching = [
+            (header::ETAG, asset.etag.clone()),
+            (
+                header::CACHE_CONTROL,
+                HeaderValue::from_static(asset.cache_control),
+            ),
+            (header::VARY, HeaderValue::from_static("accept-encoding")),
+        ];
+        if has_etag(headers, &asset.etag) {
+            return (StatusCode::NOT_MODIFIED, caching).into_response();
+        }
+        let content_type = [(header::CONTENT_TYPE, asset.content_type)];
+        match asset.brotli.get().filter(|_| accepts_brotli(headers)) {
+            Some(compressed) => {
+                let encoding = [(header::CONTENT_ENCODING, "br")];
+                (caching, content_type, encoding, compressed.clone()).into_response()
+            }
+            None => (caching, content_type, asset.bytes.clone()).into_response(),
+        }
+    }
+
     fn compress(&self) {
         for asset in self.files.values() {
             let compressed = brotli(&asset.bytes, BROTLI_QUALITY);
@@ -110,29 +138,15 @@ pub(crate) async fn serve(
         return Problem::wrong_method().into_response();
     }
     let path = uri.path().trim_start_matches('/');
-    let path = if path.is_empty() { "index.html" } else { path };
-    let Some(asset) = app.assets.files.get(path) else {
-        return Problem::not_found(format!("There is nothing at {}.", uri.path())).into_response();
-    };
-    let caching = [
-        (header::ETAG, asset.etag.clone()),
-        (
-            header::CACHE_CONTROL,
-            HeaderValue::from_static(asset.cache_control),
-        ),
-        (header::VARY, HeaderValue::from_static("accept-encoding")),
-    ];
-    if has_etag(&headers, &asset.etag) {
-        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    match path {
+        "" => app.assets.answer("index.html", &headers),
+        CONSOLE_PAGE => nothing_at(path),
+        _ => app.assets.answer(path, &headers),
     }
-    let content_type = [(header::CONTENT_TYPE, asset.content_type)];
-    match asset.brotli.get().filter(|_| accepts_brotli(&headers)) {
-        Some(compressed) => {
-            let encoding = [(header::CONTENT_ENCODING, "br")];
-            (caching, content_type, encoding, compressed.clone()).into_response()
-        }
-        None => (caching, content_type, asset.bytes.clone()).into_response(),
-    }
+}
+
+fn nothing_at(path: &str) -> Response {
+    Problem::not_found(format!("There is nothing at /{path}.")).into_response()
 }
 
 fn content_type(path: &str) -> &'static str {

@@ -1,5 +1,6 @@
 //! What only the operator may do. Every address but `/healthz` asks for the token.
 
+pub(crate) mod console;
 pub(crate) mod ledger;
 pub(crate) mod runs;
 pub(crate) mod settings;

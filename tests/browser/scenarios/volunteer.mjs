@@ -10,6 +10,9 @@ import { until } from '../lib/wait.mjs';
 const SLOW_PERCENT = 15;
 /** A promise to volunteers: from the click to the page's word that it holds. */
 const PAUSE_MAX_MS = 100;
+const PAUSES = 8;
+/** Long enough for what was under way at the time of a pause to be answered. */
+const SETTLE_MS = 800;
 const LONG_TASK_MS = 50;
 const WATCH_MS = 5_000;
 
@@ -54,6 +57,28 @@ test('a volunteer can rely on the page', { timeout: 400_000 }, async (t) => {
     t.diagnostic(`paused ${took_ms.toFixed(1)} ms after the click`);
     assert.ok(took_ms <= PAUSE_MAX_MS, `it took ${took_ms} ms`);
     await tab.click('resume');
+    await tab.untilState(5_000, 'computing', 'idle');
+  });
+
+  await t.test('a pause loses no more than the micro-batch that was in work', async () => {
+    const { micro_batch } = await server.status();
+    await tab.setDuty(100);
+    const losses = [];
+    let before = await unaccepted(tab);
+    for (let n = 0; n < PAUSES; n += 1) {
+      const computed = await tab.value('samples-computed');
+      await tab.untilValue('samples-computed', computed + 1, 30_000);
+      await tab.click('pause');
+      await tab.untilState(5_000, 'paused');
+      await sleep(SETTLE_MS);
+      const after = await unaccepted(tab);
+      losses.push(after - before);
+      before = after;
+      await tab.click('resume');
+    }
+    t.diagnostic(`samples lost by ${PAUSES} pauses: ${losses.join(', ')} (a micro-batch has ${micro_batch})`);
+    assert.ok(Math.max(...losses) <= micro_batch, `lost ${losses}`);
+    await tab.setDuty(SLOW_PERCENT);
     await tab.untilState(5_000, 'computing', 'idle');
   });
 
@@ -129,6 +154,11 @@ test('a volunteer can rely on the page', { timeout: 400_000 }, async (t) => {
   const unexpected = tab.problems.filter((problem) => !/ERR_|WebSocket|Failed to load/.test(problem));
   assert.deepEqual(unexpected, []);
 });
+
+/** Samples that the tab computed and that the server did not accept. */
+async function unaccepted(tab) {
+  return (await tab.value('samples-computed')) - (await tab.value('samples-accepted'));
+}
 
 /** Says to the page that it is hidden, as the browser would. */
 function hide(tab, hidden) {

@@ -3,7 +3,6 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { formatCount } from '../format.ts';
-import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 
 const HEIGHT_PX = 220;
@@ -16,7 +15,6 @@ interface ChartProps {
   /** Name of the color token of the first of two lines. */
   faintColor?: string;
   data: { xs: number[]; lines: number[][] };
-  xMax: number;
   latest: number | null;
   format(value: number): string;
   formatTick(value: number): string;
@@ -71,8 +69,7 @@ function usePlot(
   onHover: (idx: number | null) => void,
 ): void {
   const plot = useRef<uPlot | null>(null);
-  const { theme } = store.preferences.value;
-  const systemDark = useSystemDark();
+  const theme = useTheme();
   const data = [props.data.xs, ...props.data.lines] as uPlot.AlignedData;
 
   useEffect(() => {
@@ -89,21 +86,28 @@ function usePlot(
       made.destroy();
       plot.current = null;
     };
-  }, [theme, systemDark, props.xMax]);
+  }, [theme]);
 
   useEffect(() => plot.current?.setData(data), [props.data]);
 }
 
-function useSystemDark(): boolean {
-  const query = useRef(window.matchMedia('(prefers-color-scheme: dark)'));
-  const [dark, setDark] = useState(query.current.matches);
+/** Changes with the theme, whether the reader chose it or the system. */
+function useTheme(): string {
+  const root = document.documentElement;
+  const media = useRef(window.matchMedia('(prefers-color-scheme: dark)'));
+  const name = (): string => root.dataset['theme'] ?? (media.current.matches ? 'dark' : 'light');
+  const [theme, setTheme] = useState(name);
   useEffect(() => {
-    const media = query.current;
-    const read = (): void => setDark(media.matches);
-    media.addEventListener('change', read);
-    return () => media.removeEventListener('change', read);
+    const read = (): void => setTheme(name());
+    const observer = new MutationObserver(read);
+    observer.observe(root, { attributeFilter: ['data-theme'] });
+    media.current.addEventListener('change', read);
+    return () => {
+      observer.disconnect();
+      media.current.removeEventListener('change', read);
+    };
   }, []);
-  return dark;
+  return theme;
 }
 
 /** A canvas cannot read `var()` or `light-dark()`: the browser resolves them here. */
@@ -118,7 +122,7 @@ function resolveColor(parent: HTMLElement, token: string): string {
 
 function plotOptions(
   parent: HTMLElement,
-  { color, faintColor, xMax, formatTick, marked = false }: ChartProps,
+  { color, faintColor, formatTick, marked = false }: ChartProps,
   onHover: (idx: number | null) => void,
 ): uPlot.Options {
   const soft = resolveColor(parent, '--ink-soft');
@@ -138,7 +142,7 @@ function plotOptions(
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, fill: strong } },
     scales: {
-      x: { time: false, range: (_, __, max) => [0, Math.max(xMax || 1, max || 1)] },
+      x: { time: false, range: (_, __, max) => [0, max || 1] },
       y: { range: (_, min, max) => valueRange(min, max) },
     },
     axes: [

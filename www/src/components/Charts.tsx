@@ -33,7 +33,6 @@ export function Charts({ run }: { run: RunStatus }) {
         color="--swarm"
         faintColor="--swarm-faint"
         data={loss}
-        xMax={run.steps_total}
         latest={run.train_loss}
         format={formatLoss}
         formatTick={formatTick}
@@ -45,7 +44,6 @@ export function Charts({ run }: { run: RunStatus }) {
         testId="accuracy"
         color="--accuracy"
         data={accuracy}
-        xMax={run.steps_total}
         latest={run.eval?.accuracy ?? null}
         format={(ratio) => formatPercent(ratio, 1)}
         formatTick={formatPercentTick}

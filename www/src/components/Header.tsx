@@ -15,9 +15,6 @@ export function Header() {
         <Mark />
         {texts.name}
       </span>
-      <ConnectionChip />
-      <LanguageToggle />
-      <ThemeToggle />
       <nav class="pages" aria-label={texts.pages.label}>
         {VIEWS.map((view) => (
           <a
@@ -30,6 +27,9 @@ export function Header() {
           </a>
         ))}
       </nav>
+      <ConnectionChip />
+      <LanguageToggle />
+      <ThemeToggle />
     </header>
   );
 }

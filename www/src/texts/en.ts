@@ -50,7 +50,7 @@ export const en = {
     refused: 'You chose not to lend this tab. Nothing runs and nothing is sent; you can look at the run and try its model.',
     again: 'Read it again',
     accept: 'I understand, continue',
-    note: 'Remembered in this browser. You can withdraw it at the bottom of the page.',
+    note: 'Remembered in this browser. You can withdraw it on the page “About”.',
     withdraw: 'Withdraw consent',
   },
 
@@ -331,7 +331,7 @@ export const en = {
 
   pages: {
     label: 'Pages',
-    run: 'The run',
+    run: 'Run',
     runs: 'All runs',
     leaders: 'Leaderboard',
     about: 'About',

@@ -1,0 +1,73 @@
+/** What happened, newest first. */
+import { useState } from 'preact/hooks';
+import { store } from './state.ts';
+import type { EventRow } from './types.ts';
+import { words } from './words.ts';
+
+const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+
+export function Events() {
+  const events = store.events.value;
+  const [filter, setFilter] = useState('');
+  const wanted = filter.toLowerCase();
+  const shown = (events ?? []).filter((event) => textOf(event).includes(wanted));
+  return (
+    <>
+      <h1>{words.events.heading}</h1>
+      <div class="table-tools">
+        <div>
+          <label for="event-filter">{words.events.filter}</label>
+          <input
+            id="event-filter"
+            data-testid="event-filter"
+            type="search"
+            autocomplete="off"
+            value={filter}
+            onInput={(event) => setFilter(event.currentTarget.value)}
+          />
+        </div>
+      </div>
+      {shown.length === 0 ? (
+        <p class="notice">{events === null ? words.health.unknown : words.events.none}</p>
+      ) : (
+        <div class="table-scroll wide" tabIndex={0} role="region" aria-label={words.events.heading}>
+          <table class="data-table" data-testid="events">
+            <thead>
+              <tr>
+                <th scope="col">{words.events.time}</th>
+                <th scope="col">{words.events.kind}</th>
+                <th scope="col">{words.events.run}</th>
+                <th scope="col">{words.events.detail}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map((event) => (
+                <tr key={event.id}>
+                  <th scope="row">
+                    <time dateTime={new Date(event.at_ms).toISOString()}>{moments.format(event.at_ms)}</time>
+                  </th>
+                  <td>{event.kind.replaceAll('_', ' ')}</td>
+                  <td>{event.run ?? words.none}</td>
+                  <td class="detail">{detailOf(event)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
+}
+
+function textOf(event: EventRow): string {
+  return `${event.kind.replaceAll('_', ' ')} ${event.run ?? ''} ${detailOf(event)}`.toLowerCase();
+}
+
+/** The detail's fields as `name: value`. */
+function detailOf({ detail }: EventRow): string {
+  if (detail === null) return '';
+  if (typeof detail !== 'object') return String(detail);
+  return Object.entries(detail)
+    .map(([name, value]) => `${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`)
+    .join(', ');
+}

@@ -1,0 +1,199 @@
+/** One run: its figures and curves, what it can be told, and the versions that it can go back to. */
+import { useState } from 'preact/hooks';
+import { formatBytes, formatCount, formatPercent } from '../format.ts';
+import { Confirm, type Question } from './Confirm.tsx';
+import { Curves } from './Curves.tsx';
+import { Phase, RunFigures } from './Overview.tsx';
+import { Progress } from './Progress.tsx';
+import { runAddress, store } from './state.ts';
+import type { AdminRun, RunVerb, Version } from './types.ts';
+import { words } from './words.ts';
+
+/** What may be ordered in each phase. */
+const VERBS: Record<AdminRun['phase'], readonly RunVerb[]> = {
+  created: ['start', 'stop'],
+  running: ['pause', 'stop'],
+  paused: ['resume', 'stop'],
+  finished: [],
+  stopped: [],
+};
+
+type Ask = (question: Question) => void;
+
+export function RunPage() {
+  const run = store.run.value;
+  const [question, setQuestion] = useState<Question | null>(null);
+  return (
+    <>
+      <p>
+        <a href="#overview">{words.run.back}</a>
+      </p>
+      {run === null ? (
+        <p class="notice">{store.runs.value === null ? words.health.unknown : words.run.unknown}</p>
+      ) : (
+        <>
+          <div class="run-title">
+            <h1>{run.name}</h1>
+            <Phase run={run} />
+          </div>
+          <p class="description">{run.title}</p>
+          <Verbs run={run} ask={setQuestion} />
+          <p class="problem" role="alert" data-testid="problem">
+            {store.problem.value}
+          </p>
+          <Progress run={run} />
+          <RunFigures run={run} />
+          <Curves run={run} />
+          <Versions run={run} ask={setQuestion} />
+          <Snapshots />
+        </>
+      )}
+      <Confirm question={question} close={() => setQuestion(null)} />
+    </>
+  );
+}
+
+function Verbs({ run, ask }: { run: AdminRun; ask: Ask }) {
+  const { confirm } = words;
+  const order = (verb: RunVerb) => (): Promise<boolean> => store.order(run.name, verb);
+  const press = (verb: RunVerb): void => {
+    if (verb === 'stop') {
+      ask({ title: confirm.stop(run.name), body: confirm.stopBody, confirm: confirm.stopDo, act: order(verb) });
+    } else if (verb === 'pause') {
+      ask({ title: confirm.pause(run.name), body: confirm.pauseBody, confirm: confirm.pauseDo, act: order(verb) });
+    } else void store.order(run.name, verb);
+  };
+  return (
+    <div class="run-verbs">
+      {VERBS[run.phase].map((verb) => (
+        <button
+          key={verb}
+          type="button"
+          class={`button ${verb === 'stop' ? 'danger' : 'plain'}`}
+          data-testid={`do-${verb}`}
+          onClick={() => press(verb)}
+        >
+          {words.run.verbs[verb]}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function Versions({ run, ask }: { run: AdminRun; ask: Ask }) {
+  const versions = store.files.value?.versions ?? [];
+  return (
+    <section aria-labelledby="versions-heading">
+      <h2 id="versions-heading">{words.run.versions}</h2>
+      {versions.length === 0 ? (
+        <p class="description">{words.run.noVersions}</p>
+      ) : (
+        <>
+          {run.phase !== 'paused' && <p class="fine">{words.run.mustRest}</p>}
+          <div class="table-scroll wide" tabIndex={0} role="region" aria-labelledby="versions-heading">
+            <table data-testid="versions">
+              <thead>
+                <tr>
+                  <th scope="col">{words.run.version}</th>
+                  <th scope="col">{words.run.digest}</th>
+                  <th scope="col">{words.run.actions}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {versions.map((version) => (
+                  <VersionRow key={version.version} run={run} version={version} ask={ask} />
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </>
+      )}
+    </section>
+  );
+}
+
+function VersionRow({ run, version: { version, params_digest }, ask }: { run: AdminRun; version: Version; ask: Ask }) {
+  const { confirm } = words;
+  const shown = formatCount(version);
+  const rollBack = (): void =>
+    ask({
+      title: confirm.rollBack(run.name, shown),
+      body: confirm.rollBackBody,
+      confirm: confirm.rollBackDo,
+      act: () => store.rollBack(run.name, version),
+    });
+  const fork = (): void =>
+    ask({
+      title: confirm.fork(run.name, shown),
+      body: confirm.forkBody,
+      confirm: confirm.forkDo,
+      field: confirm.forkName,
+      act: async (name) => {
+        const done = await store.fork(run.name, name, version);
+        if (done) location.hash = runAddress(name);
+        return done;
+      },
+    });
+  return (
+    <tr>
+      <th scope="row">{shown}</th>
+      <td class="digest">{params_digest.slice(0, 16)}</td>
+      <td class="row-actions">
+        <button
+          type="button"
+          class="button plain"
+          data-testid={`roll-back-${version}`}
+          disabled={run.phase !== 'paused' || version === run.version}
+          aria-label={`${words.run.rollBack}: ${shown}`}
+          onClick={rollBack}
+        >
+          {words.run.rollBack}
+        </button>
+        <button
+          type="button"
+          class="button plain"
+          data-testid={`fork-${version}`}
+          aria-label={`${words.run.fork}: ${shown}`}
+          onClick={fork}
+        >
+          {words.run.fork}
+        </button>
+      </td>
+    </tr>
+  );
+}
+
+function Snapshots() {
+  const snapshots = store.files.value?.snapshots ?? [];
+  return (
+    <section aria-labelledby="snapshots-heading">
+      <h2 id="snapshots-heading">{words.run.snapshots}</h2>
+      {snapshots.length === 0 ? (
+        <p class="description">{words.run.noSnapshots}</p>
+      ) : (
+        <div class="table-scroll wide" tabIndex={0} role="region" aria-labelledby="snapshots-heading">
+          <table data-testid="snapshots">
+            <thead>
+              <tr>
+                <th scope="col">{words.run.version}</th>
+                <th scope="col">{words.run.accuracy}</th>
+                <th scope="col">{words.run.size}</th>
+                <th scope="col">{words.run.digest}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {snapshots.map(({ version, eval_accuracy, bytes, params_digest }) => (
+                <tr key={version}>
+                  <th scope="row">{formatCount(version)}</th>
+                  <td>{eval_accuracy === null ? words.none : formatPercent(eval_accuracy, 1)}</td>
+                  <td>{formatBytes(bytes)}</td>
+                  <td class="digest">{params_digest.slice(0, 16)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,105 @@
+/** All workers, sorted and filtered. */
+import { useState } from 'preact/hooks';
+import { formatCount, formatTenths } from '../format.ts';
+import { store } from './state.ts';
+import { compareWorkers, matches, stateOf, type Column } from './worker-table.ts';
+import type { WorkerRow } from './types.ts';
+import { words } from './words.ts';
+
+const COLUMNS = Object.keys(words.workers.columns) as Column[];
+
+export function Workers() {
+  const workers = store.workers.value;
+  const [filter, setFilter] = useState('');
+  const [connectedOnly, setConnectedOnly] = useState(false);
+  const [sort, setSort] = useState<{ column: Column; descending: boolean }>({
+    column: 'samples_credited',
+    descending: true,
+  });
+  const shown = (workers ?? [])
+    .filter((worker) => (!connectedOnly || worker.connected) && matches(worker, filter))
+    .sort((a, b) => compareWorkers(a, b, sort.column) * (sort.descending ? -1 : 1));
+  const sortBy = (column: Column): void =>
+    setSort({ column, descending: sort.column === column && !sort.descending });
+  return (
+    <>
+      <h1>{words.workers.heading}</h1>
+      <div class="table-tools">
+        <div>
+          <label for="worker-filter">{words.workers.filter}</label>
+          <input
+            id="worker-filter"
+            data-testid="worker-filter"
+            type="search"
+            autocomplete="off"
+            aria-describedby="worker-filter-help"
+            value={filter}
+            onInput={(event) => setFilter(event.currentTarget.value)}
+          />
+          <p class="fine" id="worker-filter-help">
+            {words.workers.filterHelp}
+          </p>
+        </div>
+        <label class="check">
+          <input
+            type="checkbox"
+            data-testid="connected-only"
+            checked={connectedOnly}
+            onChange={(event) => setConnectedOnly(event.currentTarget.checked)}
+          />
+          {words.workers.connectedOnly}
+        </label>
+        <p class="fine" role="status" data-testid="workers-shown" data-value={shown.length}>
+          {words.workers.shown(formatCount(shown.length), formatCount(workers?.length ?? 0))}
+        </p>
+      </div>
+      {shown.length === 0 ? (
+        <p class="notice">
+          {workers === null ? words.health.unknown : workers.length === 0 ? words.workers.none : words.workers.noMatch}
+        </p>
+      ) : (
+        <div class="table-scroll wide" tabIndex={0} role="region" aria-label={words.workers.heading}>
+          <table class="data-table" data-testid="workers">
+            <thead>
+              <tr>
+                {COLUMNS.map((column) => (
+                  <th
+                    key={column}
+                    scope="col"
+                    aria-sort={sort.column !== column ? 'none' : sort.descending ? 'descending' : 'ascending'}
+                  >
+                    <button type="button" data-testid={`sort-${column}`} onClick={() => sortBy(column)}>
+                      {words.workers.columns[column]}
+                    </button>
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {shown.map((worker) => (
+                <Row key={worker.worker_id} worker={worker} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Row({ worker }: { worker: WorkerRow }) {
+  const rate = worker.micro_batches_per_s;
+  return (
+    <tr>
+      <th scope="row">{worker.worker_id}</th>
+      <td>{stateOf(worker)}</td>
+      <td>{worker.run ?? words.none}</td>
+      <td>{worker.software}</td>
+      <td>{formatCount(worker.lanes)}</td>
+      <td>{rate === null ? words.none : formatTenths(rate)}</td>
+      <td>{formatCount(worker.samples_accepted)}</td>
+      <td>{formatCount(worker.samples_credited)}</td>
+      <td>{formatCount(worker.updates_rejected)}</td>
+    </tr>
+  );
+}

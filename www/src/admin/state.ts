@@ -1,0 +1,230 @@
+/** The console's single store: what the server says, asked for again and again, and the operator's orders. */
+import { batch, computed, effect, signal, untracked } from '@preact/signals';
+import { EMPTY_HISTORY, historyCursor, mergeHistory, wentBack, type History } from '../state/history.ts';
+import { Poller } from '../state/polling.ts';
+import { AdminApi, Refusal } from './api.ts';
+import type { AdminRun, EventRow, Health, RunVerb, Version, WorkerRow } from './types.ts';
+import type { Snapshot } from '../api/types.ts';
+
+const TOKEN_KEY = 'tabswarm.console.token';
+/** Older events are asked for with the program. */
+const EVENTS_KEPT = 1_000;
+
+/** What is shown, as it stands behind the # of the address. */
+export type Place =
+  | { page: 'overview' | 'workers' | 'events' | 'create' }
+  | { page: 'run'; run: string };
+
+/** The place that an address names; the overview for any other. */
+export function placeOf(hash: string): Place {
+  const [page, name] = hash.replace(/^#\/?/, '').split('/');
+  if (page === 'run' && name) return { page, run: decode(name) };
+  if (page === 'workers' || page === 'events' || page === 'create') return { page };
+  return { page: 'overview' };
+}
+
+function decode(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
+/** The address of a run's page. */
+export const runAddress = (run: string): string => `#run/${encodeURIComponent(run)}`;
+
+/** What is read for the page of one run beyond its status. */
+export interface RunFiles {
+  versions: Version[];
+  snapshots: Snapshot[];
+}
+
+class ConsoleStore {
+  readonly place = signal<Place>(placeOf(location.hash));
+  /** Null where nobody has signed in. */
+  readonly api = signal<AdminApi | null>(null);
+  readonly signInProblem = signal<string | null>(null);
+  readonly runs = signal<readonly AdminRun[] | null>(null);
+  readonly health = signal<Health | null>(null);
+  readonly workers = signal<readonly WorkerRow[] | null>(null);
+  readonly events = signal<readonly EventRow[] | null>(null);
+  readonly histories = signal<ReadonlyMap<string, History>>(new Map());
+  readonly files = signal<RunFiles | null>(null);
+  readonly away = signal(false);
+  /** What the server said to the last order that it did not take. */
+  readonly problem = signal<string | null>(null);
+  readonly run = computed(() => {
+    const place = this.place.value;
+    if (place.page !== 'run') return null;
+    return this.runs.value?.find(({ name }) => name === place.run) ?? null;
+  });
+  readonly #poller: Poller;
+  #newestEvent: number | null = null;
+
+  constructor() {
+    this.#poller = new Poller({
+      poll: () => this.#poll(),
+      settled: (failures) => {
+        this.away.value = failures > 0;
+      },
+    });
+    window.addEventListener('hashchange', () => {
+      batch(() => {
+        this.place.value = placeOf(location.hash);
+        this.problem.value = null;
+        this.files.value = null;
+      });
+    });
+    document.addEventListener('visibilitychange', () => {
+      this.#poller.setHidden(document.visibilityState === 'hidden');
+    });
+    const remembered = read();
+    if (remembered !== null) this.api.value = new AdminApi(remembered);
+    effect(() => {
+      void this.place.value;
+      if (this.api.value !== null) untracked(() => this.#poller.now());
+    });
+  }
+
+  /** Tries a token, and keeps it for this tab if it is one. */
+  async signIn(token: string): Promise<void> {
+    const api = new AdminApi(token);
+    this.signInProblem.value = null;
+    try {
+      await api.health();
+    } catch (error) {
+      this.signInProblem.value = messageOf(error);
+      return;
+    }
+    write(token);
+    this.api.value = api;
+  }
+
+  /** Forgets the token and all that it brought. */
+  signOut(): void {
+    write(null);
+    this.#newestEvent = null;
+    batch(() => {
+      this.api.value = null;
+      this.runs.value = null;
+      this.health.value = null;
+      this.workers.value = null;
+      this.events.value = null;
+      this.files.value = null;
+      this.histories.value = new Map();
+    });
+  }
+
+  /** Tells a run what to do. */
+  order(run: string, verb: RunVerb): Promise<boolean> {
+    return this.#try((api) => api.order(run, verb));
+  }
+
+  /** Takes a paused run back. */
+  rollBack(run: string, to: number): Promise<boolean> {
+    return this.#try((api) => api.rollBack(run, to));
+  }
+
+  /** Begins another run where this one was. */
+  fork(run: string, name: string, at: number): Promise<boolean> {
+    return this.#try((api) => api.fork(run, name, at));
+  }
+
+  /** Makes a run of a run file; its name, or null with `problem` set. */
+  async create(toml: string, start: boolean): Promise<string | null> {
+    let name: string | null = null;
+    await this.#try(async (api) => {
+      name = (await api.create(toml, start)).name;
+    });
+    return name;
+  }
+
+  async #try(act: (api: AdminApi) => Promise<unknown>): Promise<boolean> {
+    const api = this.api.value;
+    if (api === null) return false;
+    this.problem.value = null;
+    try {
+      await act(api);
+    } catch (error) {
+      this.problem.value = messageOf(error);
+      return false;
+    }
+    this.#poller.now();
+    return true;
+  }
+
+  async #poll(): Promise<void> {
+    const api = this.api.value;
+    if (api === null) return;
+    try {
+      const [runs, health] = await Promise.all([api.runs(), api.health()]);
+      // Somebody may have signed out meanwhile.
+      if (this.api.value !== api) return;
+      batch(() => {
+        this.runs.value = runs;
+        this.health.value = health;
+      });
+      await this.#pollPlace(api, runs);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.status !== 401) throw error;
+      // It was revoked, or the server has another one now.
+      this.signOut();
+      this.signInProblem.value = error.message;
+    }
+  }
+
+  async #pollPlace(api: AdminApi, runs: readonly AdminRun[]): Promise<void> {
+    const place = this.place.value;
+    if (place.page === 'workers') this.workers.value = await api.workers();
+    if (place.page === 'events') await this.#pollEvents(api);
+    if (place.page === 'overview') await Promise.all(runs.map((run) => this.#pollHistory(api, run)));
+    const run = this.run.value;
+    if (place.page !== 'run' || run === null) return;
+    const [versions, snapshots] = await Promise.all([
+      api.versions(run.name),
+      api.snapshots(run.name),
+      this.#pollHistory(api, run),
+    ]);
+    this.files.value = { versions: [...versions].reverse(), snapshots };
+  }
+
+  async #pollEvents(api: AdminApi): Promise<void> {
+    const { events, newest } = await api.events(this.#newestEvent);
+    this.#newestEvent = newest;
+    this.events.value = [...[...events].reverse(), ...(this.events.value ?? [])].slice(0, EVENTS_KEPT);
+  }
+
+  async #pollHistory(api: AdminApi, { name, version, eval: evaluation }: AdminRun): Promise<void> {
+    let history = this.histories.value.get(name) ?? EMPTY_HISTORY;
+    if (wentBack(history, version)) history = EMPTY_HISTORY;
+    const cursor = historyCursor(history, evaluation?.version ?? null);
+    if (version > cursor) history = mergeHistory(history, await api.history(name, cursor));
+    if (history !== this.histories.value.get(name)) {
+      this.histories.value = new Map(this.histories.value).set(name, history);
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function read(): string | null {
+  try {
+    return sessionStorage.getItem(TOKEN_KEY);
+  } catch {
+    return null;
+  }
+}
+
+function write(token: string | null): void {
+  try {
+    if (token === null) sessionStorage.removeItem(TOKEN_KEY);
+    else sessionStorage.setItem(TOKEN_KEY, token);
+  } catch {
+    // Without a storage it holds until the page is left.
+  }
+}
+
+export const store = new ConsoleStore();
