@@ -15,6 +15,7 @@ await import('./scenarios/volunteer.mjs');
 await import('./scenarios/storage.mjs');
 await import('./scenarios/memory.mjs');
 await import('./scenarios/looks.mjs');
+await import('./scenarios/console.mjs');
 await import('./scenarios/training.mjs');
 await import('./scenarios/elastic.mjs');
 await import('./scenarios/lanes.mjs');

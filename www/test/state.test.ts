@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunPhase, RunStatus } from '../src/api/types.ts';
-import type { SessionState, SessionStatus } from '../src/engine/contract.ts';
+import { OUT_OF_MEMORY, type SessionState, type SessionStatus } from '../src/engine/contract.ts';
 import { describe as describeState, type DescribeInputs } from '../src/state/describe.ts';
 import {
   EMPTY_HISTORY,
@@ -65,10 +65,12 @@ test('session: a retry is kept as a time on the page clock', () => {
 });
 
 test('session: a crash keeps the figures and says what happened', () => {
-  const crashed = reduceSession(after({}), { kind: 'crashed', message: 'out of memory' });
+  const crashed = reduceSession(after({}), { kind: 'crashed', message: 'a cosmic ray' });
   assert.equal(crashed.phase, 'failed');
   assert.equal(crashed.status?.samples_accepted, 32);
-  assert.match(describeState(inputs({ session: crashed })).reason, /out of memory/);
+  assert.match(describeState(inputs({ session: crashed })).reason, /a cosmic ray/);
+  const starved = reduceSession(after({}), { kind: 'crashed', message: `A lane is ${OUT_OF_MEMORY}` });
+  assert.match(describeState(inputs({ session: starved })).reason, /no more memory.*fewer lanes/);
   const fatal = reduceSession(after({}), {
     kind: 'message',
     message: { kind: 'fatal', message: 'trap' },

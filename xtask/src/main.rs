@@ -24,6 +24,7 @@ mod tidy;
 mod web;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -56,6 +57,11 @@ enum Task {
         /// Leave out the documentation and the browser tests.
         #[arg(long)]
         quick: bool,
+    },
+    /// Take pictures of every page of a real server, by which its looks are judged.
+    Screens {
+        /// Where they are put.
+        folder: PathBuf,
     },
     /// Run whole networks under seeds, or replay one with its timeline.
     Sim(simulation::Options),
@@ -96,6 +102,10 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Demo(options) => demo::demo(&workspace, &options)?,
         Task::Test { quick } if !suite::run(&workspace, quick) => return Ok(ExitCode::FAILURE),
         Task::Test { .. } => {}
+        Task::Screens { folder } => {
+            setup::setup(&workspace, true)?;
+            suite::screens(&workspace, &folder)?;
+        }
         Task::Sim(options) => simulation::simulate(&workspace, &options)?,
         Task::Chaos(options) => chaos::chaos(&workspace, &options)?,
         Task::Load(options) => load::load(&workspace, &options)?,

@@ -4,7 +4,7 @@
 //! embeds it, and before the page's own checks, which read the generated types. Every step
 //! runs even when one before it failed: one round trip should show all that is wrong.
 
-use std::path::PathBuf;
+use std::path::{self, Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -149,6 +149,19 @@ fn npm(workspace: &Workspace, script: &str) -> Result<()> {
 /// would compile every dependency a second time, minutes on two cores, to save seconds here.
 /// The arithmetic is optimized in both profiles.
 fn browser_tests(workspace: &Workspace) -> Result<()> {
+    in_browser(workspace, &["--test-reporter=spec", "run.mjs"])
+}
+
+/// Takes pictures of every page from a real server, into a folder.
+pub(crate) fn screens(workspace: &Workspace, folder: &Path) -> Result<()> {
+    let folder = path::absolute(folder)?;
+    let folder = folder.to_str().context("the folder's name is not UTF-8")?;
+    web::build(workspace)?;
+    in_browser(workspace, &["--test-reporter=spec", "screens.mjs", folder])
+}
+
+/// Runs a script of the browser tests with what it needs.
+fn in_browser(workspace: &Workspace, args: &[&str]) -> Result<()> {
     let chromium =
         browser::find_chromium().context("no Chromium; run `cargo xtask setup --tests`")?;
     command::run(workspace.cargo().args(["build", "--bins"]).args([
@@ -162,7 +175,7 @@ fn browser_tests(workspace: &Workspace) -> Result<()> {
     let binaries: PathBuf = workspace.target().join("debug");
     command::run(
         Command::new("node")
-            .args(["--test-reporter=spec", "run.mjs"])
+            .args(args)
             .current_dir(workspace.browser_tests())
             .env("TABSWARM_CHROMIUM", chromium)
             .env("TABSWARM_SERVER_BIN", binaries.join("tabswarm"))

@@ -119,6 +119,15 @@ export class Tab {
     );
   }
 
+  /** The same where there is no session to say why it is not. */
+  untilFigure(id, least, limit_ms) {
+    return until(
+      `${id} of at least ${least}`,
+      limit_ms,
+      async () => ((await this.value(id)) ?? -Infinity) >= least,
+    );
+  }
+
   /** Sets the share of time that may be spent computing. */
   setDuty(percent) {
     return this.get('duty').fill(String(percent));

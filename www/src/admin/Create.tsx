@@ -1,6 +1,7 @@
 /** Makes a run of a run file. */
 import { useState } from 'preact/hooks';
-import { runAddress, store } from './state.ts';
+import { runAddress } from './place.ts';
+import { store } from './state.ts';
 import { words } from './words.ts';
 
 export function Create() {

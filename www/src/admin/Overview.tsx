@@ -4,7 +4,8 @@ import { formatCount, formatDuration, formatRate } from '../format.ts';
 import { texts } from '../texts.ts';
 import { Curves } from './Curves.tsx';
 import { Progress } from './Progress.tsx';
-import { runAddress, store } from './state.ts';
+import { runAddress } from './place.ts';
+import { store } from './state.ts';
 import type { AdminRun } from './types.ts';
 import { words } from './words.ts';
 

@@ -5,7 +5,8 @@ import { Confirm, type Question } from './Confirm.tsx';
 import { Curves } from './Curves.tsx';
 import { Phase, RunFigures } from './Overview.tsx';
 import { Progress } from './Progress.tsx';
-import { runAddress, store } from './state.ts';
+import { runAddress } from './place.ts';
+import { store } from './state.ts';
 import type { AdminRun, RunVerb, Version } from './types.ts';
 import { words } from './words.ts';
 
@@ -83,7 +84,7 @@ function Verbs({ run, ask }: { run: AdminRun; ask: Ask }) {
 function Versions({ run, ask }: { run: AdminRun; ask: Ask }) {
   const versions = store.files.value?.versions ?? [];
   return (
-    <section aria-labelledby="versions-heading">
+    <section>
       <h2 id="versions-heading">{words.run.versions}</h2>
       {versions.length === 0 ? (
         <p class="description">{words.run.noVersions}</p>
@@ -166,7 +167,7 @@ function VersionRow({ run, version: { version, params_digest }, ask }: { run: Ad
 function Snapshots() {
   const snapshots = store.files.value?.snapshots ?? [];
   return (
-    <section aria-labelledby="snapshots-heading">
+    <section>
       <h2 id="snapshots-heading">{words.run.snapshots}</h2>
       {snapshots.length === 0 ? (
         <p class="description">{words.run.noSnapshots}</p>

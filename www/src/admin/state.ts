@@ -1,38 +1,15 @@
 /** The console's single store: what the server says, asked for again and again, and the operator's orders. */
 import { batch, computed, effect, signal, untracked } from '@preact/signals';
+import type { Snapshot } from '../api/types.ts';
 import { EMPTY_HISTORY, historyCursor, mergeHistory, wentBack, type History } from '../state/history.ts';
 import { Poller } from '../state/polling.ts';
 import { AdminApi, Refusal } from './api.ts';
+import { placeOf, type Place } from './place.ts';
 import type { AdminRun, EventRow, Health, RunVerb, Version, WorkerRow } from './types.ts';
-import type { Snapshot } from '../api/types.ts';
 
 const TOKEN_KEY = 'tabswarm.console.token';
 /** Older events are asked for with the program. */
 const EVENTS_KEPT = 1_000;
-
-/** What is shown, as it stands behind the # of the address. */
-export type Place =
-  | { page: 'overview' | 'workers' | 'events' | 'create' }
-  | { page: 'run'; run: string };
-
-/** The place that an address names; the overview for any other. */
-export function placeOf(hash: string): Place {
-  const [page, name] = hash.replace(/^#\/?/, '').split('/');
-  if (page === 'run' && name) return { page, run: decode(name) };
-  if (page === 'workers' || page === 'events' || page === 'create') return { page };
-  return { page: 'overview' };
-}
-
-function decode(name: string): string {
-  try {
-    return decodeURIComponent(name);
-  } catch {
-    return name;
-  }
-}
-
-/** The address of a run's page. */
-export const runAddress = (run: string): string => `#run/${encodeURIComponent(run)}`;
 
 /** What is read for the page of one run beyond its status. */
 export interface RunFiles {

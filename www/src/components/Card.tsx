@@ -48,7 +48,7 @@ export function Card() {
         {words.open}
       </button>
       <span class="fine" id="card-help">
-        {samples === 0 && words.nothing}
+        {samples === 0 ? words.nothing : words.help}
       </span>
       <dialog ref={dialog} class="card-dialog" aria-label={words.title}>
         <canvas

@@ -327,6 +327,7 @@ export const en = {
       `I lent a browser tab and trained ${samples} samples of “${run}” with Tabswarm.`,
     alternative: (text: string): string => `Card: ${text}`,
     nothing: 'The card can be made once samples are credited.',
+    help: 'A picture of what you trained, to keep or share.',
   },
 
   pages: {

@@ -118,7 +118,7 @@ export const zh: Texts = {
   },
   card: {
     open: '制作卡片', title: '你的卡片', trained: (samples) => `我训练了 ${samples} 个样本`, of: (run) => `“${run}”，在一个浏览器标签页里`, save: '保存图片', share: '分享', copy: '复制文字', copied: '已复制',
-    text: (samples, run) => `我借出一个浏览器标签页，用 Tabswarm 为“${run}”训练了 ${samples} 个样本。`, alternative: (text) => `卡片：${text}`, nothing: '样本记入后即可制作卡片。',
+    text: (samples, run) => `我借出一个浏览器标签页，用 Tabswarm 为“${run}”训练了 ${samples} 个样本。`, alternative: (text) => `卡片：${text}`, nothing: '样本记入后即可制作卡片。', help: '一张可保存或分享的图片。',
   },
   pages: { label: '页面', run: '训练任务', runs: '全部训练', leaders: '排行榜', about: '关于', privacy: '隐私' },
   privacy: {

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { placeOf, runAddress } from '../src/admin/place.ts';
+import type { WorkerRow } from '../src/admin/types.ts';
+import { compareWorkers, matches, stateOf } from '../src/admin/worker-table.ts';
+
+const WORKER: WorkerRow = {
+  worker_id: 'w2',
+  kind: 'native',
+  software: 'tabswarm-worker 0.1.0',
+  lanes: 2,
+  connected: true,
+  paused: null,
+  run: 'mnist-mlp',
+  micro_batches_per_s: 12.5,
+  samples_accepted: 640,
+  samples_credited: 320,
+  updates_rejected: 1,
+};
+
+test('an address names a page, whatever else it holds', () => {
+  assert.deepEqual(placeOf('#workers'), { page: 'workers' });
+  assert.deepEqual(placeOf(runAddress('a b/c')), { page: 'run', run: 'a b/c' });
+  for (const hash of ['', '#', '#run', '#nothing']) assert.deepEqual(placeOf(hash), { page: 'overview' }, hash);
+  assert.deepEqual(placeOf('#run/%'), { page: 'run', run: '%' });
+});
+
+test('a worker is away, paused or connected', () => {
+  assert.equal(stateOf(WORKER), 'connected');
+  assert.equal(stateOf({ ...WORKER, paused: 'on_battery' }), 'paused: on battery');
+  assert.equal(stateOf({ ...WORKER, paused: 'user', connected: false }), 'away');
+});
+
+test('a filter finds workers by all of its words', () => {
+  for (const filter of ['', 'W2', 'mnist native', 'connected 0.1']) assert.ok(matches(WORKER, filter), filter);
+  for (const filter of ['w20', 'mnist browser']) assert.ok(!matches(WORKER, filter), filter);
+});
+
+test('workers are ordered by number where there are numbers', () => {
+  const tenth = { ...WORKER, worker_id: 'w10', micro_batches_per_s: null, run: null };
+  assert.ok(compareWorkers(WORKER, tenth, 'worker_id') < 0);
+  assert.ok(compareWorkers(WORKER, tenth, 'micro_batches_per_s') > 0);
+  assert.ok(compareWorkers(WORKER, tenth, 'run') > 0);
+  assert.equal(compareWorkers(WORKER, tenth, 'lanes'), 0);
+});
