@@ -1,6 +1,6 @@
 //! A tiny run on tiny data for the tests of this crate.
 
-use tabswarm_model::dataset::{Chunk, Manifest, TargetKind};
+use tabswarm_model::dataset::{Chunk, InputKind, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 
 /// Parameters of the run's model.
@@ -59,5 +59,7 @@ pub(crate) fn manifest() -> Manifest {
         chunks: chunks().iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: None,
         targets: TargetKind::Labels,
+        inputs: InputKind::Bytes,
+        preparation: None,
     }
 }

@@ -13,7 +13,7 @@ mod soft;
 use anyhow::{Context as _, Result, bail};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind, Vocabulary};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, InputKind, Manifest, TargetKind, Vocabulary};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::samples::SampleStore;
@@ -156,6 +156,8 @@ fn expected_digest_of(run_file: &str) -> Result<Digest> {
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: None,
         targets: TargetKind::Labels,
+        inputs: InputKind::Bytes,
+        preparation: None,
     };
     let run = Run::from_toml(run_file)?;
     let plan = BatchPlan::new(&run, manifest.samples);
@@ -202,6 +204,8 @@ fn expected_text_digest() -> Result<Digest> {
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: Some(vocabulary),
         targets: TargetKind::Labels,
+        inputs: InputKind::Bytes,
+        preparation: None,
     };
     let run = Run::from_toml(TEXT_RUN_FILE)?;
     let mut samples = SampleStore::new(manifest, text_plan()?, run.data.normalization);

@@ -7,7 +7,7 @@ use tabswarm_client_native::{ServerAddress, WorkerConfig};
 use tabswarm_compute::{Batch, BatchStats, Engine, LeaseAccumulator};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
-use tabswarm_model::dataset::{Chunk, Manifest, TargetKind};
+use tabswarm_model::dataset::{Chunk, InputKind, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_protocol::client::{Hello, MicroBatchRange};
@@ -87,6 +87,8 @@ impl Fixture {
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
             vocabulary: None,
             targets: TargetKind::Labels,
+            inputs: InputKind::Bytes,
+            preparation: None,
         };
         let params = tabswarm_model::init::initial_params(&run.graph().layout, run.seed);
         Self {

@@ -64,6 +64,11 @@ impl SampleReader {
                 self.push_inputs(&inputs[first..first + self.features], batch);
                 batch.labels.push(labels[row]);
             }
+            Chunk::Values { inputs, labels } => {
+                let inputs = &inputs[first..first + self.features];
+                batch.inputs.extend_from_slice(inputs);
+                batch.labels.push(labels[row]);
+            }
             Chunk::Soft { inputs, targets } => {
                 self.push_inputs(&inputs[first..first + self.features], batch);
                 let targets = &targets[row * self.classes..(row + 1) * self.classes];
@@ -199,7 +204,7 @@ impl SampleStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::TargetKind;
+    use crate::dataset::{InputKind, TargetKind};
     use crate::digest::Digest;
 
     fn chunk(first: u32, samples: u32) -> Chunk {
@@ -224,6 +229,8 @@ mod tests {
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
             vocabulary: None,
             targets: TargetKind::Labels,
+            inputs: InputKind::Bytes,
+            preparation: None,
         };
         let plan = BatchPlan::synthetic(2_100, 32, 128, 2);
         let normalization = Normalization {
@@ -289,6 +296,8 @@ mod tests {
             chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
             vocabulary: Some(vocabulary),
             targets: TargetKind::Labels,
+            inputs: InputKind::Bytes,
+            preparation: None,
         };
         let plan = BatchPlan::synthetic(12, 3, 12, 1);
         // Tokens are not normalized.

@@ -14,9 +14,10 @@ use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::DataFormat;
 use thiserror::Error;
 
+use super::fault::{Fault, inside};
 use super::idx::IdxError;
 use super::text::TextError;
-use super::{labeled, text};
+use super::{arrays, images, labeled, table, text};
 use crate::store::Store;
 use crate::store::chunks::{ChunkStore, StoredSetError};
 
@@ -142,6 +143,9 @@ pub(crate) enum IngestError {
         /// Outputs of the model.
         classes: usize,
     },
+    /// Anything about tables, arrays and pictures.
+    #[error(transparent)]
+    Data(#[from] Fault),
     /// A text is missing or unsuitable.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -165,12 +169,21 @@ pub(crate) fn ingest(
     store: &Store,
 ) -> Result<Ingested, IngestError> {
     let path = datasets_dir.join(&run.data.path);
-    let [train, test] = match run.data.format {
+    let [train, test] = match &run.data.format {
         DataFormat::Idx => labeled::read(run, &path)?,
-        DataFormat::Characters {
+        &DataFormat::Characters {
             context,
             validation,
         } => text::read(run, &path, context, validation)?,
+        DataFormat::Table(spec) => {
+            return table::ingest(run, spec, &inside(datasets_dir, &path)?, store);
+        }
+        DataFormat::Arrays(spec) => {
+            return arrays::ingest(run, spec, &inside(datasets_dir, &path)?, store);
+        }
+        &DataFormat::Images { fit, split } => {
+            return images::ingest(run, (fit, split), &inside(datasets_dir, &path)?, store);
+        }
     };
     let put = |set: SampleSet, store, compress| set.put(&path, store, compress);
     let (dataset, manifest) = put(train, &store.training, true)?;
@@ -289,7 +302,11 @@ fn put_chunks(
     Ok(digests.into_iter().map(|(_, digest)| digest).collect())
 }
 
-fn put_chunk(bytes: &[u8], store: &ChunkStore, compress: bool) -> Result<Digest, StoredSetError> {
+pub(super) fn put_chunk(
+    bytes: &[u8],
+    store: &ChunkStore,
+    compress: bool,
+) -> Result<Digest, StoredSetError> {
     let digest = Digest::of(bytes);
     ChunkStore::put(&store.chunk_path(digest), bytes)?;
     let path = store.brotli_path(digest);

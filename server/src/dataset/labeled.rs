@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Manifest, TargetKind};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, InputKind, Manifest, TargetKind};
 
 use super::idx::{self, Idx};
 use super::ingest::{Contents, IngestError, SampleSet};
@@ -64,6 +64,8 @@ impl Source<'_> {
                 chunks: Vec::new(),
                 vocabulary: None,
                 targets: self.targets,
+                inputs: InputKind::Bytes,
+                preparation: None,
             },
             contents,
         })

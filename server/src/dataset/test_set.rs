@@ -33,11 +33,12 @@ impl TestSet {
         self.manifest.samples
     }
 
-    /// The first chunk as workers would get it, for "Try the model"; none of a text or where targets are soft.
+    /// The first chunk as workers would get it, for "Try the model"; none where inputs are no bytes
+    /// or targets are soft.
     pub(crate) fn examples(&self) -> Option<Bytes> {
         match self.chunks.first() {
             Some(chunk @ Chunk::Labeled { .. }) => Some(Bytes::from(chunk.to_bytes())),
-            Some(Chunk::Soft { .. } | Chunk::Text(_)) | None => None,
+            Some(Chunk::Soft { .. } | Chunk::Values { .. } | Chunk::Text(_)) | None => None,
         }
     }
 

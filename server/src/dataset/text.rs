@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Manifest, TargetKind, Tokens, Vocabulary};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, InputKind, Manifest, TargetKind, Tokens, Vocabulary};
 use thiserror::Error;
 
 use super::ingest::{Contents, SampleSet};
@@ -154,6 +154,8 @@ pub(super) fn read(
             chunks: Vec::new(),
             vocabulary: Some(vocabulary.clone()),
             targets: TargetKind::Labels,
+            inputs: InputKind::Bytes,
+            preparation: None,
         };
         let contents = Contents::Text(tokens);
         SampleSet { manifest, contents }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tabswarm_coordinator::{RunState, Settings};
 use tabswarm_model::batches::StepShape;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, InputKind, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::run_file::{Mode, StepLog};
@@ -115,6 +115,8 @@ impl Job {
             chunks: vec![Digest::of(&bytes)],
             vocabulary: None,
             targets: TargetKind::Labels,
+            inputs: InputKind::Bytes,
+            preparation: None,
         };
         let plan = RoundPlan::new(&run, SAMPLES);
         let normalization = run.data.normalization;

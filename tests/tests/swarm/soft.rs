@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Manifest, TargetKind};
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, InputKind, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::SampleStore;
 use tabswarm_tests::idx::{CLASSES, EDGE, Images};
@@ -92,6 +92,8 @@ fn expected_digest(images: &Images, targets: &[f32]) -> Result<Digest> {
         chunks: chunks.iter().map(|bytes| Digest::of(bytes)).collect(),
         vocabulary: None,
         targets: TargetKind::Soft,
+        inputs: InputKind::Bytes,
+        preparation: None,
     };
     let run = Run::from_toml(RUN_FILE)?;
     let mut samples = SampleStore::of_run(&run, &run.graph(), manifest)?;

@@ -1,11 +1,13 @@
 //! Data sets as workers see them: a manifest and content-addressed chunks.
 //!
 //! A chunk holds consecutive samples: of labeled samples all inputs (`samples · features` bytes), then all
-//! labels (`u16` little-endian); of samples with soft targets all inputs, then a probability for each class
+//! labels (`u16` little-endian), where an input is a byte or an `f32` (little-endian); of samples with soft targets all inputs, then a probability for each class
 //! (`samples · classes` `f32` little-endian); of a text `samples · context + 1` tokens, of which the last one is also the
 //! first of the next chunk, so that each chunk holds the labels of all of its samples. Chunks are named by the
 //! digest of their bytes, the manifest by the digest of its JSON.
 
+mod chunk;
+mod columns;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -13,6 +15,8 @@ mod text;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use chunk::Chunk;
+pub use columns::{Column, ColumnKind, Preparation};
 pub use text::{Tokens, Vocabulary};
 
 use crate::digest::Digest;
@@ -62,8 +66,36 @@ impl TargetKind {
     }
 }
 
+/// How the inputs of a sample that is no text are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// A byte each, which the run's normalization makes a value of.
+    #[default]
+    Bytes,
+    /// A little-endian `f32` each, as the model takes it.
+    Values,
+}
+
+impl InputKind {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over a reference"
+    )]
+    fn is_bytes(&self) -> bool {
+        *self == Self::Bytes
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::Bytes => 1,
+            Self::Values => size_of::<f32>(),
+        }
+    }
+}
+
 /// The manifest of a training set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Shape of one sample.
@@ -82,6 +114,12 @@ pub struct Manifest {
     /// What stands beside the inputs.
     #[serde(default, skip_serializing_if = "TargetKind::is_labels")]
     pub targets: TargetKind,
+    /// How inputs are stored.
+    #[serde(default, skip_serializing_if = "InputKind::is_bytes")]
+    pub inputs: InputKind,
+    /// Where the values and the classes come from: what it takes to prepare further samples in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<Preparation>,
 }
 
 /// Why a manifest or a chunk is refused.
@@ -147,6 +185,14 @@ pub enum DatasetError {
         /// Number of classes.
         classes: u32,
     },
+    /// An input is infinite or undefined.
+    #[error("chunk {chunk_idx} has {value} as an input, which is no finite number")]
+    WrongInput {
+        /// Which chunk.
+        chunk_idx: usize,
+        /// The value, printed.
+        value: String,
+    },
     /// A soft target is no probability.
     #[error(
         "chunk {chunk_idx} has {value} as the target of class {class}, which is no probability"
@@ -159,46 +205,6 @@ pub enum DatasetError {
         /// The value, printed.
         value: String,
     },
-}
-
-/// A checked chunk.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Chunk {
-    /// Samples with one label each.
-    Labeled {
-        /// (samples, features).
-        inputs: Vec<u8>,
-        /// One per sample.
-        labels: Vec<u16>,
-    },
-    /// Samples with a probability for each class.
-    Soft {
-        /// (samples, features).
-        inputs: Vec<u8>,
-        /// (samples, classes).
-        targets: Vec<f32>,
-    },
-    /// A piece of a text: the samples' tokens and the one that follows.
-    Text(Tokens),
-}
-
-impl Chunk {
-    /// The bytes as stored and served.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Labeled { inputs, labels } => {
-                let mut bytes = inputs.clone();
-                bytes.extend(labels.iter().flat_map(|label| label.to_le_bytes()));
-                bytes
-            }
-            Self::Soft { inputs, targets } => {
-                let mut bytes = inputs.clone();
-                bytes.extend(targets.iter().flat_map(|target| target.to_le_bytes()));
-                bytes
-            }
-            Self::Text(tokens) => tokens.to_bytes(),
-        }
-    }
 }
 
 impl Manifest {
@@ -252,6 +258,13 @@ impl Manifest {
             .sample_shape
             .iter()
             .try_fold(1_usize, |acc, &n| acc.checked_mul(n));
+        let is_plain = self.vocabulary.is_none() && self.targets == TargetKind::Labels;
+        if self.inputs == InputKind::Values && !is_plain {
+            return inconsistent("only samples with a class each are stored as values");
+        }
+        if let Some(preparation) = &self.preparation {
+            preparation.check(features, self.classes)?;
+        }
         if let Some(vocabulary) = &self.vocabulary {
             if self.sample_shape.len() != 1 {
                 return inconsistent("the samples of a text are sequences");
@@ -279,6 +292,7 @@ impl Manifest {
     fn chunk_bytes(&self, samples: usize, features: usize) -> Option<usize> {
         match &self.vocabulary {
             None => features
+                .checked_mul(self.inputs.bytes())?
                 .checked_add(self.target_bytes())?
                 .checked_mul(samples),
             Some(vocabulary) => samples
@@ -354,76 +368,5 @@ impl Manifest {
     pub fn samples_of_chunk(&self, chunk_idx: usize) -> usize {
         let start = chunk_idx * self.chunk_samples as usize;
         (self.samples as usize - start).min(self.chunk_samples as usize)
-    }
-
-    /// Checks a chunk's digest, length and labels.
-    ///
-    /// # Errors
-    /// Where the bytes are not those that the manifest names.
-    pub fn parse_chunk(&self, chunk_idx: usize, bytes: &[u8]) -> Result<Chunk, DatasetError> {
-        let samples = self.samples_of_chunk(chunk_idx);
-        let expected = self
-            .chunk_bytes(samples, self.features())
-            .expect("a full chunk's length was checked with the manifest");
-        if bytes.len() != expected {
-            return Err(DatasetError::WrongLength {
-                chunk_idx,
-                expected,
-                got: bytes.len(),
-            });
-        }
-        let got = Digest::of(bytes);
-        if got != self.chunks[chunk_idx] {
-            return Err(DatasetError::WrongDigest {
-                chunk_idx,
-                expected: self.chunks[chunk_idx],
-                got,
-            });
-        }
-        let (chunk, largest) = match (&self.vocabulary, self.targets) {
-            (None, TargetKind::Labels) => self.labeled(bytes, samples),
-            (None, TargetKind::Soft) => (self.soft(chunk_idx, bytes, samples)?, None),
-            (Some(vocabulary), _) => {
-                let tokens = vocabulary.read_tokens(bytes);
-                let largest = tokens.max();
-                (Chunk::Text(tokens), largest)
-            }
-        };
-        match largest {
-            Some(label) if u32::from(label) >= self.classes => Err(DatasetError::WrongLabel {
-                chunk_idx,
-                label,
-                classes: self.classes,
-            }),
-            _ => Ok(chunk),
-        }
-    }
-
-    fn labeled(&self, bytes: &[u8], samples: usize) -> (Chunk, Option<u16>) {
-        let (inputs, labels) = bytes.split_at(samples * self.features());
-        let labels: Vec<u16> = labels
-            .chunks_exact(2)
-            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
-        let largest = labels.iter().copied().max();
-        let inputs = inputs.to_vec();
-        (Chunk::Labeled { inputs, labels }, largest)
-    }
-
-    fn soft(&self, chunk_idx: usize, bytes: &[u8], samples: usize) -> Result<Chunk, DatasetError> {
-        let (inputs, targets) = bytes.split_at(samples * self.features());
-        let (words, _) = targets.as_chunks();
-        let targets: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-        // Neither infinity nor what is no number is in the range.
-        let bad = targets.iter().position(|t| !(0.0..=1.0).contains(t));
-        if let Some(at) = bad {
-            return Err(DatasetError::WrongTarget {
-                chunk_idx,
-                class: at % self.classes as usize,
-                value: targets[at].to_string(),
-            });
-        }
-        let inputs = inputs.to_vec();
-        Ok(Chunk::Soft { inputs, targets })
     }
 }

@@ -18,6 +18,8 @@ fn manifest() -> Manifest {
         chunks: vec![Digest::of(&chunk().to_bytes())],
         vocabulary: None,
         targets: TargetKind::Labels,
+        inputs: InputKind::Bytes,
+        preparation: None,
     }
 }
 
@@ -32,6 +34,8 @@ fn text() -> (Manifest, Chunk) {
         chunks: vec![Digest::of(&chunk.to_bytes())],
         vocabulary: Some(vocabulary),
         targets: TargetKind::Labels,
+        inputs: InputKind::Bytes,
+        preparation: None,
     };
     (manifest, chunk)
 }

@@ -4,6 +4,7 @@
 //! each with its place and a remedy. A run travels to workers as the canonical JSON of its raw form.
 
 mod change;
+mod data;
 mod raw;
 mod spec;
 mod validate;
@@ -16,6 +17,10 @@ use std::fmt;
 use thiserror::Error;
 
 pub use change::{MAX_MISSING_BATCHES, Origin};
+pub use data::{
+    ArraySpec, DataFormat, DataSpec, ImageFit, Missing, Normalization, Scaling, Split, TableKind,
+    TableSpec,
+};
 pub use spec::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 
 use crate::graph::{self, Graph};
@@ -62,49 +67,6 @@ impl ArithmeticClass {
             Self::Fused => "fused",
         }
     }
-}
-
-/// How stored bytes become input values: `(byte / 255 - mean) / std`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Normalization {
-    /// Subtracted.
-    pub mean: f32,
-    /// Divided by.
-    pub std: f32,
-}
-
-impl Normalization {
-    /// The value of each stored byte: a table, so that every worker has the same bits.
-    pub fn table(self) -> [f32; 256] {
-        std::array::from_fn(|byte| (byte as f32 / 255.0 - self.mean) / self.std)
-    }
-}
-
-/// What the samples are made of.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum DataFormat {
-    /// The files of MNIST: images of bytes, each with a class.
-    Idx,
-    /// A text, cut into sequences of characters; each character's label is the next one.
-    Characters {
-        /// Characters of a sequence.
-        context: usize,
-        /// Share of the text, at its end, that is kept for evaluation.
-        validation: f64,
-    },
-}
-
-/// Where the samples come from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DataSpec {
-    /// Folder or file of the data set below the server's data set directory.
-    pub path: String,
-    /// What the samples are made of.
-    pub format: DataFormat,
-    /// How bytes become values; not for text, whose tokens stay whole numbers.
-    pub normalization: Normalization,
-    /// Samples are shuffled within windows of about so many; none shuffles the whole set at once.
-    pub shuffle_window: Option<u32>,
 }
 
 /// Encoding of updates on their way up.

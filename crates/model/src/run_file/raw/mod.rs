@@ -1,8 +1,13 @@
 //! The run file as written: serde types only, one field a key, unknown keys refused.
 
+mod data;
 mod loss;
 mod model;
 
+pub(super) use data::{
+    RawArrays, RawData, RawFit, RawImages, RawMissing, RawNormalize, RawScaling, RawScalingWord,
+    RawSplit, RawTable, RawVocabulary,
+};
 pub(super) use loss::{RawLoss, RawLossKind, RawTargets};
 pub(super) use model::{RawLayer, RawModel, RawPadding, RawPair};
 
@@ -61,53 +66,6 @@ pub(in crate::run_file) struct RawAbout {
 impl RawAbout {
     fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "format", rename_all = "snake_case", deny_unknown_fields)]
-pub(in crate::run_file) enum RawData {
-    Idx {
-        path: String,
-        #[serde(default)]
-        normalize: RawNormalize,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        shuffle_window: Option<u32>,
-    },
-    Text {
-        path: String,
-        vocabulary: RawVocabulary,
-        context: usize,
-        #[serde(default = "validation")]
-        validation: f64,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        shuffle_window: Option<u32>,
-    },
-}
-
-fn validation() -> f64 {
-    0.1
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::run_file) enum RawVocabulary {
-    Characters,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::run_file) struct RawNormalize {
-    pub(in crate::run_file) mean: f32,
-    pub(in crate::run_file) std: f32,
-}
-
-impl Default for RawNormalize {
-    fn default() -> Self {
-        Self {
-            mean: 0.0,
-            std: 1.0,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 mod about;
+mod data;
 mod loss;
 mod memory;
 mod mode;
@@ -10,12 +11,11 @@ mod model;
 mod workers;
 
 use super::raw::{
-    RawClass, RawCodec, RawData, RawDecay, RawLog, RawNormalize, RawOptimizer, RawRun, RawSchedule,
-    RawTrain, RawVocabulary,
+    RawClass, RawCodec, RawDecay, RawLog, RawOptimizer, RawRun, RawSchedule, RawTrain,
 };
 use super::{
-    About, ArithmeticClass, Codec, DataFormat, DataSpec, MAX_CONTEXT, MAX_MICRO_BATCH,
-    MAX_STEP_MICRO_BATCHES, Mistake, Normalization, Run, RunFileError, StepLog,
+    About, ArithmeticClass, Codec, MAX_MICRO_BATCH, MAX_STEP_MICRO_BATCHES, Mistake, Run,
+    RunFileError, StepLog,
 };
 use crate::optim::OptimizerSpec;
 use crate::schedule::{Decay, Schedule};
@@ -144,75 +144,6 @@ impl Check {
         self.text("description", &raw.description, 2_000);
         // Beyond 2^53 a number changes on its way through JavaScript and TOML has no unsigned 64 bits.
         self.within("seed", raw.seed, 0, (1 << 53) - 1);
-    }
-
-    fn data(&mut self, raw: &RawData) -> DataSpec {
-        let (path, shuffle_window) = match raw {
-            RawData::Idx {
-                path,
-                shuffle_window,
-                ..
-            }
-            | RawData::Text {
-                path,
-                shuffle_window,
-                ..
-            } => (path, *shuffle_window),
-        };
-        let what = match raw {
-            RawData::Idx { .. } => "folder",
-            RawData::Text { .. } => "file",
-        };
-        let holds = !path.is_empty() && path.split('/').all(is_path_part);
-        let problem = format!("{path:?} is not a {what} below the data set directory");
-        let remedy = "write a relative path of letters, digits, dots, dashes and underscores";
-        self.require(holds, "data.path", problem, remedy);
-        let mut normalization = Normalization {
-            mean: 0.0,
-            std: 1.0,
-        };
-        let format = match raw {
-            RawData::Idx { normalize, .. } => {
-                normalization = self.normalization(*normalize);
-                DataFormat::Idx
-            }
-            RawData::Text {
-                vocabulary: RawVocabulary::Characters,
-                context,
-                validation,
-                ..
-            } => {
-                self.within("data.context", *context as u64, 1, MAX_CONTEXT as u64);
-                let remedy = "write a share above 0 and at most 0.5";
-                let allowed = |v| v > 0.0 && v <= 0.5;
-                self.real("data.validation", *validation, allowed, remedy);
-                DataFormat::Characters {
-                    context: *context,
-                    validation: *validation,
-                }
-            }
-        };
-        if let Some(window) = shuffle_window {
-            self.within("data.shuffle_window", window.into(), 1, u32::MAX.into());
-        }
-        DataSpec {
-            path: path.clone(),
-            format,
-            normalization,
-            shuffle_window,
-        }
-    }
-
-    fn normalization(&mut self, raw: RawNormalize) -> Normalization {
-        let positive = "write a number above 0 and at most 1000";
-        let allowed = |v| v > 1e-6 && v <= 1e3;
-        self.real("data.normalize.std", raw.std, allowed, positive);
-        let remedy = "write a number from -1000 to 1000";
-        self.real("data.normalize.mean", raw.mean, |v| v.abs() <= 1e3, remedy);
-        Normalization {
-            mean: raw.mean,
-            std: raw.std,
-        }
     }
 
     fn train(&mut self, raw: &RawTrain) {
@@ -374,13 +305,4 @@ fn is_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-fn is_path_part(part: &str) -> bool {
-    !part.is_empty()
-        && part.len() <= 255
-        && !part.starts_with('.')
-        && part
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
 }
