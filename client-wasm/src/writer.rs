@@ -3,7 +3,7 @@
 use tabswarm_compute::Engine;
 use tabswarm_model::dataset::{Manifest, Vocabulary};
 use tabswarm_model::random::Stream;
-use tabswarm_model::run_file::DataFormat;
+use tabswarm_model::run_file::{DataFormat, TextSpec};
 use wasm_bindgen::prelude::*;
 
 use crate::trained;
@@ -19,8 +19,10 @@ pub struct Writer {
     engine: Engine,
     vocabulary: Vocabulary,
     context: usize,
-    /// The last characters, at most `context`.
+    /// The last tokens, at most `context`.
     tokens: Vec<u16>,
+    /// Bytes that do not make a character yet.
+    pending: Vec<u8>,
     temperature: f32,
     random: Stream,
     /// (context): kept from character to character.
@@ -50,8 +52,14 @@ impl Writer {
     /// Begins a text that goes on after a prompt; characters that the model does not know are left out. The
     /// same seed writes the same text.
     pub fn begin(&mut self, prompt: &str, temperature: f32, seed: u32) {
-        let known = prompt.chars().filter_map(|c| self.vocabulary.token(c));
-        self.tokens = known.collect();
+        self.pending.clear();
+        self.tokens = match self.vocabulary {
+            Vocabulary::Characters(_) => {
+                let known = prompt.chars().filter_map(|c| self.vocabulary.token(c));
+                known.collect()
+            }
+            Vocabulary::Bytes => prompt.bytes().map(u16::from).collect(),
+        };
         if self.tokens.is_empty() {
             // Something has to come before the first character: a line break if there is one.
             self.tokens.push(self.vocabulary.token('\n').unwrap_or(0));
@@ -60,17 +68,17 @@ impl Writer {
         self.random = Stream::new("write", u64::from(seed), 0);
     }
 
-    /// The next character.
+    /// The next character; nothing where tokens are bytes and the next one does not complete it.
     ///
     /// # Errors
     /// A sentence where the model's parameters give no probabilities.
-    pub fn next_character(&mut self) -> Result<char, JsError> {
+    pub fn next_character(&mut self) -> Result<String, JsError> {
         self.next().map_err(|message| JsError::new(&message))
     }
 }
 
 impl Writer {
-    fn next(&mut self) -> Result<char, String> {
+    fn next(&mut self) -> Result<String, String> {
         let excess = self.tokens.len().saturating_sub(self.context);
         self.tokens.drain(..excess);
         // What follows the last character is padding, which causal attention does not see.
@@ -81,13 +89,13 @@ impl Writer {
         let probabilities = self.engine.predict(&self.inputs, 1);
         let probabilities =
             probabilities.map_err(|error| format!("The model can't go on: {error}."))?;
-        let characters = self.vocabulary.len();
-        let first = (self.tokens.len() - 1) * characters;
-        let row = &probabilities[first..first + characters];
+        let width = self.vocabulary.len();
+        let first = (self.tokens.len() - 1) * width;
+        let row = &probabilities[first..first + width];
         let token = pick(row, self.temperature, self.random.unit_f32());
-        let character = self.vocabulary.characters()[token];
-        self.tokens.extend(u16::try_from(token));
-        Ok(character)
+        let token = u16::try_from(token).map_err(|error| format!("{error}."))?;
+        self.tokens.push(token);
+        Ok(self.vocabulary.decode(token, &mut self.pending))
     }
 }
 
@@ -114,7 +122,7 @@ fn pick(probabilities: &[f32], temperature: f32, chance: f32) -> usize {
 
 fn load(run_json: &str, manifest_json: &str, params: Option<&[u8]>) -> Result<Writer, String> {
     let run = trained::run(run_json)?;
-    let DataFormat::Characters { context, .. } = run.data.format else {
+    let DataFormat::Text(TextSpec { context, .. }) = run.data.format else {
         return Err("This run does not learn a text.".to_owned());
     };
     let manifest = Manifest::from_json(manifest_json).map_err(|error| format!("{error}."))?;
@@ -129,6 +137,7 @@ fn load(run_json: &str, manifest_json: &str, params: Option<&[u8]>) -> Result<Wr
         vocabulary,
         context,
         tokens: Vec::new(),
+        pending: Vec::new(),
         temperature: 1.0,
         random: Stream::new("write", 0, 0),
         inputs: vec![0.0; context],

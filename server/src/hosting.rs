@@ -97,6 +97,7 @@ impl Hosts {
             dataset,
             manifest,
             test_set,
+            ..
         } = ingest(&run, &self.datasets_dir, &self.store)?;
         let run_id = RunId(self.next_run_id.fetch_add(1, Ordering::Relaxed));
         let hosting = Hosting {

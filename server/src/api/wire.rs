@@ -84,7 +84,7 @@ impl RunStatusJson {
             dataset: view.facts.dataset,
             classes: view.facts.classes,
             input_shape: run.model.input.clone(),
-            text: matches!(run.data.format, DataFormat::Characters { .. }),
+            text: matches!(run.data.format, DataFormat::Text(_)),
             examples: view.facts.examples.is_some(),
             eta_s: eta_s(view),
             micro_batch: run.micro_batch,

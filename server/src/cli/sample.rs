@@ -23,7 +23,7 @@ pub(super) struct SampleArgs {
     /// The beginning, which the model goes on with; a line break if not given.
     #[arg(long, default_value = "\n", hide_default_value = true)]
     prompt: String,
-    /// Characters to write.
+    /// Characters to write, or bytes where those are the model's tokens.
     #[arg(long, default_value_t = 500, value_name = "N")]
     chars: u32,
     /// Below 1 the likely characters become likelier, above 1 less so; 0 always takes the likeliest.
@@ -63,7 +63,7 @@ impl SampleArgs {
         let client = self.named.client.client()?;
         let get = |suffix: &str| client.get(&self.named.path(suffix)?);
         let run = Run::from_json(&get("/run.json")?).context("the server's run can't be read")?;
-        let DataFormat::Characters { .. } = run.data.format else {
+        let DataFormat::Text(_) = run.data.format else {
             bail!(
                 "the run {:?} is not trained on a text, so it can't write one",
                 run.name
@@ -120,7 +120,7 @@ impl Writer {
         let context = self.engine.graph().input_features();
         let width = self.vocabulary.len();
         let mut inputs = vec![0.0; context];
-        let mut text = String::new();
+        let (mut text, mut pending) = (String::new(), Vec::new());
         for idx in 0..characters {
             let window = &tokens[tokens.len().saturating_sub(context)..];
             // What comes after the last one is not looked at: attention is causal.
@@ -132,7 +132,7 @@ impl Writer {
             let token = choose(probabilities, temperature, uniform(seed, idx));
             let token = u16::try_from(token).expect("a vocabulary's tokens are 16 bits");
             tokens.push(f32::from(token));
-            text.push(self.vocabulary.characters()[usize::from(token)]);
+            text.push_str(&self.vocabulary.decode(token, &mut pending));
         }
         Ok(text)
     }
@@ -140,6 +140,9 @@ impl Writer {
     fn tokens(&self, prompt: &str) -> anyhow::Result<Vec<f32>> {
         if prompt.is_empty() {
             bail!("the prompt is empty: the model needs a character to go on from");
+        }
+        if self.vocabulary == Vocabulary::Bytes {
+            return Ok(prompt.bytes().map(f32::from).collect());
         }
         let token = |character| {
             let token = self.vocabulary.token(character);

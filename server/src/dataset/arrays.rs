@@ -10,13 +10,12 @@ use tabswarm_model::run_file::{ArraySpec, Scaling};
 use zip::ZipArchive;
 
 use super::fault::{self, Fault};
-use super::ingest::{IngestError, Ingested};
+use super::ingest::{IngestError, Ingested, Sets};
 use super::npy::{Header, Kind};
 use super::split::{Part, Splitter};
 use super::statistics::Statistics;
 use super::table::narrow;
 use super::writer::{Inputs, MAX_INPUT_BYTES, Writer};
-use crate::store::Store;
 
 /// A member that unpacks to more than this must not do so from almost nothing.
 const SMALL_MEMBER_BYTES: u64 = 64 << 20;
@@ -38,7 +37,7 @@ pub(super) fn ingest(
     run: &Run,
     spec: &ArraySpec,
     path: &Path,
-    store: &Store,
+    sets: Sets<'_>,
 ) -> Result<Ingested, IngestError> {
     let source = Source { path, spec };
     let graph = run.graph();
@@ -78,7 +77,7 @@ pub(super) fn ingest(
     };
     let scaling = spec.scaling.unwrap_or(Scaling::None);
     let scaling: Vec<[f64; 2]> = statistics.iter().map(|s| s.scaling(scaling)).collect();
-    let mut writer = Writer::new(run, path, kind, source.preparation(&scaling), store);
+    let mut writer = Writer::new(run, path, kind, source.preparation(&scaling), sets);
     let mut inputs: Vec<f32> = Vec::with_capacity(features);
     source.scan(&mut |_, _| {}, &mut |at, bytes, label| {
         source.check_label(at, label, classes)?;

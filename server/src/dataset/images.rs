@@ -11,10 +11,9 @@ use tabswarm_model::dataset::{InputKind, Preparation};
 use tabswarm_model::run_file::{ImageFit, Split};
 
 use super::fault::{self, Fault};
-use super::ingest::{IngestError, Ingested};
+use super::ingest::{IngestError, Ingested, Sets};
 use super::split::Splitter;
 use super::writer::{Inputs, Writer};
-use crate::store::Store;
 
 /// Most pictures: their paths are in memory.
 const MAX_PICTURES: usize = 2_000_000;
@@ -28,7 +27,7 @@ pub(super) fn ingest(
     run: &Run,
     (fit, split): (ImageFit, Split),
     folder: &Path,
-    store: &Store,
+    sets: Sets<'_>,
 ) -> Result<Ingested, IngestError> {
     let &[height, width, channels @ (1 | 3)] = run.model.input.as_slice() else {
         let problem = format!("pictures do not become model.input = {:?}", run.model.input);
@@ -51,7 +50,7 @@ pub(super) fn ingest(
         classes,
         ..Preparation::default()
     };
-    let mut writer = Writer::new(run, folder, InputKind::Bytes, preparation, store);
+    let mut writer = Writer::new(run, folder, InputKind::Bytes, preparation, sets);
     for ((path, class), place) in pictures.iter().zip(0..) {
         let pixels = read(path, [height, width], channels, fit)?;
         writer.push(splitter.part(place), Inputs::Bytes(&pixels), *class)?;

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{Chunk, DatasetError, Manifest, Tokens};
+use tabswarm_model::dataset::{Chunk, DatasetError, Manifest};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::DataFormat;
 use thiserror::Error;
 
 use super::fault::{Fault, inside};
 use super::idx::IdxError;
+use super::split::Part;
 use super::text::TextError;
 use super::{arrays, images, labeled, table, text};
 use crate::store::Store;
@@ -35,6 +36,42 @@ pub(crate) struct Ingested {
     pub(crate) manifest: Manifest,
     /// Digest of the test set's manifest.
     pub(crate) test_set: Digest,
+    /// What is in which part.
+    pub(crate) counts: Counts,
+}
+
+/// How many samples are for training, for validation, and for a last test.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// In all.
+    pub(crate) samples: [u64; 3],
+    /// Of each class; none of texts and where targets are soft.
+    pub(crate) classes: Vec<[u64; 3]>,
+}
+
+impl Counts {
+    /// For so many classes.
+    pub(super) fn new(classes: usize) -> Self {
+        Self {
+            samples: [0; 3],
+            classes: vec![[0; 3]; classes],
+        }
+    }
+
+    /// Counts a sample.
+    pub(super) fn add(&mut self, part: Part, class: u16) {
+        self.samples[part as usize] += 1;
+        if let Some(count) = self.classes.get_mut(usize::from(class)) {
+            count[part as usize] += 1;
+        }
+    }
+}
+
+/// Where training samples go, and where all others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sets<'a> {
+    pub(super) training: &'a ChunkStore,
+    pub(super) test: &'a ChunkStore,
 }
 
 /// Why a run's data can't be used.
@@ -168,30 +205,59 @@ pub(crate) fn ingest(
     datasets_dir: &Path,
     store: &Store,
 ) -> Result<Ingested, IngestError> {
-    let path = datasets_dir.join(&run.data.path);
-    let [train, test] = match &run.data.format {
-        DataFormat::Idx => labeled::read(run, &path)?,
-        &DataFormat::Characters {
-            context,
-            validation,
-        } => text::read(run, &path, context, validation)?,
-        DataFormat::Table(spec) => {
-            return table::ingest(run, spec, &inside(datasets_dir, &path)?, store);
-        }
-        DataFormat::Arrays(spec) => {
-            return arrays::ingest(run, spec, &inside(datasets_dir, &path)?, store);
-        }
-        &DataFormat::Images { fit, split } => {
-            return images::ingest(run, (fit, split), &inside(datasets_dir, &path)?, store);
-        }
+    let sets = Sets {
+        training: &store.training,
+        test: &store.test,
     };
-    let put = |set: SampleSet, store, compress| set.put(&path, store, compress);
-    let (dataset, manifest) = put(train, &store.training, true)?;
-    let (test_set, _) = put(test, &store.test, false)?;
+    prepare(run, datasets_dir, sets)
+}
+
+/// Does all that [`ingest`] does and keeps nothing.
+pub(crate) fn rehearse(run: &Run, datasets_dir: &Path) -> Result<Ingested, IngestError> {
+    let [training, test] = [(); 2].map(|()| ChunkStore::forgetful());
+    let sets = Sets {
+        training: &training,
+        test: &test,
+    };
+    prepare(run, datasets_dir, sets)
+}
+
+fn prepare(run: &Run, datasets_dir: &Path, sets: Sets<'_>) -> Result<Ingested, IngestError> {
+    let path = datasets_dir.join(&run.data.path);
+    match &run.data.format {
+        DataFormat::Idx => put_pair(labeled::read(run, &path)?, &path, sets),
+        DataFormat::Text(spec) => text::ingest(run, spec, &path, sets),
+        DataFormat::Table(spec) => table::ingest(run, spec, &inside(datasets_dir, &path)?, sets),
+        DataFormat::Arrays(spec) => arrays::ingest(run, spec, &inside(datasets_dir, &path)?, sets),
+        &DataFormat::Images { fit, split } => {
+            images::ingest(run, (fit, split), &inside(datasets_dir, &path)?, sets)
+        }
+    }
+}
+
+/// Stores a training and a test set.
+fn put_pair(
+    [train, test]: [SampleSet; 2],
+    path: &Path,
+    sets: Sets<'_>,
+) -> Result<Ingested, IngestError> {
+    let mut counts = Counts::default();
+    for (set, part) in [(&train, Part::Training), (&test, Part::Validation)] {
+        counts.samples[part as usize] = set.manifest.samples.into();
+        if let Contents::Labeled { labels, .. } = &set.contents {
+            counts.classes.resize(set.manifest.classes as usize, [0; 3]);
+            for &label in labels {
+                counts.classes[usize::from(label)][part as usize] += 1;
+            }
+        }
+    }
+    let (dataset, manifest) = train.put(path, sets.training, true)?;
+    let (test_set, _) = test.put(path, sets.test, false)?;
     Ok(Ingested {
         dataset,
         manifest,
         test_set,
+        counts,
     })
 }
 
@@ -209,8 +275,6 @@ pub(super) enum Contents {
     Labeled { inputs: Vec<u8>, labels: Vec<u8> },
     /// Inputs (samples, features), and a probability for each class.
     Soft { inputs: Vec<u8>, targets: Vec<f32> },
-    /// A text, one token longer than its sequences at least.
-    Text(Tokens),
 }
 
 impl SampleSet {
@@ -227,7 +291,7 @@ impl SampleSet {
             source,
         })?;
         let digest = Digest::of(json.as_bytes());
-        ChunkStore::put(&store.manifest_path(digest), json.as_bytes())?;
+        store.put(&store.manifest_path(digest), json.as_bytes())?;
         store.sync()?;
         Ok((digest, manifest))
     }
@@ -250,9 +314,6 @@ impl SampleSet {
                     inputs: inputs[first * features..end * features].to_vec(),
                     targets: targets[first * classes..end * classes].to_vec(),
                 }
-            }
-            Contents::Text(tokens) => {
-                Chunk::Text(tokens.slice(first * features..end * features + 1))
             }
         }
     }
@@ -308,10 +369,10 @@ pub(super) fn put_chunk(
     compress: bool,
 ) -> Result<Digest, StoredSetError> {
     let digest = Digest::of(bytes);
-    ChunkStore::put(&store.chunk_path(digest), bytes)?;
+    store.put(&store.chunk_path(digest), bytes)?;
     let path = store.brotli_path(digest);
-    if compress && !path.exists() {
-        ChunkStore::put(&path, &brotli(bytes, BROTLI_QUALITY))?;
+    if compress && store.is_kept() && !path.exists() {
+        store.put(&path, &brotli(bytes, BROTLI_QUALITY))?;
     }
     Ok(digest)
 }

@@ -14,5 +14,5 @@ mod test_set;
 mod text;
 mod writer;
 
-pub(crate) use ingest::{IngestError, Ingested, brotli, ingest};
+pub(crate) use ingest::{IngestError, Ingested, brotli, ingest, rehearse};
 pub(crate) use test_set::TestSet;

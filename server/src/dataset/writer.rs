@@ -9,9 +9,8 @@ use tabswarm_model::dataset::{
 use tabswarm_model::digest::Digest;
 
 use super::fault::Fault;
-use super::ingest::{IngestError, Ingested, put_chunk};
+use super::ingest::{Counts, IngestError, Ingested, Sets, put_chunk};
 use super::split::Part;
-use crate::store::Store;
 use crate::store::chunks::{ChunkStore, StoredSetError};
 
 /// Most bytes of a data set's inputs: a file that unpacks to more is taken for a bomb or a mistake.
@@ -26,12 +25,9 @@ pub(super) enum Inputs<'a> {
     Values(&'a [f32]),
 }
 
-/// The three parts of a data set. What was written is removed again unless [`Self::finish`] succeeds.
-pub(super) struct Writer<'a> {
-    path: &'a Path,
-    store: &'a Store,
-    preparation: Preparation,
-    parts: [SetWriter<'a>; 3],
+/// Where the files of a data set go. What was written is removed again unless [`Self::keep`] is called.
+pub(super) struct Shelf<'a> {
+    sets: Sets<'a>,
     written: Written,
 }
 
@@ -48,9 +44,74 @@ impl Drop for Written {
     }
 }
 
-struct SetWriter<'a> {
-    store: &'a ChunkStore,
-    is_public: bool,
+impl<'a> Shelf<'a> {
+    /// An empty one.
+    pub(super) fn new(sets: Sets<'a>) -> Self {
+        let written = Written::default();
+        Self { sets, written }
+    }
+
+    fn store(&self, part: Part) -> &'a ChunkStore {
+        match part {
+            Part::Training => self.sets.training,
+            Part::Validation | Part::Test => self.sets.test,
+        }
+    }
+
+    fn note(&mut self, path: PathBuf, store: &ChunkStore) {
+        if store.is_kept() && !path.exists() {
+            self.written.0.push(path);
+        }
+    }
+
+    /// Stores a chunk of a part.
+    pub(super) fn chunk(&mut self, part: Part, chunk: &Chunk) -> Result<Digest, StoredSetError> {
+        let (store, bytes) = (self.store(part), chunk.to_bytes());
+        let digest = Digest::of(&bytes);
+        self.note(store.chunk_path(digest), store);
+        self.note(store.brotli_path(digest), store);
+        put_chunk(&bytes, store, part == Part::Training)
+    }
+
+    /// Stores a part's manifest, when all of its chunks are there; `path` is for messages.
+    pub(super) fn manifest(
+        &mut self,
+        part: Part,
+        manifest: &Manifest,
+        path: &Path,
+    ) -> Result<(Digest, Manifest), IngestError> {
+        let json = manifest.to_json();
+        let manifest = Manifest::from_json(&json).map_err(|source| IngestError::Limits {
+            path: path.to_owned(),
+            source,
+        })?;
+        let (store, digest) = (self.store(part), Digest::of(json.as_bytes()));
+        let path = store.manifest_path(digest);
+        self.note(path.clone(), store);
+        store.put(&path, json.as_bytes())?;
+        Ok((digest, manifest))
+    }
+
+    /// Makes everything durable.
+    pub(super) fn keep(mut self) -> Result<(), StoredSetError> {
+        self.sets.training.sync()?;
+        self.sets.test.sync()?;
+        self.written.0.clear();
+        Ok(())
+    }
+}
+
+/// The three parts of a data set of samples with a class each.
+pub(super) struct Writer<'a> {
+    path: &'a Path,
+    shelf: Shelf<'a>,
+    preparation: Preparation,
+    parts: [PartWriter; 3],
+    counts: Counts,
+}
+
+struct PartWriter {
+    part: Part,
     manifest: Manifest,
     bytes: Vec<u8>,
     values: Vec<f32>,
@@ -64,15 +125,16 @@ impl<'a> Writer<'a> {
         path: &'a Path,
         inputs: InputKind,
         preparation: Preparation,
-        store: &'a Store,
+        sets: Sets<'a>,
     ) -> Self {
         let classes = run.graph().classes;
         let features: usize = run.model.input.iter().product();
-        let sample_bytes = 2 + features
-            * match inputs {
-                InputKind::Bytes => 1,
-                InputKind::Values => size_of::<f32>(),
-            };
+        let sample_bytes = size_of::<u16>()
+            + features
+                * match inputs {
+                    InputKind::Bytes => 1,
+                    InputKind::Values => size_of::<f32>(),
+                };
         let fitting = u32::try_from(MAX_CHUNK_BYTES / sample_bytes).unwrap_or(CHUNK_SAMPLES);
         let manifest = Manifest {
             sample_shape: run.model.input.clone(),
@@ -85,26 +147,19 @@ impl<'a> Writer<'a> {
             inputs,
             preparation: None,
         };
-        let part = |store, is_public| SetWriter {
-            store,
-            is_public,
+        let parts = [Part::Training, Part::Validation, Part::Test].map(|part| PartWriter {
+            part,
             manifest: manifest.clone(),
             bytes: Vec::new(),
             values: Vec::new(),
             labels: Vec::new(),
-        };
-        let parts = [
-            part(&store.training, true),
-            part(&store.test, false),
-            part(&store.test, false),
-        ];
-        let written = Written::default();
+        });
         Self {
             path,
-            store,
+            shelf: Shelf::new(sets),
             preparation,
             parts,
-            written,
+            counts: Counts::new(classes),
         }
     }
 
@@ -128,8 +183,9 @@ impl<'a> Writer<'a> {
             }
         }
         set.labels.push(label);
+        self.counts.add(part, label);
         if set.labels.len() == set.manifest.chunk_samples as usize {
-            set.flush(&mut self.written)?;
+            set.flush(&mut self.shelf)?;
         }
         Ok(())
     }
@@ -137,36 +193,36 @@ impl<'a> Writer<'a> {
     /// Stores what is left, and the manifests.
     pub(super) fn finish(mut self) -> Result<Ingested, IngestError> {
         for set in &mut self.parts {
-            set.flush(&mut self.written)?;
+            set.flush(&mut self.shelf)?;
         }
         let [mut training, validation, test] = self.parts;
         for (set, purpose) in [(&training, "training"), (&validation, "validation")] {
             if set.manifest.samples == 0 {
                 let problem = format!("there are no samples for {purpose}");
-                return Err(
-                    Fault::new(self.path.display(), problem, "use a larger data set").into(),
-                );
+                let remedy = "use a larger data set";
+                return Err(Fault::new(self.path.display(), problem, remedy).into());
             }
         }
+        let (path, shelf) = (self.path, &mut self.shelf);
         if test.manifest.samples > 0 {
-            self.preparation.held_out = Some(test.finish(self.path, &mut self.written)?.0);
+            let held_out = shelf.manifest(Part::Test, &test.manifest, path)?;
+            self.preparation.held_out = Some(held_out.0);
         }
         training.manifest.preparation = Some(self.preparation);
-        let (dataset, manifest) = training.finish(self.path, &mut self.written)?;
-        let (test_set, _) = validation.finish(self.path, &mut self.written)?;
-        self.store.training.sync()?;
-        self.store.test.sync()?;
-        self.written.0.clear();
+        let (dataset, manifest) = shelf.manifest(Part::Training, &training.manifest, path)?;
+        let (test_set, _) = shelf.manifest(Part::Validation, &validation.manifest, path)?;
+        self.shelf.keep()?;
         Ok(Ingested {
             dataset,
             manifest,
             test_set,
+            counts: self.counts,
         })
     }
 }
 
-impl SetWriter<'_> {
-    fn flush(&mut self, written: &mut Written) -> Result<(), StoredSetError> {
+impl PartWriter {
+    fn flush(&mut self, shelf: &mut Shelf<'_>) -> Result<(), StoredSetError> {
         if self.labels.is_empty() {
             return Ok(());
         }
@@ -182,34 +238,8 @@ impl SetWriter<'_> {
                 labels,
             },
         };
-        let bytes = chunk.to_bytes();
-        let digest = Digest::of(&bytes);
-        for path in [
-            self.store.chunk_path(digest),
-            self.store.brotli_path(digest),
-        ] {
-            if !path.exists() {
-                written.0.push(path);
-            }
-        }
-        self.manifest
-            .chunks
-            .push(put_chunk(&bytes, self.store, self.is_public)?);
+        let digest = shelf.chunk(self.part, &chunk)?;
+        self.manifest.chunks.push(digest);
         Ok(())
-    }
-
-    fn finish(self, path: &Path, written: &mut Written) -> Result<(Digest, Manifest), IngestError> {
-        let json = self.manifest.to_json();
-        let manifest = Manifest::from_json(&json).map_err(|source| IngestError::Limits {
-            path: path.to_owned(),
-            source,
-        })?;
-        let digest = Digest::of(json.as_bytes());
-        let path = self.store.manifest_path(digest);
-        if !path.exists() {
-            written.0.push(path.clone());
-        }
-        ChunkStore::put(&path, json.as_bytes())?;
-        Ok((digest, manifest))
     }
 }

@@ -41,12 +41,32 @@ pub(crate) enum StoredSetError {
 pub(crate) struct ChunkStore {
     manifests: PathBuf,
     chunks: PathBuf,
+    /// Whether anything is written at all.
+    is_kept: bool,
 }
 
 impl ChunkStore {
     /// The store in these folders.
     pub(crate) fn new(manifests: PathBuf, chunks: PathBuf) -> Self {
-        Self { manifests, chunks }
+        Self {
+            manifests,
+            chunks,
+            is_kept: true,
+        }
+    }
+
+    /// A store that forgets what it is given: for looking at a data set without keeping it.
+    pub(crate) fn forgetful() -> Self {
+        Self {
+            manifests: PathBuf::new(),
+            chunks: PathBuf::new(),
+            is_kept: false,
+        }
+    }
+
+    /// Whether what is put into it stays there.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     /// Both folders.
@@ -70,8 +90,8 @@ impl ChunkStore {
     }
 
     /// Writes a file unless it is there and whole. Call [`Self::sync`] after the last one.
-    pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<(), StoredSetError> {
-        if std::fs::read(path).is_ok_and(|there| there == bytes) {
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), StoredSetError> {
+        if !self.is_kept || std::fs::read(path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
         atomic::write_file(path, bytes).map_err(|source| io_error(path, source))
@@ -79,6 +99,9 @@ impl ChunkStore {
 
     /// Makes what was put durable.
     pub(crate) fn sync(&self) -> Result<(), StoredSetError> {
+        if !self.is_kept {
+            return Ok(());
+        }
         for folder in self.folders() {
             atomic::sync_folder(folder).map_err(|source| io_error(folder, source))?;
         }

@@ -23,11 +23,8 @@ async fn a_table_of_irises_is_learned_from_its_csv_file() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let irises = folder.path().join("datasets/iris");
     fs::create_dir_all(&irises)?;
-    fs::copy(
-        root.join("datasets/iris/iris.csv"),
-        irises.join("iris.csv"),
-    )
-    .context("`cargo xtask setup` fetches datasets/iris/iris.csv")?;
+    fs::copy(root.join("datasets/iris/iris.csv"), irises.join("iris.csv"))
+        .context("`cargo xtask setup` fetches datasets/iris/iris.csv")?;
     let run = Run::from_toml(RUN_FILE)?;
     let versions = RoundPlan::new(&run, TRAINED_ON).versions_total();
     let site = Site::host(folder, RUN_FILE, "iris", versions).await?;

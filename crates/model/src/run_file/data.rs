@@ -21,13 +21,8 @@ impl Normalization {
 pub enum DataFormat {
     /// The files of MNIST: images of bytes, each with a class.
     Idx,
-    /// A text, cut into sequences of characters; each character's label is the next one.
-    Characters {
-        /// Characters of a sequence.
-        context: usize,
-        /// Share of the text, at its end, that is kept for evaluation.
-        validation: f64,
-    },
+    /// A text, cut into sequences of tokens; each token's label is the next one.
+    Text(TextSpec),
     /// Rows of named columns.
     Table(TableSpec),
     /// Two arrays of `NumPy`.
@@ -39,6 +34,26 @@ pub enum DataFormat {
         /// What is not trained on.
         split: Split,
     },
+}
+
+/// How a text becomes samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TextSpec {
+    /// What a token is.
+    pub unit: TextUnit,
+    /// Tokens of a sequence.
+    pub context: usize,
+    /// Share of the text, at its end, that is kept for evaluation.
+    pub validation: f64,
+}
+
+/// What a text is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextUnit {
+    /// The different characters that it has.
+    Characters,
+    /// All 256 bytes, whatever they stand for.
+    Bytes,
 }
 
 /// Where the samples come from.
@@ -145,7 +160,7 @@ impl DataFormat {
     /// The split that was declared; none for formats that have parts of their own.
     pub fn split(&self) -> Option<Split> {
         match self {
-            Self::Idx | Self::Characters { .. } => None,
+            Self::Idx | Self::Text(_) => None,
             Self::Table(table) => Some(table.split),
             Self::Arrays(arrays) => Some(arrays.split),
             Self::Images { split, .. } => Some(*split),

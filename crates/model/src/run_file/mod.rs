@@ -19,7 +19,7 @@ use thiserror::Error;
 pub use change::{MAX_MISSING_BATCHES, Origin};
 pub use data::{
     ArraySpec, DataFormat, DataSpec, ImageFit, Missing, Normalization, Scaling, Split, TableKind,
-    TableSpec,
+    TableSpec, TextSpec, TextUnit,
 };
 pub use spec::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
 

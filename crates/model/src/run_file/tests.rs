@@ -350,10 +350,11 @@ fn all_layers_are_taken_over() {
         lines.join("\n")
     };
     let run = Run::from_toml(TEXT).unwrap();
-    let format = DataFormat::Characters {
+    let format = DataFormat::Text(TextSpec {
+        unit: TextUnit::Characters,
         context: 8,
         validation: 0.25,
-    };
+    });
     assert_eq!(run.data.format, format);
     expect![[r"
         Embedding { vocabulary: 20, width: 12 }

@@ -3,6 +3,7 @@
 //! A table is read three times and never held: once to learn its columns, words and number of rows, once for
 //! the statistics of the training rows, and once to write samples. So memory does not grow with the file.
 
+mod pages;
 mod parquet;
 mod profile;
 mod separated;
@@ -19,10 +20,9 @@ use self::parquet::Parquet;
 use self::profile::{Profile, Role};
 use self::separated::Separated;
 use super::fault::Fault;
-use super::ingest::{IngestError, Ingested};
+use super::ingest::{IngestError, Ingested, Sets};
 use super::split::{Part, Splitter};
 use super::writer::{Inputs, MAX_INPUT_BYTES, Writer};
-use crate::store::Store;
 
 /// Most columns of a table.
 const MAX_COLUMNS: usize = 16_384;
@@ -70,7 +70,7 @@ pub(super) fn ingest(
     run: &Run,
     spec: &TableSpec,
     path: &Path,
-    store: &Store,
+    sets: Sets<'_>,
 ) -> Result<Ingested, IngestError> {
     let rows = open(spec, path)?;
     let mut profile = Profile::of(path, spec, rows.columns())?;
@@ -94,7 +94,7 @@ pub(super) fn ingest(
     })?;
     let preparation = profile.preparation();
     let columns = preparation.columns.clone();
-    let mut writer = Writer::new(run, path, InputKind::Values, preparation, store);
+    let mut writer = Writer::new(run, path, InputKind::Values, preparation, sets);
     let (mut row, mut inputs) = (0, Vec::new());
     rows.scan(&mut |place, cells| {
         if row >= profile.rows() {

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::{Field, Row};
 
-use super::{Cell, Rows, Visit};
+use super::{Cell, Rows, Visit, pages};
 use crate::dataset::fault::{self, Fault};
 use crate::dataset::ingest::IngestError;
 use crate::dataset::writer::MAX_INPUT_BYTES;
 
 /// Largest description of columns and row groups, at the file's end.
-const MAX_FOOTER_BYTES: u32 = 16 << 20;
+const MAX_FOOTER_BYTES: u32 = 4 << 20;
 /// Largest piece of a column that a row group holds, unpacked.
 const MAX_COLUMN_BYTES: i64 = 1 << 30;
 
@@ -38,6 +38,7 @@ impl Parquet {
                 return Err(Fault::new(path.display(), problem, remedy));
             }
         }
+        let file = fault::open(path)?;
         let mut total = 0_u64;
         for column in metadata
             .row_groups()
@@ -54,6 +55,11 @@ impl Parquet {
                 let remedy = "write the file again with smaller row groups";
                 return Err(Fault::new(path.display(), problem, remedy));
             }
+            pages::check(&file, column).map_err(|problem| {
+                let place = format!("{}, column {}", path.display(), column.column_path());
+                let remedy = "write it again with pages of about 1 MiB, as is usual";
+                Fault::new(place, problem, remedy)
+            })?;
         }
         let columns = schema
             .columns()

@@ -40,6 +40,7 @@ fn validation() -> f64 {
 #[serde(rename_all = "snake_case")]
 pub(in crate::run_file) enum RawVocabulary {
     Characters,
+    Bytes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

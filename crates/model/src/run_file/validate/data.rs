@@ -7,7 +7,7 @@ use crate::run_file::raw::{
 };
 use crate::run_file::{
     ArraySpec, DataFormat, DataSpec, ImageFit, MAX_CONTEXT, Missing, Normalization, Scaling, Split,
-    TableKind, TableSpec,
+    TableKind, TableSpec, TextSpec, TextUnit,
 };
 
 /// Longest name of a column or an array.
@@ -68,11 +68,17 @@ impl Check {
                 DataFormat::Idx
             }
             RawData::Text {
-                vocabulary: RawVocabulary::Characters,
+                vocabulary,
                 context,
                 validation,
                 ..
-            } => self.characters(*context, *validation),
+            } => {
+                let unit = match vocabulary {
+                    RawVocabulary::Characters => TextUnit::Characters,
+                    RawVocabulary::Bytes => TextUnit::Bytes,
+                };
+                self.tokens(unit, *context, *validation)
+            }
             RawData::Csv(table) => self.separated(table, ','),
             RawData::Tsv(table) => self.separated(table, '\t'),
             RawData::Parquet(table) => self.parquet(table),
@@ -98,15 +104,16 @@ impl Check {
         }
     }
 
-    fn characters(&mut self, context: usize, validation: f64) -> DataFormat {
+    fn tokens(&mut self, unit: TextUnit, context: usize, validation: f64) -> DataFormat {
         self.within("data.context", context as u64, 1, MAX_CONTEXT as u64);
         let remedy = "write a share above 0 and at most 0.5";
         let allowed = |v| v > 0.0 && v <= 0.5;
         self.real("data.validation", validation, allowed, remedy);
-        DataFormat::Characters {
+        DataFormat::Text(TextSpec {
+            unit,
             context,
             validation,
-        }
+        })
     }
 
     fn separated(&mut self, raw: &RawTable, usual: char) -> DataFormat {

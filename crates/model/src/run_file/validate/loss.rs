@@ -4,7 +4,7 @@ use super::model::Flow;
 use super::{Check, product};
 use crate::dataset::{CHUNK_SAMPLES, MAX_CHUNK_BYTES};
 use crate::run_file::raw::{RawLoss, RawLossKind, RawTargets};
-use crate::run_file::{DataFormat, DataSpec, LossSpec};
+use crate::run_file::{DataFormat, DataSpec, LossSpec, TextSpec};
 
 impl Check {
     pub(super) fn loss(&mut self, raw: RawLoss, data: &DataSpec, flow: &Flow) -> LossSpec {
@@ -16,7 +16,7 @@ impl Check {
             }
         };
         let Some(axes) = &flow.axes else { return loss };
-        if let DataFormat::Characters { context, .. } = data.format {
+        if let DataFormat::Text(TextSpec { context, .. }) = data.format {
             let Some([vocabulary, _]) = flow.embedding else {
                 return loss;
             };

@@ -5,7 +5,7 @@ use crate::graph::{Activation, Padding};
 use crate::run_file::raw::{RawLayer, RawModel, RawPadding, RawPair};
 use crate::run_file::{
     DataFormat, DataSpec, LayerSpec, MAX_CONTEXT, MAX_DEPTH, MAX_FEATURES, MAX_LAYERS,
-    MAX_PARAMETERS, MAX_WINDOW, ModelSpec, PoolSpec,
+    MAX_PARAMETERS, MAX_WINDOW, ModelSpec, PoolSpec, TextSpec,
 };
 
 /// What the layers checked so far make of a sample.
@@ -46,7 +46,7 @@ impl Check {
             layers: 0,
             embedding: None,
         };
-        if let DataFormat::Characters { context, .. } = data.format {
+        if let DataFormat::Text(TextSpec { context, .. }) = data.format {
             flow.tokens = true;
             // A context that is out of range has its own message.
             let possible = (1..=MAX_CONTEXT).contains(&context);

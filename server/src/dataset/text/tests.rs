@@ -1,0 +1,111 @@
+use std::fs;
+use std::path::Path;
+
+use crate::dataset::{TestSet, ingest};
+use crate::fixture;
+use crate::scratch::Scratch;
+use crate::store::Store;
+use tabswarm_model::batches::BatchPlan;
+use tabswarm_model::samples::{MicroBatch, SampleStore};
+
+/// Characters of the text.
+const LENGTH: usize = 10_000;
+
+/// Files, and what the message says.
+type Case<'a> = (&'a [(&'a str, &'a [u8])], &'a [&'a str]);
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join(name), bytes).unwrap();
+}
+
+#[test]
+fn a_text_becomes_sequences_and_comes_back() {
+    let scratch = Scratch::new("text-sequences");
+    let datasets = scratch.path().join("datasets");
+    let text = fixture::text(LENGTH);
+    write(&datasets.join("tale"), "any.txt", text.as_bytes());
+    let store = Store::open(&scratch.path().join("data")).unwrap();
+    let run = fixture::text_run();
+    let ingested = ingest(&run, &datasets, &store).unwrap();
+    assert_eq!(
+        ingested.dataset,
+        ingest(&run, &datasets, &store).unwrap().dataset
+    );
+    let manifest = store.training.verify(ingested.dataset).unwrap();
+    // 9,000 characters: 8,999 with a next one, in sequences of 4.
+    assert_eq!((manifest.samples, manifest.chunks.len()), (2_249, 3));
+    assert_eq!(manifest.check_fit(&run.graph()), Ok(()));
+    let characters = manifest.vocabulary.clone().unwrap();
+    let plan = BatchPlan::new(&run, manifest.samples);
+    let mut samples = SampleStore::new(manifest.clone(), plan, run.data.normalization);
+    for (idx, &chunk) in manifest.chunks.iter().enumerate() {
+        let bytes = fs::read(store.training.chunk_path(chunk)).unwrap();
+        samples.insert(idx, &bytes).unwrap();
+    }
+    let mut batch = MicroBatch::default();
+    let step = plan.step(0);
+    let first = plan.epoch_order(0)[plan.positions(step, 1).start] as usize;
+    assert!(samples.gather(step, 1, &mut batch));
+    let got: String = batch.labels[..4]
+        .iter()
+        .map(|&label| characters.characters()[usize::from(label)])
+        .collect();
+    let expected: String = text.chars().skip(first * 4 + 1).take(4).collect();
+    assert_eq!(got, expected);
+
+    let test = TestSet::load(&store, ingested.test_set).unwrap();
+    assert_eq!(test.samples(), 249);
+    let reader = test.reader(run.data.normalization);
+    test.read(0..1, &reader, &mut batch);
+    let first = text.chars().nth(9_000).unwrap();
+    let token = characters.token(first).unwrap();
+    assert_eq!(batch.inputs[..1], [f32::from(token)]);
+}
+
+#[test]
+fn each_mistake_has_one_clear_message() {
+    let text = fixture::text(LENGTH);
+    let more = format!("{text}x");
+    let short: String = text.chars().take(30).collect();
+    let cases: [Case<'_>; 6] = [
+        (&[], &["tale does not exist", "cargo xtask setup"]),
+        (
+            &[("a.txt", b"a"), ("b.txt", b"b")],
+            &["no data.txt, and 2 other files", "data.path"],
+        ),
+        (&[("readme.md", b"a")], &["and 0 other files"]),
+        (
+            &[("data.txt", b"na\xefve")],
+            &["data.txt is not UTF-8", "offset 2", "iconv"],
+        ),
+        (
+            &[("data.txt", short.as_bytes())],
+            &["30 characters", "3 are for validation", "take 5"],
+        ),
+        (
+            &[("data.txt", more.as_bytes())],
+            &[
+                "6 different characters",
+                "a vocabulary of 5",
+                "vocabulary = 6",
+            ],
+        ),
+    ];
+    for (files, expected) in cases {
+        let scratch = Scratch::new("text-mistakes");
+        let datasets = scratch.path().join("datasets");
+        for (name, bytes) in files {
+            write(&datasets.join("tale"), name, bytes);
+        }
+        let store = Store::open(&scratch.path().join("data")).unwrap();
+        let error = ingest(&fixture::text_run(), &datasets, &store).unwrap_err();
+        let message = error.to_string();
+        for part in expected {
+            assert!(
+                message.contains(part),
+                "{message:?} should contain {part:?}"
+            );
+        }
+    }
+}
