@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it failed, 2 the command line makes no sense.
 
 mod client;
+mod data;
 mod ledger;
 mod run;
 mod sample;
@@ -42,6 +43,9 @@ enum Command {
     /// Print the digest of a run's parameters.
     #[command(after_help = "Example:\n  tabswarm digest mnist-mlp --version 938")]
     Digest(run::DigestArgs),
+    /// Look at data sets.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Check, repair and shrink what a server that is not running has stored.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -60,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => args.run(),
         Command::Run(command) => command.run(),
         Command::Digest(args) => args.run(),
+        Command::Data(command) => command.run(),
         Command::Store(command) => command.run(),
         Command::Events(args) => args.run(),
         Command::Credits(args) => args.run(),

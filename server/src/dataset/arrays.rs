@@ -98,6 +98,46 @@ pub(super) fn ingest(
     writer.finish()
 }
 
+/// Opens an archive of arrays.
+pub(super) fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>, Fault> {
+    let file = BufReader::new(fault::open(path)?);
+    let archive = ZipArchive::new(file).map_err(|error| {
+        let remedy = "write a folder of .npy files or an .npz file in data.path";
+        Fault::new(path.display(), format!("it is no archive: {error}"), remedy)
+    })?;
+    if archive.len() > MAX_MEMBERS {
+        let problem = format!("it has {} members", archive.len());
+        return Err(Fault::new(
+            path.display(),
+            problem,
+            "save the two arrays only",
+        ));
+    }
+    Ok(archive)
+}
+
+/// The arrays in a folder, sorted.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let io_error = |error| Fault::io(folder, &error);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io_error)? {
+        let path = entry.map_err(io_error)?.path();
+        if path.extension().is_some_and(|end| end == "npy") {
+            paths.push(path);
+        }
+        if paths.len() > MAX_MEMBERS {
+            let problem = format!("it has more than {MAX_MEMBERS} arrays");
+            return Err(Fault::new(
+                folder.display(),
+                problem,
+                "keep the two arrays only",
+            ));
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
+
 impl Source<'_> {
     fn fault(&self, problem: impl Into<String>, remedy: impl Into<String>) -> Fault {
         Fault::new(self.path.display(), problem, remedy)
@@ -190,7 +230,7 @@ impl Source<'_> {
                 visit,
             );
         }
-        let mut archives = [self.archive()?, self.archive()?];
+        let mut archives = [archive(self.path)?, archive(self.path)?];
         let [first, second] = &mut archives;
         let mut inputs = self.member(first, &self.spec.inputs)?;
         let mut labels = self.member(second, &self.spec.labels)?;
@@ -205,19 +245,6 @@ impl Source<'_> {
         }
         let real = fault::inside(self.path, path)?;
         fault::open(&real).map(BufReader::new)
-    }
-
-    fn archive(&self) -> Result<ZipArchive<BufReader<File>>, Fault> {
-        let file = BufReader::new(fault::open(self.path)?);
-        let archive = ZipArchive::new(file).map_err(|error| {
-            let remedy = "write a folder of .npy files or an .npz file in data.path";
-            self.fault(format!("it is no archive: {error}"), remedy)
-        })?;
-        if archive.len() > MAX_MEMBERS {
-            let problem = format!("it has {} members", archive.len());
-            return Err(self.fault(problem, "save the two arrays only"));
-        }
-        Ok(archive)
     }
 
     fn member<'z>(

@@ -143,6 +143,12 @@ pub(crate) fn read(folder: &Path, name: &str, expected_dims: u8) -> Result<Idx<u
     read_kind(folder, name, Kind::Bytes, expected_dims)
 }
 
+/// The dimensions of a file of bytes.
+pub(crate) fn dims(folder: &Path, name: &str, expected_dims: u8) -> Result<Vec<usize>, IdxError> {
+    let path = found(folder, name, Kind::Bytes)?;
+    Ok(open(&path, Kind::Bytes, expected_dims)?.0)
+}
+
 /// Reads a file of floats in the same way.
 pub(crate) fn read_floats(
     folder: &Path,
@@ -161,28 +167,50 @@ fn read_kind(
     kind: Kind,
     expected_dims: u8,
 ) -> Result<Idx<u8>, IdxError> {
+    read_file(found(folder, name, kind)?, kind, expected_dims)
+}
+
+fn found(folder: &Path, name: &str, kind: Kind) -> Result<PathBuf, IdxError> {
     let dotted = name.replace("-idx", ".idx");
     let found = [name, &dotted]
         .into_iter()
         .map(|name| folder.join(name))
         .find(|path| path.is_file());
-    match found {
-        Some(path) => read_file(path, kind, expected_dims),
-        None => Err(IdxError::Missing {
-            folder: folder.to_owned(),
-            name: name.to_owned(),
-            kind,
-        }),
-    }
+    found.ok_or_else(|| IdxError::Missing {
+        folder: folder.to_owned(),
+        name: name.to_owned(),
+        kind,
+    })
 }
 
 /// The dimensions of a file and its bytes after the header.
 fn read_file(path: PathBuf, kind: Kind, expected_dims: u8) -> Result<Idx<u8>, IdxError> {
+    let (dims, mut file, bytes) = open(&path, kind, expected_dims)?;
+    let mut data = Vec::new();
+    if let Err(source) = file.read_to_end(&mut data) {
+        return Err(IdxError::Io { path, source });
+    }
+    let got = data.len() as u64;
+    if got != bytes {
+        return Err(IdxError::Length {
+            path,
+            kind,
+            dims,
+            expected: bytes,
+            got,
+        });
+    }
+    Ok(Idx { dims, data })
+}
+
+/// The dimensions of a file, the file after its header, and how many bytes follow.
+fn open(path: &Path, kind: Kind, expected_dims: u8) -> Result<(Vec<usize>, File, u64), IdxError> {
+    let path = || path.to_owned();
     let io_error = |source| IdxError::Io {
-        path: path.clone(),
+        path: path(),
         source,
     };
-    let mut file = File::open(&path).map_err(io_error)?;
+    let mut file = File::open(path()).map_err(io_error)?;
     let got = file.metadata().map_err(io_error)?.len();
     let header_len = 4 + 4 * usize::from(expected_dims.min(MAX_DIMS));
     let mut header = Vec::with_capacity(header_len);
@@ -191,12 +219,12 @@ fn read_file(path: PathBuf, kind: Kind, expected_dims: u8) -> Result<Idx<u8>, Id
         .read_to_end(&mut header)
         .map_err(io_error)?;
     if header.starts_with(&[0x1f, 0x8b]) {
-        return Err(IdxError::Compressed { path });
+        return Err(IdxError::Compressed { path: path() });
     }
     if !header.starts_with(&[0, 0, kind.code(), expected_dims]) || header.len() < header_len {
         header.truncate(4);
         return Err(IdxError::Magic {
-            path,
+            path: path(),
             kind,
             expected_dims,
             got: header,
@@ -213,26 +241,14 @@ fn read_file(path: PathBuf, kind: Kind, expected_dims: u8) -> Result<Idx<u8>, Id
     let expected = bytes.saturating_add(header_len as u64);
     if expected != got {
         return Err(IdxError::Length {
-            path,
+            path: path(),
             kind,
             dims,
             expected,
             got,
         });
     }
-    let mut data = Vec::new();
-    file.read_to_end(&mut data).map_err(io_error)?;
-    if data.len() as u64 != bytes {
-        let got = data.len() as u64 + header_len as u64;
-        return Err(IdxError::Length {
-            path,
-            kind,
-            dims,
-            expected,
-            got,
-        });
-    }
-    Ok(Idx { dims, data })
+    Ok((dims, file, bytes))
 }
 
 #[cfg(test)]

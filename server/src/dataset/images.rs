@@ -1,6 +1,6 @@
 //! Pictures: a folder for each class, PNG or JPEG, all made of one size.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ pub(super) fn ingest(
 }
 
 /// The classes, and all pictures with their class, in the order of their names.
-fn list(folder: &Path) -> Result<(Vec<String>, Vec<(PathBuf, u16)>), Fault> {
+pub(super) fn list(folder: &Path) -> Result<(Vec<String>, Vec<(PathBuf, u16)>), Fault> {
     let (mut classes, mut pictures) = (Vec::new(), Vec::new());
     for path in entries(folder)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
@@ -119,6 +119,34 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
     Ok(paths)
 }
 
+/// A picture's height and width.
+pub(super) fn size(path: &Path) -> Result<[usize; 2], Fault> {
+    let (width, height) = reader(path)?
+        .into_dimensions()
+        .map_err(|error| damaged(path, format!("it can't be read: {error}")))?;
+    Ok([height as usize, width as usize])
+}
+
+fn damaged(path: &Path, problem: String) -> Fault {
+    Fault::new(path.display(), problem, "replace or remove the picture")
+}
+
+/// What decodes a picture within limits.
+fn reader(path: &Path) -> Result<ImageReader<BufReader<File>>, Fault> {
+    let file = BufReader::new(fault::open(path)?);
+    let reader = ImageReader::new(file).with_guessed_format();
+    let mut reader = reader.map_err(|error| Fault::io(path, &error))?;
+    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
+        return Err(damaged(path, "it is neither PNG nor JPEG".to_owned()));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    reader.limits(limits);
+    Ok(reader)
+}
+
 /// A picture's (height, width, channels) bytes.
 fn read(
     path: &Path,
@@ -126,22 +154,9 @@ fn read(
     channels: usize,
     fit: ImageFit,
 ) -> Result<Vec<u8>, Fault> {
-    let damaged =
-        |problem: String| Fault::new(path.display(), problem, "replace or remove the picture");
-    let file = BufReader::new(fault::open(path)?);
-    let reader = ImageReader::new(file).with_guessed_format();
-    let mut reader = reader.map_err(|error| Fault::io(path, &error))?;
-    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
-        return Err(damaged("it is neither PNG nor JPEG".to_owned()));
-    }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED_BYTES);
-    reader.limits(limits);
-    let picture = reader
+    let picture = reader(path)?
         .decode()
-        .map_err(|error| damaged(format!("it can't be read: {error}")))?;
+        .map_err(|error| damaged(path, format!("it can't be read: {error}")))?;
     let side = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let (got, wanted) = (
         (picture.height(), picture.width()),

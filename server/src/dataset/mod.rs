@@ -9,10 +9,14 @@ mod labeled;
 mod npy;
 mod split;
 mod statistics;
+mod survey;
 mod table;
 mod test_set;
+#[cfg(test)]
+mod tests;
 mod text;
 mod writer;
 
 pub(crate) use ingest::{IngestError, Ingested, brotli, ingest, rehearse};
+pub(crate) use survey::{Survey, survey};
 pub(crate) use test_set::TestSet;

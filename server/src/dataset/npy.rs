@@ -1,5 +1,6 @@
 //! The header of an `.npy` file: `NumPy`'s format 1.0 to 3.0.
 
+use std::fmt;
 use std::io::Read;
 
 use tabswarm_model::run_file::MAX_FEATURES;
@@ -27,6 +28,17 @@ impl Kind {
         match self {
             Self::Unsigned(bytes) | Self::Signed(bytes) | Self::Float(bytes) => bytes,
         }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, bytes) = match self {
+            Self::Unsigned(bytes) => ("uint", bytes),
+            Self::Signed(bytes) => ("int", bytes),
+            Self::Float(bytes) => ("float", bytes),
+        };
+        write!(f, "{word}{}", bytes * 8)
     }
 }
 

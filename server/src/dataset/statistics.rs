@@ -27,6 +27,11 @@ impl Statistics {
         self.mean
     }
 
+    /// The smallest and the largest; none if there are none.
+    pub(super) fn range(&self) -> Option<[f64; 2]> {
+        self.range
+    }
+
     /// What to subtract and what to divide by. Where all numbers are equal, the divisor is 1.
     pub(super) fn scaling(&self, scaling: Scaling) -> [f64; 2] {
         let [low, high] = self.range.unwrap_or_default();

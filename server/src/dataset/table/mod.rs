@@ -17,6 +17,7 @@ use tabswarm_model::dataset::{ColumnKind, InputKind};
 use tabswarm_model::run_file::{TableKind, TableSpec};
 
 use self::parquet::Parquet;
+pub(super) use self::profile::word;
 use self::profile::{Profile, Role};
 use self::separated::Separated;
 use super::fault::Fault;
@@ -29,7 +30,7 @@ const MAX_COLUMNS: usize = 16_384;
 
 /// A cell of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Cell<'a> {
+pub(super) enum Cell<'a> {
     /// There is no value.
     Missing,
     /// A number, which is finite.
@@ -39,10 +40,10 @@ enum Cell<'a> {
 }
 
 /// What is called with each row: its place for messages, and its cells.
-type Visit<'a> = dyn FnMut(&str, &[Cell<'_>]) -> Result<(), IngestError> + 'a;
+pub(super) type Visit<'a> = dyn FnMut(&str, &[Cell<'_>]) -> Result<(), IngestError> + 'a;
 
 /// A table's file.
-trait Rows {
+pub(super) trait Rows {
     /// Names of the columns.
     fn columns(&self) -> &[String];
 
@@ -50,8 +51,9 @@ trait Rows {
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), IngestError>;
 }
 
-fn open(spec: &TableSpec, path: &Path) -> Result<Box<dyn Rows>, IngestError> {
-    let rows: Box<dyn Rows> = match spec.kind {
+/// Opens a table and reads the names of its columns.
+pub(super) fn open(kind: TableKind, path: &Path) -> Result<Box<dyn Rows>, IngestError> {
+    let rows: Box<dyn Rows> = match kind {
         TableKind::Separated { separator, header } => {
             Box::new(Separated::open(path, separator, header)?)
         }
@@ -72,7 +74,7 @@ pub(super) fn ingest(
     path: &Path,
     sets: Sets<'_>,
 ) -> Result<Ingested, IngestError> {
-    let rows = open(spec, path)?;
+    let rows = open(spec.kind, path)?;
     let mut profile = Profile::of(path, spec, rows.columns())?;
     rows.scan(&mut |place, cells| Ok(profile.learn(place, cells)?))?;
     let graph = run.graph();
@@ -138,7 +140,7 @@ fn encode(kind: &ColumnKind, cell: Cell<'_>, inputs: &mut Vec<f32>) {
             inputs.push(narrow((number - shift) / scale));
         }
         ColumnKind::Words(words) => {
-            let word = profile::word(cell);
+            let word = word(cell);
             let is_this = |known: &String| word.as_deref() == Some(known);
             inputs.extend(
                 words

@@ -278,7 +278,7 @@ fn check_word(word: &str, place: impl Fn() -> String) -> Result<(), Fault> {
 }
 
 /// A cell as a word; none where there is no value.
-pub(super) fn word(cell: Cell<'_>) -> Option<Cow<'_, str>> {
+pub(in crate::dataset) fn word(cell: Cell<'_>) -> Option<Cow<'_, str>> {
     match cell {
         Cell::Missing => None,
         Cell::Number(number) => Some(Cow::Owned(number.to_string())),

@@ -14,7 +14,8 @@ use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::TextSpec;
 
 pub(crate) use self::source::TextError;
-use self::source::{find, learn, scan};
+use self::source::scan;
+pub(super) use self::source::{find, learn};
 use super::ingest::{Counts, IngestError, Ingested, Sets};
 use super::split::Part;
 use super::writer::Shelf;

@@ -126,7 +126,7 @@ fn unit_name(unit: TextUnit) -> &'static str {
 }
 
 /// The text at a path, or in the folder there.
-pub(super) fn find(path: &Path) -> Result<PathBuf, TextError> {
+pub(in crate::dataset) fn find(path: &Path) -> Result<PathBuf, TextError> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
@@ -175,7 +175,10 @@ impl Block<'_> {
 }
 
 /// The vocabulary of a text, and its number of tokens.
-pub(super) fn learn(path: &Path, unit: TextUnit) -> Result<(Vocabulary, u64), IngestError> {
+pub(in crate::dataset) fn learn(
+    path: &Path,
+    unit: TextUnit,
+) -> Result<(Vocabulary, u64), IngestError> {
     let (mut seen, mut count) = (BTreeSet::new(), 0_u64);
     // Almost every character is one that came before: the set is asked for each new ASCII one only.
     let mut is_known = [false; 128];

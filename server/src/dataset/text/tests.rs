@@ -5,7 +5,9 @@ use crate::dataset::{TestSet, ingest};
 use crate::fixture;
 use crate::scratch::Scratch;
 use crate::store::Store;
+use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
+use tabswarm_model::dataset::{CHUNK_SAMPLES, Chunk, Tokens, Vocabulary};
 use tabswarm_model::samples::{MicroBatch, SampleStore};
 
 /// Characters of the text.
@@ -61,6 +63,65 @@ fn a_text_becomes_sequences_and_comes_back() {
     let first = text.chars().nth(9_000).unwrap();
     let token = characters.token(first).unwrap();
     assert_eq!(batch.inputs[..1], [f32::from(token)]);
+}
+
+#[test]
+fn bytes_are_the_vocabulary_of_any_file() {
+    let scratch = Scratch::new("text-bytes");
+    let datasets = scratch.path().join("datasets");
+    // No UTF-8, and longer than what is read at once.
+    let bytes: Vec<u8> = (0..100_000_u32)
+        .flat_map(|n| [0xff, (n % 251) as u8])
+        .collect();
+    write(&datasets, "tale", &bytes);
+    let toml = fixture::TEXT_RUN_TOML
+        .replace("\"characters\"", "\"bytes\"")
+        .replace("vocabulary = 5", "vocabulary = 256")
+        .replace("units = 5", "units = 256");
+    let run = Run::from_toml(&toml).unwrap();
+    let store = Store::open(&scratch.path().join("data")).unwrap();
+    let ingested = ingest(&run, &datasets, &store).unwrap();
+    let manifest = store.training.verify(ingested.dataset).unwrap();
+    assert_eq!(manifest.vocabulary, Some(Vocabulary::Bytes));
+    assert_eq!(manifest.check_fit(&run.graph()), Ok(()));
+    let stored = |idx: usize| match store.training.chunk(&manifest, idx).unwrap() {
+        Chunk::Text(Tokens::Narrow(tokens)) => tokens,
+        other => panic!("{other:?}"),
+    };
+    // 180,000 bytes for training; each chunk's last token is the next one's first.
+    let length = CHUNK_SAMPLES as usize * 4;
+    for idx in [0, 1, 42] {
+        assert_eq!(stored(idx), bytes[idx * length..=(idx + 1) * length]);
+    }
+    let rest = stored(manifest.chunks.len() - 1);
+    let first = (manifest.chunks.len() - 1) * length;
+    assert_eq!(rest, bytes[first..first + rest.len()]);
+    assert_eq!(manifest.samples, 44_999);
+    let validation = TestSet::load(&store, ingested.test_set).unwrap();
+    assert_eq!(validation.samples(), 4_999);
+}
+
+#[test]
+fn characters_may_lie_across_pieces_of_a_file() {
+    let scratch = Scratch::new("text-pieces");
+    let datasets = scratch.path().join("datasets");
+    let store = Store::open(&scratch.path().join("data")).unwrap();
+    let mut digests = Vec::new();
+    // "é" has two bytes: each text has one across the end of what is read first.
+    for shift in 0..2 {
+        let text = format!("{}{}", &"ab"[..shift], "ébcda".repeat(20_000));
+        write(&datasets, "tale", text.as_bytes());
+        let ingested = ingest(&fixture::text_run(), &datasets, &store).unwrap();
+        assert_eq!(ingested.manifest.vocabulary, Vocabulary::of("abcdé"));
+        digests.push(ingested.dataset);
+    }
+    assert_ne!(digests[0], digests[1]);
+    let cut = [b"a".repeat(64 << 10), b"\xc3".to_vec()].concat();
+    write(&datasets, "tale", &cut);
+    let message = ingest(&fixture::text_run(), &datasets, &store)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("offset 65536"), "{message}");
 }
 
 #[test]
