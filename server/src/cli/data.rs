@@ -11,7 +11,7 @@ use tabswarm_model::dataset::{Column, ColumnKind, InputKind};
 
 use super::print;
 use super::table::{Align, grouped, or_dash, table};
-use crate::dataset::{Ingested, Survey, rehearse, survey};
+use crate::dataset::{ColumnSurvey, Ingested, Survey, rehearse, survey};
 
 /// Most lines of a table for people; `--json` has all.
 const MAX_LINES: usize = 40;
@@ -88,49 +88,20 @@ impl InspectArgs {
 }
 
 fn survey_text(path: &Path, survey: &Survey) -> String {
-    let mut parts = Vec::new();
     let unit = match survey.format {
         "text" => "tokens",
         "csv" | "tsv" | "parquet" => "rows",
         _ => "samples",
     };
-    let mut first = format!(
-        "{}: {}, {} {unit}",
+    let different = survey.vocabulary.map(|n| format!(", {n} different ones"));
+    let mut parts = vec![format!(
+        "{}: {}, {} {unit}{}",
         path.display(),
         survey.format,
-        grouped(survey.samples)
-    );
-    if let Some(vocabulary) = survey.vocabulary {
-        first.push_str(&format!(", {vocabulary} different ones"));
-    }
-    parts.push(first);
-    if !survey.columns.is_empty() {
-        let rows = survey.columns.iter().map(|column| {
-            let [low, high] = column.range.map_or([None, None], |range| range.map(Some));
-            let number = |value: Option<f64>| or_dash(value.map(short));
-            vec![
-                column.name.clone(),
-                column.kind.to_owned(),
-                grouped(column.missing),
-                column
-                    .distinct
-                    .map_or("many".to_owned(), |n| grouped(n as u64)),
-                number(low),
-                number(column.mean),
-                number(high),
-            ]
-        });
-        let columns = [
-            ("COLUMN", Align::Left),
-            ("KIND", Align::Left),
-            ("MISSING", Align::Right),
-            ("DISTINCT", Align::Right),
-            ("MIN", Align::Right),
-            ("MEAN", Align::Right),
-            ("MAX", Align::Right),
-        ];
-        parts.push(cut(&columns, rows.collect()));
-    }
+        grouped(survey.samples),
+        different.unwrap_or_default()
+    )];
+    parts.extend(columns_text(&survey.columns));
     if !survey.arrays.is_empty() {
         let rows = survey.arrays.iter().map(|array| {
             let shape = format!("{:?}", array.shape);
@@ -164,18 +135,50 @@ fn survey_text(path: &Path, survey: &Survey) -> String {
     parts.join("\n\n")
 }
 
+/// The columns of a table; nothing where there are none.
+fn columns_text(columns: &[ColumnSurvey]) -> Option<String> {
+    let rows: Vec<Vec<String>> = columns
+        .iter()
+        .map(|column| {
+            let [low, high] = column.range.map_or([None, None], |range| range.map(Some));
+            let number = |value: Option<f64>| or_dash(value.map(short));
+            let distinct = column.distinct.map(|n| grouped(n as u64));
+            vec![
+                column.name.clone(),
+                column.kind.to_owned(),
+                grouped(column.missing),
+                distinct.unwrap_or_else(|| "many".to_owned()),
+                number(low),
+                number(column.mean),
+                number(high),
+            ]
+        })
+        .collect();
+    let columns = [
+        ("COLUMN", Align::Left),
+        ("KIND", Align::Left),
+        ("MISSING", Align::Right),
+        ("DISTINCT", Align::Right),
+        ("MIN", Align::Right),
+        ("MEAN", Align::Right),
+        ("MAX", Align::Right),
+    ];
+    (!rows.is_empty()).then(|| cut(&columns, rows))
+}
+
 /// A table whose end is left out where it is long.
 fn cut(columns: &[(&str, Align)], mut rows: Vec<Vec<String>>) -> String {
     let more = rows.len().saturating_sub(MAX_LINES);
     rows.truncate(MAX_LINES);
-    let mut text = table(columns, &rows);
-    if more > 0 {
-        text.push_str(&format!(
-            "\n… and {} more; --json has all",
-            grouped(more as u64)
-        ));
+    let text = table(columns, &rows);
+    if more == 0 {
+        return text;
     }
-    text
+    format!(
+        "{text}
+… and {} more; --json has all",
+        grouped(more as u64)
+    )
 }
 
 /// Six digits at most: enough to recognize a column.

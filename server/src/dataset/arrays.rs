@@ -15,7 +15,7 @@ use super::npy::{Header, Kind};
 use super::split::{Part, Splitter};
 use super::statistics::Statistics;
 use super::table::narrow;
-use super::writer::{Inputs, MAX_INPUT_BYTES, Writer};
+use super::writer::{Inputs, MAX_INPUT_BYTES, Target, Writer};
 
 /// A member that unpacks to more than this must not do so from almost nothing.
 const SMALL_MEMBER_BYTES: u64 = 64 << 20;
@@ -77,7 +77,7 @@ pub(super) fn ingest(
     };
     let scaling = spec.scaling.unwrap_or(Scaling::None);
     let scaling: Vec<[f64; 2]> = statistics.iter().map(|s| s.scaling(scaling)).collect();
-    let mut writer = Writer::new(run, path, kind, source.preparation(&scaling), sets);
+    let mut writer = Writer::new(run, path, kind, Some(source.preparation(&scaling)), sets);
     let mut inputs: Vec<f32> = Vec::with_capacity(features);
     source.scan(&mut |_, _| {}, &mut |at, bytes, label| {
         source.check_label(at, label, classes)?;
@@ -87,13 +87,21 @@ pub(super) fn ingest(
             return Err(source.fault("it changed while it was read", remedy).into());
         }
         if kind == InputKind::Bytes {
-            return writer.push(splitter.part(at), Inputs::Bytes(bytes), label);
+            return writer.push(
+                splitter.part(at),
+                Inputs::Bytes(bytes),
+                Target::Class(label),
+            );
         }
         source.values(&header, at, bytes, &mut values)?;
         inputs.clear();
         let scaled = values.iter().zip(&scaling);
         inputs.extend(scaled.map(|(value, [shift, scale])| narrow((value - shift) / scale)));
-        writer.push(splitter.part(at), Inputs::Values(&inputs), label)
+        writer.push(
+            splitter.part(at),
+            Inputs::Values(&inputs),
+            Target::Class(label),
+        )
     })?;
     writer.finish()
 }
@@ -237,7 +245,7 @@ impl Source<'_> {
         self.pair(&mut inputs, &mut labels, begin, visit)
     }
 
-    fn plain(&self, path: &PathBuf) -> Result<BufReader<File>, Fault> {
+    fn plain(&self, path: &Path) -> Result<BufReader<File>, Fault> {
         if !path.exists() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let remedy = "save the array there, or write its name in data.inputs and data.labels";

@@ -32,8 +32,8 @@ impl Fault {
         remedy: impl Into<String>,
     ) -> Self {
         Self {
-            place: place.to_string(),
-            problem: problem.into(),
+            place: one_line(&place.to_string()),
+            problem: one_line(&problem.into()),
             remedy: remedy.into(),
         }
     }
@@ -43,6 +43,16 @@ impl Fault {
         let remedy = "check that the file is whole and that the server may read it";
         Self::new(path.display(), format!("it can't be read: {error}"), remedy)
     }
+}
+
+/// Libraries and names of files may break lines.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_control())
+        .map(str::trim)
+        .filter(|words| !words.is_empty())
+        .collect();
+    words.join(" ")
 }
 
 /// A cell or a name as messages show it: on one line and not too long.

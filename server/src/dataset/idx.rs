@@ -1,22 +1,13 @@
 //! IDX files, the format of MNIST: a big-endian header of dimensions, then bytes or big-endian `f32`.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 /// More is no data set of samples with small shapes but a damaged header.
 const MAX_DIMS: u8 = 8;
-
-/// The contents of an IDX file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Idx<T> {
-    /// Samples first.
-    pub(crate) dims: Vec<usize>,
-    /// Row-major.
-    pub(crate) data: Vec<T>,
-}
 
 /// What the values of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,36 +129,51 @@ pub(crate) enum IdxError {
     },
 }
 
-/// Reads a file of bytes, `train-images-idx3-ubyte` or whatever `name` is, also with a dot before `idx`.
-pub(crate) fn read(folder: &Path, name: &str, expected_dims: u8) -> Result<Idx<u8>, IdxError> {
-    read_kind(folder, name, Kind::Bytes, expected_dims)
-}
-
-/// The dimensions of a file of bytes.
-pub(crate) fn dims(folder: &Path, name: &str, expected_dims: u8) -> Result<Vec<usize>, IdxError> {
-    let path = found(folder, name, Kind::Bytes)?;
-    Ok(open(&path, Kind::Bytes, expected_dims)?.0)
-}
-
-/// Reads a file of floats in the same way.
-pub(crate) fn read_floats(
-    folder: &Path,
-    name: &str,
-    expected_dims: u8,
-) -> Result<Idx<f32>, IdxError> {
-    let Idx { dims, data } = read_kind(folder, name, Kind::Floats, expected_dims)?;
-    let (words, _) = data.as_chunks();
-    let data = words.iter().map(|word| f32::from_be_bytes(*word)).collect();
-    Ok(Idx { dims, data })
-}
-
-fn read_kind(
-    folder: &Path,
-    name: &str,
+/// A file that is read row by row: `train-images-idx3-ubyte` or whatever the name is, also with a dot before `idx`.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// Samples first.
+    pub(crate) dims: Vec<usize>,
+    path: PathBuf,
     kind: Kind,
-    expected_dims: u8,
-) -> Result<Idx<u8>, IdxError> {
-    read_file(found(folder, name, kind)?, kind, expected_dims)
+    reader: BufReader<File>,
+    row: Vec<u8>,
+}
+
+impl Rows {
+    /// Opens a file and checks its header and its length.
+    pub(crate) fn open(
+        folder: &Path,
+        name: &str,
+        kind: Kind,
+        expected_dims: u8,
+    ) -> Result<Self, IdxError> {
+        let path = found(folder, name, kind)?;
+        let (dims, file) = open(&path, kind, expected_dims)?;
+        Ok(Self {
+            dims,
+            path,
+            kind,
+            reader: BufReader::new(file),
+            row: Vec::new(),
+        })
+    }
+
+    /// The next row's bytes. Before the first one is asked for, the dimensions have to be those of a model.
+    pub(crate) fn next(&mut self) -> Result<&[u8], IdxError> {
+        if self.row.is_empty() {
+            let sizes = self.dims[1..].iter().map(|&dim| dim as u64);
+            let bytes = sizes.fold(self.kind.value_bytes(), u64::saturating_mul);
+            self.row = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+        }
+        match self.reader.read_exact(&mut self.row) {
+            Ok(()) => Ok(&self.row),
+            Err(source) => Err(IdxError::Io {
+                path: self.path.clone(),
+                source,
+            }),
+        }
+    }
 }
 
 fn found(folder: &Path, name: &str, kind: Kind) -> Result<PathBuf, IdxError> {
@@ -183,28 +189,8 @@ fn found(folder: &Path, name: &str, kind: Kind) -> Result<PathBuf, IdxError> {
     })
 }
 
-/// The dimensions of a file and its bytes after the header.
-fn read_file(path: PathBuf, kind: Kind, expected_dims: u8) -> Result<Idx<u8>, IdxError> {
-    let (dims, mut file, bytes) = open(&path, kind, expected_dims)?;
-    let mut data = Vec::new();
-    if let Err(source) = file.read_to_end(&mut data) {
-        return Err(IdxError::Io { path, source });
-    }
-    let got = data.len() as u64;
-    if got != bytes {
-        return Err(IdxError::Length {
-            path,
-            kind,
-            dims,
-            expected: bytes,
-            got,
-        });
-    }
-    Ok(Idx { dims, data })
-}
-
-/// The dimensions of a file, the file after its header, and how many bytes follow.
-fn open(path: &Path, kind: Kind, expected_dims: u8) -> Result<(Vec<usize>, File, u64), IdxError> {
+/// The dimensions of a file, and the file after its header.
+fn open(path: &Path, kind: Kind, expected_dims: u8) -> Result<(Vec<usize>, File), IdxError> {
     let path = || path.to_owned();
     let io_error = |source| IdxError::Io {
         path: path(),
@@ -248,7 +234,7 @@ fn open(path: &Path, kind: Kind, expected_dims: u8) -> Result<(Vec<usize>, File,
             got,
         });
     }
-    Ok((dims, file, bytes))
+    Ok((dims, file))
 }
 
 #[cfg(test)]
@@ -265,14 +251,12 @@ mod tests {
         for name in [NAME, "train-labels.idx1-ubyte"] {
             let path = scratch.path().join(name);
             std::fs::write(&path, fixture::idx(&[3], &[7, 8, 9])).unwrap();
-            let idx = read(scratch.path(), NAME, 1).unwrap();
-            assert_eq!(
-                idx,
-                Idx {
-                    dims: vec![3],
-                    data: vec![7, 8, 9]
-                }
-            );
+            let mut rows = Rows::open(scratch.path(), NAME, Kind::Bytes, 1).unwrap();
+            assert_eq!(rows.dims, [3]);
+            for label in [7, 8, 9] {
+                assert_eq!(rows.next().unwrap(), [label]);
+            }
+            assert!(rows.next().is_err());
             std::fs::remove_file(&path).unwrap();
         }
     }
@@ -281,9 +265,8 @@ mod tests {
     fn floats_are_big_endian_and_not_taken_for_bytes() {
         let name = "train-targets-idx2-float";
         let scratch = Scratch::new("idx-floats");
-        let missing = read_floats(scratch.path(), name, 2)
-            .unwrap_err()
-            .to_string();
+        let open = |kind| Rows::open(scratch.path(), name, kind, 2);
+        let missing = open(Kind::Floats).unwrap_err().to_string();
         assert!(
             missing.ends_with(
                 "has no train-targets-idx2-float; put the teacher's probabilities there, \
@@ -295,9 +278,11 @@ mod tests {
         let values = [0.25_f32, 0.75, 1.0, 0.0];
         let whole = fixture::idx_floats(&[2, 2], &values);
         std::fs::write(&path, &whole).unwrap();
-        let idx = read_floats(scratch.path(), name, 2).unwrap();
-        assert_eq!((idx.dims, idx.data), (vec![2, 2], values.to_vec()));
-        let bytes = read(scratch.path(), name, 2).unwrap_err().to_string();
+        let mut rows = open(Kind::Floats).unwrap();
+        assert_eq!(rows.dims, [2, 2]);
+        let first = [0.25_f32.to_be_bytes(), 0.75_f32.to_be_bytes()].concat();
+        assert_eq!(rows.next().unwrap(), first);
+        let bytes = open(Kind::Bytes).unwrap_err().to_string();
         assert!(
             bytes.contains(
                 "no IDX file of bytes with 2 dimensions: it starts with [00, 00, 0d, 02]"
@@ -305,9 +290,7 @@ mod tests {
             "{bytes}"
         );
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        let short = read_floats(scratch.path(), name, 2)
-            .unwrap_err()
-            .to_string();
+        let short = open(Kind::Floats).unwrap_err().to_string();
         assert!(
             short.ends_with(
                 "has 27 bytes, but its dimensions [2, 2] make 28: it is truncated; write it again"
@@ -345,7 +328,8 @@ mod tests {
             if let Some(bytes) = &bytes {
                 std::fs::write(scratch.path().join(NAME), bytes).unwrap();
             }
-            let message = read(scratch.path(), NAME, 1).unwrap_err().to_string();
+            let opened = Rows::open(scratch.path(), NAME, Kind::Bytes, 1);
+            let message = opened.unwrap_err().to_string();
             for part in expected {
                 assert!(
                     message.contains(part),

@@ -13,7 +13,7 @@ use tabswarm_model::run_file::{ImageFit, Split};
 use super::fault::{self, Fault};
 use super::ingest::{IngestError, Ingested, Sets};
 use super::split::Splitter;
-use super::writer::{Inputs, Writer};
+use super::writer::{Inputs, Target, Writer};
 
 /// Most pictures: their paths are in memory.
 const MAX_PICTURES: usize = 2_000_000;
@@ -50,16 +50,23 @@ pub(super) fn ingest(
         classes,
         ..Preparation::default()
     };
-    let mut writer = Writer::new(run, folder, InputKind::Bytes, preparation, sets);
+    let mut writer = Writer::new(run, folder, InputKind::Bytes, Some(preparation), sets);
     for ((path, class), place) in pictures.iter().zip(0..) {
         let pixels = read(path, [height, width], channels, fit)?;
-        writer.push(splitter.part(place), Inputs::Bytes(&pixels), *class)?;
+        writer.push(
+            splitter.part(place),
+            Inputs::Bytes(&pixels),
+            Target::Class(*class),
+        )?;
     }
     writer.finish()
 }
 
+/// A picture's file and its class.
+pub(super) type Picture = (PathBuf, u16);
+
 /// The classes, and all pictures with their class, in the order of their names.
-pub(super) fn list(folder: &Path) -> Result<(Vec<String>, Vec<(PathBuf, u16)>), Fault> {
+pub(super) fn list(folder: &Path) -> Result<(Vec<String>, Vec<Picture>), Fault> {
     let (mut classes, mut pictures) = (Vec::new(), Vec::new());
     for path in entries(folder)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {

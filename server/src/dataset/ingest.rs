@@ -3,13 +3,10 @@
 //! What is there already is left alone, so a second run over the same data costs reading and hashing only.
 
 use std::io::Write as _;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{Chunk, DatasetError, Manifest};
+use tabswarm_model::dataset::{DatasetError, Manifest};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::DataFormat;
 use thiserror::Error;
@@ -18,6 +15,7 @@ use super::fault::{Fault, inside};
 use super::idx::IdxError;
 use super::split::Part;
 use super::text::TextError;
+use super::writer::Target;
 use super::{arrays, images, labeled, table, text};
 use crate::store::Store;
 use crate::store::chunks::{ChunkStore, StoredSetError};
@@ -59,9 +57,11 @@ impl Counts {
     }
 
     /// Counts a sample.
-    pub(super) fn add(&mut self, part: Part, class: u16) {
+    pub(super) fn add(&mut self, part: Part, target: Target<'_>) {
         self.samples[part as usize] += 1;
-        if let Some(count) = self.classes.get_mut(usize::from(class)) {
+        if let Target::Class(class) = target
+            && let Some(count) = self.classes.get_mut(usize::from(class))
+        {
             count[part as usize] += 1;
         }
     }
@@ -225,7 +225,7 @@ pub(crate) fn rehearse(run: &Run, datasets_dir: &Path) -> Result<Ingested, Inges
 fn prepare(run: &Run, datasets_dir: &Path, sets: Sets<'_>) -> Result<Ingested, IngestError> {
     let path = datasets_dir.join(&run.data.path);
     match &run.data.format {
-        DataFormat::Idx => put_pair(labeled::read(run, &path)?, &path, sets),
+        DataFormat::Idx => labeled::ingest(run, &path, sets),
         DataFormat::Text(spec) => text::ingest(run, spec, &path, sets),
         DataFormat::Table(spec) => table::ingest(run, spec, &inside(datasets_dir, &path)?, sets),
         DataFormat::Arrays(spec) => arrays::ingest(run, spec, &inside(datasets_dir, &path)?, sets),
@@ -235,146 +235,19 @@ fn prepare(run: &Run, datasets_dir: &Path, sets: Sets<'_>) -> Result<Ingested, I
     }
 }
 
-/// Stores a training and a test set.
-fn put_pair(
-    [train, test]: [SampleSet; 2],
-    path: &Path,
-    sets: Sets<'_>,
-) -> Result<Ingested, IngestError> {
-    let mut counts = Counts::default();
-    for (set, part) in [(&train, Part::Training), (&test, Part::Validation)] {
-        counts.samples[part as usize] = set.manifest.samples.into();
-        if let Contents::Labeled { labels, .. } = &set.contents {
-            counts.classes.resize(set.manifest.classes as usize, [0; 3]);
-            for &label in labels {
-                counts.classes[usize::from(label)][part as usize] += 1;
-            }
-        }
-    }
-    let (dataset, manifest) = train.put(path, sets.training, true)?;
-    let (test_set, _) = test.put(path, sets.test, false)?;
-    Ok(Ingested {
-        dataset,
-        manifest,
-        test_set,
-        counts,
-    })
-}
-
-/// Checked samples on their way to the store.
-pub(super) struct SampleSet {
-    /// Complete but for the chunks.
-    pub(super) manifest: Manifest,
-    /// All samples.
-    pub(super) contents: Contents,
-}
-
-/// What samples consist of.
-pub(super) enum Contents {
-    /// Inputs (samples, features), and a label each.
-    Labeled { inputs: Vec<u8>, labels: Vec<u8> },
-    /// Inputs (samples, features), and a probability for each class.
-    Soft { inputs: Vec<u8>, targets: Vec<f32> },
-}
-
-impl SampleSet {
-    fn put(
-        mut self,
-        path: &Path,
-        store: &ChunkStore,
-        compress: bool,
-    ) -> Result<(Digest, Manifest), IngestError> {
-        self.manifest.chunks = put_chunks(&self, store, compress)?;
-        let json = self.manifest.to_json();
-        let manifest = Manifest::from_json(&json).map_err(|source| IngestError::Limits {
-            path: path.to_owned(),
-            source,
-        })?;
-        let digest = Digest::of(json.as_bytes());
-        store.put(&store.manifest_path(digest), json.as_bytes())?;
-        store.sync()?;
-        Ok((digest, manifest))
-    }
-
-    fn chunk(&self, chunk_idx: usize) -> Chunk {
-        let first = chunk_idx * self.manifest.chunk_samples as usize;
-        let end = first + self.manifest.samples_of_chunk(chunk_idx);
-        let features = self.manifest.features();
-        match &self.contents {
-            Contents::Labeled { inputs, labels } => Chunk::Labeled {
-                inputs: inputs[first * features..end * features].to_vec(),
-                labels: labels[first..end]
-                    .iter()
-                    .map(|&label| u16::from(label))
-                    .collect(),
-            },
-            Contents::Soft { inputs, targets } => {
-                let classes = self.manifest.classes as usize;
-                Chunk::Soft {
-                    inputs: inputs[first * features..end * features].to_vec(),
-                    targets: targets[first * classes..end * classes].to_vec(),
-                }
-            }
-        }
-    }
-}
-
-/// Stores all chunks on as many threads as there are cores and returns their digests in order.
-fn put_chunks(
-    set: &SampleSet,
-    store: &ChunkStore,
-    compress: bool,
-) -> Result<Vec<Digest>, StoredSetError> {
-    let manifest = &set.manifest;
-    let count = manifest.samples.div_ceil(manifest.chunk_samples) as usize;
-    let threads = thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(count);
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(usize, Digest)>, StoredSetError> {
-        let mut done = Vec::new();
-        loop {
-            let chunk_idx = next.fetch_add(1, Ordering::Relaxed);
-            if chunk_idx >= count {
-                return Ok(done);
-            }
-            let bytes = set.chunk(chunk_idx).to_bytes();
-            done.push((chunk_idx, put_chunk(&bytes, store, compress)?));
-        }
-    };
-    let parts = thread::scope(|scope| {
-        let spawn = |idx| {
-            let thread = thread::Builder::new().name(format!("ingest-{idx}"));
-            thread.spawn_scoped(scope, work)
-        };
-        // Where the system has no more threads, the ones that started (and this one) do the work.
-        let helpers: Vec<_> = (1..threads).map_while(|idx| spawn(idx).ok()).collect();
-        let mut parts = vec![work()];
-        for helper in helpers {
-            parts.push(helper.join().expect("ingestion does not panic"));
-        }
-        parts
-    });
-    let mut digests = Vec::with_capacity(count);
-    for part in parts {
-        digests.extend(part?);
-    }
-    digests.sort_unstable_by_key(|(chunk_idx, _)| *chunk_idx);
-    Ok(digests.into_iter().map(|(_, digest)| digest).collect())
-}
-
+/// Stores a chunk, also in the form in which it is sent if it is to be.
 pub(super) fn put_chunk(
     bytes: &[u8],
+    digest: Digest,
     store: &ChunkStore,
     compress: bool,
-) -> Result<Digest, StoredSetError> {
-    let digest = Digest::of(bytes);
+) -> Result<(), StoredSetError> {
     store.put(&store.chunk_path(digest), bytes)?;
     let path = store.brotli_path(digest);
     if compress && store.is_kept() && !path.exists() {
         store.put(&path, &brotli(bytes, BROTLI_QUALITY))?;
     }
-    Ok(digest)
+    Ok(())
 }
 
 /// Bytes in brotli form.
@@ -393,6 +266,7 @@ mod tests {
     use crate::dataset::TestSet;
     use crate::fixture;
     use crate::scratch::Scratch;
+    use tabswarm_model::dataset::Chunk;
 
     fn check(change: impl FnOnce(&Path), expected: &[&str], name: &str) {
         let scratch = Scratch::new(&format!("ingest-{name}"));

@@ -3,25 +3,37 @@
 use std::path::{Path, PathBuf};
 
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{CHUNK_SAMPLES, InputKind, Manifest, TargetKind};
+use tabswarm_model::dataset::{InputKind, TargetKind};
 
-use super::idx::{self, Idx};
-use super::ingest::{Contents, IngestError, SampleSet};
+use super::idx::{Kind, Rows};
+use super::ingest::{IngestError, Ingested, Sets};
+use super::split::Part;
+use super::writer::{Inputs, Target, Writer};
 
 /// A row of soft targets may miss 1 by so much: `f32` sums of many small values do.
 const MASS_TOLERANCE: f64 = 1e-3;
 
-/// Reads a run's training and test samples from the files in a folder.
-pub(super) fn read(run: &Run, folder: &Path) -> Result<[SampleSet; 2], IngestError> {
+/// Reads, checks and stores a run's training and test samples from the files in a folder.
+pub(super) fn ingest(run: &Run, folder: &Path, sets: Sets<'_>) -> Result<Ingested, IngestError> {
     let graph = run.graph();
     let source = |prefix| Source {
         folder: folder.to_owned(),
         prefix,
         run,
         classes: graph.classes,
-        targets: TargetKind::of(&graph),
     };
-    Ok([source("train").read()?, source("t10k").read()?])
+    let kind = TargetKind::of(&graph);
+    // All files' headers are looked at before anything is stored.
+    let opened = |prefix| {
+        let source = source(prefix);
+        source.open(kind).map(|opened| (source, opened))
+    };
+    let parts = [opened("train")?, opened("t10k")?];
+    let mut writer = Writer::new(run, folder, InputKind::Bytes, None, sets);
+    for ((source, opened), part) in parts.into_iter().zip([Part::Training, Part::Validation]) {
+        source.read(opened, part, &mut writer)?;
+    }
+    writer.finish()
 }
 
 struct Source<'a> {
@@ -31,112 +43,126 @@ struct Source<'a> {
     run: &'a Run,
     /// Outputs of the model.
     classes: usize,
-    targets: TargetKind,
+}
+
+/// The files of a part.
+struct Opened {
+    samples: usize,
+    images: Rows,
+    targets: Targets,
+}
+
+enum Targets {
+    /// A byte each.
+    Labels(Rows),
+    /// Rows of floats.
+    Soft(Rows),
 }
 
 impl Source<'_> {
-    fn read(&self) -> Result<SampleSet, IngestError> {
+    fn open(&self, kind: TargetKind) -> Result<Opened, IngestError> {
         let name = format!("{}-images-idx3-ubyte", self.prefix);
-        let images = idx::read(&self.folder, &name, 3)?;
+        let images = Rows::open(&self.folder, &name, Kind::Bytes, 3)?;
         let samples = images.dims[0];
-        let contents = match self.targets {
-            TargetKind::Labels => {
-                let labels = self.labels(samples)?;
-                self.check_images(&images)?;
-                self.check_labels(&labels)?;
-                let inputs = images.data;
-                Contents::Labeled { inputs, labels }
-            }
-            TargetKind::Soft => {
-                let targets = self.soft_targets(samples)?;
-                self.check_images(&images)?;
-                let inputs = images.data;
-                Contents::Soft { inputs, targets }
-            }
+        let targets = match kind {
+            TargetKind::Labels => Targets::Labels(self.labels(samples)?),
+            TargetKind::Soft => Targets::Soft(self.soft_targets(samples)?),
         };
-        let count = |n: usize| u32::try_from(n).expect("IDX dimensions are 32 bits");
-        Ok(SampleSet {
-            manifest: Manifest {
-                sample_shape: self.run.model.input.clone(),
-                classes: count(self.classes),
-                samples: count(samples),
-                chunk_samples: CHUNK_SAMPLES,
-                chunks: Vec::new(),
-                vocabulary: None,
-                targets: self.targets,
-                inputs: InputKind::Bytes,
-                preparation: None,
-            },
-            contents,
+        self.check_images(&images.dims)?;
+        Ok(Opened {
+            samples,
+            images,
+            targets,
         })
     }
 
-    fn labels(&self, images: usize) -> Result<Vec<u8>, IngestError> {
+    fn read(
+        &self,
+        mut opened: Opened,
+        part: Part,
+        writer: &mut Writer<'_>,
+    ) -> Result<(), IngestError> {
+        let mut probabilities = Vec::with_capacity(self.classes);
+        for sample in 0..opened.samples {
+            let inputs = Inputs::Bytes(opened.images.next()?);
+            let target = match &mut opened.targets {
+                Targets::Labels(labels) => Target::Class(self.label(sample, labels.next()?)?),
+                Targets::Soft(rows) => {
+                    let (words, _) = rows.next()?.as_chunks();
+                    probabilities.clear();
+                    probabilities.extend(words.iter().map(|word| f32::from_be_bytes(*word)));
+                    if let Some(problem) = fault(&probabilities) {
+                        return Err(IngestError::Target {
+                            folder: self.folder.clone(),
+                            prefix: self.prefix,
+                            sample,
+                            problem,
+                        });
+                    }
+                    Target::Soft(&probabilities)
+                }
+            };
+            writer.push(part, inputs, target)?;
+        }
+        Ok(())
+    }
+
+    fn labels(&self, images: usize) -> Result<Rows, IngestError> {
         let name = format!("{}-labels-idx1-ubyte", self.prefix);
-        let labels = idx::read(&self.folder, &name, 1)?.data;
-        if images == labels.len() {
+        let labels = Rows::open(&self.folder, &name, Kind::Bytes, 1)?;
+        if images == labels.dims[0] {
             return Ok(labels);
         }
         Err(IngestError::Counts {
             folder: self.folder.clone(),
             prefix: self.prefix,
             images,
-            labels: labels.len(),
+            labels: labels.dims[0],
         })
     }
 
-    fn check_labels(&self, labels: &[u8]) -> Result<(), IngestError> {
-        let is_bad = |&label: &u8| usize::from(label) >= self.classes;
-        match labels.iter().position(is_bad) {
-            None => Ok(()),
-            Some(sample) => Err(IngestError::Label {
-                folder: self.folder.clone(),
-                prefix: self.prefix,
-                sample,
-                label: labels[sample],
-                classes: self.classes,
-            }),
+    fn label(&self, sample: usize, row: &[u8]) -> Result<u16, IngestError> {
+        let label = row[0];
+        if usize::from(label) < self.classes {
+            return Ok(label.into());
         }
+        Err(IngestError::Label {
+            folder: self.folder.clone(),
+            prefix: self.prefix,
+            sample,
+            label,
+            classes: self.classes,
+        })
     }
 
-    /// Reads and checks rows of probabilities.
-    fn soft_targets(&self, images: usize) -> Result<Vec<f32>, IngestError> {
+    /// Opens rows of probabilities.
+    fn soft_targets(&self, images: usize) -> Result<Rows, IngestError> {
         let name = format!("{}-targets-idx2-float", self.prefix);
-        let Idx { dims, data } = idx::read_floats(&self.folder, &name, 2)?;
+        let rows = Rows::open(&self.folder, &name, Kind::Floats, 2)?;
         let (prefix, classes) = (self.prefix, self.classes);
         let folder = || self.folder.clone();
-        if dims[0] != images {
+        if rows.dims[0] != images {
             return Err(IngestError::TargetCount {
                 folder: folder(),
                 prefix,
                 images,
-                targets: dims[0],
+                targets: rows.dims[0],
             });
         }
-        if dims[1] != classes {
+        if rows.dims[1] != classes {
             return Err(IngestError::TargetClasses {
                 folder: folder(),
                 prefix,
-                got: dims[1],
+                got: rows.dims[1],
                 classes,
             });
         }
-        for (sample, row) in data.chunks_exact(classes).enumerate() {
-            if let Some(problem) = fault(row) {
-                return Err(IngestError::Target {
-                    folder: folder(),
-                    prefix,
-                    sample,
-                    problem,
-                });
-            }
-        }
-        Ok(data)
+        Ok(rows)
     }
 
-    fn check_images(&self, images: &Idx<u8>) -> Result<(), IngestError> {
+    fn check_images(&self, dims: &[usize]) -> Result<(), IngestError> {
         let (folder, prefix) = (|| self.folder.clone(), self.prefix);
-        if images.dims[0] == 0 {
+        if dims[0] == 0 {
             return Err(IngestError::Empty {
                 folder: folder(),
                 prefix,
@@ -144,9 +170,9 @@ impl Source<'_> {
         }
         // A model may say [28, 28, 1] where the file says [28, 28].
         let squeezed =
-            |dims: &[usize]| -> Vec<usize> { dims.iter().copied().filter(|&n| n != 1).collect() };
+            |sizes: &[usize]| -> Vec<usize> { sizes.iter().copied().filter(|&n| n != 1).collect() };
         let expected = &self.run.model.input;
-        let got = &images.dims[1..];
+        let got = &dims[1..];
         let flat = expected.len() == 1 && expected[0] == got.iter().product::<usize>();
         if flat || squeezed(expected) == squeezed(got) {
             return Ok(());

@@ -18,5 +18,5 @@ mod text;
 mod writer;
 
 pub(crate) use ingest::{IngestError, Ingested, brotli, ingest, rehearse};
-pub(crate) use survey::{Survey, survey};
+pub(crate) use survey::{ColumnSurvey, Survey, survey};
 pub(crate) use test_set::TestSet;

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod cli;
+mod data;
 mod durability;
 mod http;
 mod ledger;

@@ -32,7 +32,6 @@ async fn a_table_of_irises_is_learned_from_its_csv_file() -> Result<()> {
     let evaluation = site.final_evaluation().await?;
     worker.task.await??;
     let accuracy = evaluation["accuracy"].as_f64().context("an accuracy")?;
-    println!("accuracy on the 30 flowers for validation: {accuracy:.4}");
     assert!(accuracy >= ACCURACY, "{evaluation}");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Arrays of `NumPy`, in a folder or an archive.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -40,7 +41,7 @@ pub(super) fn survey(path: &Path, shown: &str) -> Result<Survey, IngestError> {
             })?;
             let name = member
                 .name()
-                .map_or_else(|_| String::new(), |name| name.into_owned());
+                .map_or_else(|_| String::new(), Cow::into_owned);
             let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else {
                 continue;
             };

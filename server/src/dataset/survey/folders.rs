@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{ArraySurvey, ClassSurvey, Survey, arrays, run_file, text};
 use crate::dataset::arrays::entries;
 use crate::dataset::fault::Fault;
-use crate::dataset::idx;
+use crate::dataset::idx::{Kind, Rows};
 use crate::dataset::images;
 use crate::dataset::ingest::IngestError;
 use crate::dataset::text::find;
@@ -35,20 +35,22 @@ fn images_of_idx(path: &Path, shown: &str) -> Result<Survey, IngestError> {
     };
     let mut counts = Vec::new();
     for prefix in ["train", "t10k"] {
-        let images = idx::dims(path, &format!("{prefix}-images-idx3-ubyte"), 3)?;
+        let name = format!("{prefix}-images-idx3-ubyte");
+        let images = Rows::open(path, &name, Kind::Bytes, 3)?.dims;
         survey.arrays.push(ArraySurvey {
             name: format!("{prefix}-images"),
             shape: images,
             dtype: "uint8".to_owned(),
         });
-        let labels = idx::read(path, &format!("{prefix}-labels-idx1-ubyte"), 1)?;
+        let name = format!("{prefix}-labels-idx1-ubyte");
+        let mut labels = Rows::open(path, &name, Kind::Bytes, 1)?;
         survey.arrays.push(ArraySurvey {
             name: format!("{prefix}-labels"),
-            shape: labels.dims,
+            shape: labels.dims.clone(),
             dtype: "uint8".to_owned(),
         });
-        for label in labels.data {
-            let class = usize::from(label);
+        for _ in 0..labels.dims[0] {
+            let class = usize::from(labels.next()?[0]);
             counts.resize(counts.len().max(class + 1), 0);
             counts[class] += 1;
             survey.samples += 1;

@@ -209,30 +209,33 @@ fn suggest(
         }
         missing |= column.missing > 0;
     }
-    let mut data = format!("format = {:?}\npath = {shown:?}\n", survey.format);
+    let mut data = vec![
+        format!("format = {:?}", survey.format),
+        format!("path = {shown:?}"),
+    ];
     match label {
-        Some(at) => data.push_str(&format!("label = {:?}\n", survey.columns[at].name)),
+        Some(at) => data.push(format!("label = {:?}", survey.columns[at].name)),
         None => {
-            data.push_str("label = \"\"  # the column that holds the class\n");
+            data.push("label = \"\"  # the column that holds the class".to_owned());
             let remark = "no column looks like a class: few different values, none missing";
             survey.remarks.push(remark.to_owned());
         }
     }
     if !header {
-        data.push_str("header = false\n");
+        data.push("header = false".to_owned());
         let remark =
             "the first line holds a number, so it is taken for a row; columns are called 1, 2, …";
         survey.remarks.push(remark.to_owned());
     }
     for (key, names) in [("categorical", categorical), ("ignore", ignore)] {
         if !names.is_empty() {
-            data.push_str(&format!("{key} = [{}]\n", names.join(", ")));
+            data.push(format!("{key} = [{}]", names.join(", ")));
         }
     }
     if missing {
-        data.push_str("missing = \"mean\"\n");
+        data.push("missing = \"mean\"".to_owned());
     }
-    data.push_str("split = { validation = 0.2 }\n");
+    data.push("split = { validation = 0.2 }".to_owned());
     let mixed = survey.columns.iter().find(|column| column.kind == "mixed");
     if let Some(mixed) = mixed {
         let name = quoted(&mixed.name);
@@ -240,5 +243,9 @@ fn suggest(
             "{name} holds numbers and words: correct it if it should be numbers"
         ));
     }
-    survey.run_file = run_file(&data, &[inputs], survey.classes.len().max(2));
+    survey.run_file = run_file(
+        &format!("{}\n", data.join("\n")),
+        &[inputs],
+        survey.classes.len().max(2),
+    );
 }

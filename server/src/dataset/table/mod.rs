@@ -23,7 +23,7 @@ use self::separated::Separated;
 use super::fault::Fault;
 use super::ingest::{IngestError, Ingested, Sets};
 use super::split::{Part, Splitter};
-use super::writer::{Inputs, MAX_INPUT_BYTES, Writer};
+use super::writer::{Inputs, MAX_INPUT_BYTES, Target, Writer};
 
 /// Most columns of a table.
 const MAX_COLUMNS: usize = 16_384;
@@ -96,7 +96,7 @@ pub(super) fn ingest(
     })?;
     let preparation = profile.preparation();
     let columns = preparation.columns.clone();
-    let mut writer = Writer::new(run, path, InputKind::Values, preparation, sets);
+    let mut writer = Writer::new(run, path, InputKind::Values, Some(preparation), sets);
     let (mut row, mut inputs) = (0, Vec::new());
     rows.scan(&mut |place, cells| {
         if row >= profile.rows() {
@@ -119,7 +119,11 @@ pub(super) fn ingest(
             let remedy = "do not change the file while a run is created";
             return Err(Fault::new(place, "it is not what it was a moment ago", remedy).into());
         };
-        writer.push(splitter.part(row), Inputs::Values(&inputs), label)?;
+        writer.push(
+            splitter.part(row),
+            Inputs::Values(&inputs),
+            Target::Class(label),
+        )?;
         row += 1;
         Ok(())
     })?;

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::{Field, Row};
 
@@ -43,7 +44,7 @@ impl Parquet {
         for column in metadata
             .row_groups()
             .iter()
-            .flat_map(|group| group.columns())
+            .flat_map(RowGroupMetaData::columns)
         {
             let bytes = column.uncompressed_size();
             total = total.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));

@@ -1,7 +1,7 @@
 //! What a table's columns hold.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tabswarm_model::dataset::{Column, ColumnKind, Preparation};
@@ -35,7 +35,7 @@ pub(super) enum Content {
     /// Numbers, with those of the training rows.
     Numbers(Statistics),
     /// Words.
-    Words(BTreeMap<String, ()>),
+    Words(BTreeSet<String>),
 }
 
 /// What is known of a table.
@@ -92,7 +92,7 @@ impl<'a> Profile<'a> {
             } else if spec.ignore.contains(name) {
                 Role::Ignored
             } else if spec.categorical.contains(name) {
-                Role::Input(Content::Words(BTreeMap::new()))
+                Role::Input(Content::Words(BTreeSet::new()))
             } else {
                 Role::Input(Content::Numbers(Statistics::default()))
             }
@@ -152,7 +152,7 @@ impl<'a> Profile<'a> {
                 Role::Input(Content::Words(words)) => {
                     let word = word(*cell).unwrap_or_default();
                     check_word(&word, place)?;
-                    if words.insert(word.into_owned(), ()).is_none() && words.len() > MAX_WORDS {
+                    if words.insert(word.into_owned()) && words.len() > MAX_WORDS {
                         let problem =
                             format!("the column has more than {MAX_WORDS} different words");
                         let remedy = "write it in data.ignore, or join rare words";
@@ -222,7 +222,7 @@ impl<'a> Profile<'a> {
                     Role::Ignored | Role::Label => return None,
                     Role::Input(Content::Numbers(statistics)) => self.number(statistics),
                     Role::Input(Content::Words(words)) => {
-                        ColumnKind::Words(words.keys().cloned().collect())
+                        ColumnKind::Words(words.iter().cloned().collect())
                     }
                 };
                 let name = name.clone();

@@ -42,9 +42,12 @@ impl Separated {
             let remedy = "put the names of the columns and the rows there";
             return Err(Fault::new(path.display(), "it is empty", remedy));
         }
-        let name = |(at, cell): (usize, &str)| match header {
-            true => cell.to_owned(),
-            false => (at + 1).to_string(),
+        let name = |(at, cell): (usize, &str)| {
+            if header {
+                cell.to_owned()
+            } else {
+                (at + 1).to_string()
+            }
         };
         table.columns = first.iter().enumerate().map(name).collect();
         Ok(table)

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::fs;
 
 use tabswarm_model::Run;
@@ -26,7 +27,7 @@ fn table(rows: u32) -> String {
     for row in 0..rows {
         let color = ["red", "\"light, blue\"", ""][row as usize % 3];
         let kind = ["tulip", "rose"][row as usize % 2];
-        text.push_str(&format!("{row}.5,{color},{kind}\n"));
+        writeln!(text, "{row}.5,{color},{kind}").unwrap();
     }
     text
 }
@@ -73,6 +74,11 @@ fn a_table_becomes_samples_and_comes_back() {
         }
     }
     assert!(sum.abs() < 1e-2 && (squares / 2_100.0 - 1.0).abs() < 1e-4);
+    // Some programs begin a file with a byte order mark.
+    let marked = format!("\u{feff}{}", table(3_000));
+    fs::write(scratch.path().join("t.csv"), marked).unwrap();
+    let marked = ingest(&run, scratch.path(), &store).unwrap();
+    assert_eq!(marked.dataset, ingested.dataset);
     // A third each; the rows without a color have neither.
     assert!(
         words.iter().all(|&count| (600.0..800.0).contains(&count)),
@@ -80,123 +86,10 @@ fn a_table_becomes_samples_and_comes_back() {
     );
 }
 
-#[test]
-fn each_mistake_has_one_clear_message_and_leaves_nothing_behind() {
-    let good = r#"format = "csv", categorical = ["color"], missing = "mean""#;
-    let plain = r#"format = "csv", ignore = ["color"]"#;
-    let whole = table(30);
-    let long = format!("width,color,kind\n1,\"{}", "x".repeat(5 << 20));
-    let cases: Vec<(&str, usize, Vec<u8>, &str)> = vec![
-        (good, 3, Vec::new(), "it is empty; put the names"),
-        (good, 3, b"width,color,kind\n".to_vec(), "it has no rows"),
-        (
-            good,
-            3,
-            b"width,color\n1,red\n".to_vec(),
-            "there is no column \"kind\"; write one of its columns: \"width\", \"color\"",
-        ),
-        (
-            good,
-            3,
-            b"width,kind,kind,color\n1,a,b,c\n".to_vec(),
-            "column 3 is called \"kind\"",
-        ),
-        (
-            good,
-            3,
-            b"width,color,kind\n1,red\n".to_vec(),
-            "line 2: the row has 2 cells instead of 3",
-        ),
-        (
-            good,
-            3,
-            b"width,color,kind\nwide,red,rose\n".to_vec(),
-            "line 2, column \"width\": \"wide\" is no number",
-        ),
-        (
-            good,
-            3,
-            b"width,color,kind\ninf,red,rose\n".to_vec(),
-            "\"inf\" is no number",
-        ),
-        (
-            good,
-            3,
-            b"width,color,kind\n1,red,\n".to_vec(),
-            "column \"kind\": there is no class",
-        ),
-        (
-            good,
-            3,
-            b"width,color,kind\n1,r\xffd,rose\n".to_vec(),
-            "the text is not UTF-8; convert it",
-        ),
-        (
-            good,
-            3,
-            long.into_bytes(),
-            "a row is longer than 4194304 bytes; close the quotation mark",
-        ),
-        (
-            good,
-            3,
-            whole.replace("tulip", "rose").into_bytes(),
-            "has 1 different classes",
-        ),
-        (
-            good,
-            3,
-            whole
-                .replace("7.5,light", "7.5,dark")
-                .replace("\n0.5,red,tulip", "\n0.5,red,lily")
-                .into_bytes(),
-            "has 3 different classes, but the model has 2 outputs; write units = 3",
-        ),
-        (
-            good,
-            5,
-            whole.clone().into_bytes(),
-            "its columns make 3 inputs, but the model takes 5; write model.input = [3]",
-        ),
-        (
-            plain,
-            1,
-            whole.replace("4.5,", ",").into_bytes(),
-            "column \"width\": there is no value; fill it in, or write data.missing",
-        ),
-        (
-            good,
-            3,
-            b"width,color,kind\n1,red,rose\n".to_vec(),
-            "has 1 different classes",
-        ),
-        (
-            r#"format = "tsv", ignore = ["color"]"#,
-            1,
-            whole.clone().into_bytes(),
-            "there is no column \"kind\"",
-        ),
-        (
-            r#"format = "parquet""#,
-            1,
-            whole.into_bytes(),
-            "it is no whole Parquet file",
-        ),
-        (
-            r#"format = "parquet""#,
-            1,
-            b"PAR1\xff\xff\xff\xffPAR1".to_vec(),
-            "its description takes 4294967295 bytes",
-        ),
-        (
-            r#"format = "parquet""#,
-            1,
-            b"PAR1\x04\0\0\0PAR1".to_vec(),
-            "it can't be read",
-        ),
-    ];
-    for (idx, (data, inputs, bytes, expected)) in cases.into_iter().enumerate() {
-        let scratch = Scratch::new(&format!("table-mistake-{idx}"));
+/// Each file has one message that contains what is said, and leaves nothing behind.
+fn check(name: &str, data: &str, inputs: usize, cases: &[(&[u8], &str)]) {
+    for (idx, (bytes, expected)) in cases.iter().enumerate() {
+        let scratch = Scratch::new(&format!("table-{name}-{idx}"));
         fs::write(scratch.path().join("t.csv"), bytes).unwrap();
         let store = Store::open(&scratch.path().join("data")).unwrap();
         let before = files(&scratch.path().join("data"));
@@ -207,6 +100,135 @@ fn each_mistake_has_one_clear_message_and_leaves_nothing_behind() {
             "{message:?} should contain {expected:?}"
         );
         assert_eq!(files(&scratch.path().join("data")), before, "{expected}");
+    }
+}
+
+const GOOD: &str = r#"format = "csv", categorical = ["color"], missing = "mean""#;
+
+#[test]
+fn each_mistake_in_a_file_has_one_clear_message_and_leaves_nothing_behind() {
+    let long = format!("width,color,kind\n1,\"{}", "x".repeat(5 << 20));
+    let names: Vec<String> = (0..20_000).map(|n| format!("c{n}")).collect();
+    let wide = format!("{}\n", names.join(","));
+    let word = format!("width,color,kind\n1,{},rose\n", "x".repeat(300));
+    check(
+        "files",
+        GOOD,
+        3,
+        &[
+            (b"", "it is empty; put the names"),
+            (b"width,color,kind\n", "it has no rows"),
+            (
+                b"width,color\n1,red\n",
+                "there is no column \"kind\"; write one of its columns: \"width\", \"color\"",
+            ),
+            (
+                b"width,kind,kind,color\n1,a,b,c\n",
+                "column 3 is called \"kind\"",
+            ),
+            (
+                b"width,color,kind\n1,red\n",
+                "line 2: the row has 2 cells instead of 3",
+            ),
+            (
+                b"width,color,kind\n1,red,rose,2\n",
+                "line 2: the row has 4 cells instead of 3",
+            ),
+            (
+                b"width,color,kind\nwide,red,rose\n",
+                "line 2, column \"width\": \"wide\" is no number",
+            ),
+            (b"width,color,kind\ninf,red,rose\n", "\"inf\" is no number"),
+            (
+                b"width,color,kind\n1,red,\n",
+                "column \"kind\": there is no class",
+            ),
+            (
+                b"width,color,kind\n1,red,NaN\n",
+                "column \"kind\": there is no class",
+            ),
+            (
+                b"width,color,kind\n1,r\xffd,rose\n",
+                "the text is not UTF-8; convert it",
+            ),
+            (b"width,color,kind\n1,red,rose\n", "has 1 different classes"),
+            (
+                long.as_bytes(),
+                "a row is longer than 4194304 bytes; close the quotation mark",
+            ),
+            (
+                wide.as_bytes(),
+                "it has 20000 columns; use a table of at most 16384",
+            ),
+            (
+                word.as_bytes(),
+                "is longer than 200 characters; write the column in data.ignore",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn each_table_that_does_not_fit_the_run_has_one_clear_message() {
+    let whole = table(30);
+    let with_lily = whole
+        .replace("7.5,light", "7.5,dark")
+        .replace("\n0.5,red,tulip", "\n0.5,red,lily");
+    let one_class = whole.replace("tulip", "rose");
+    let with_hole = whole.replace("4.5,", ",");
+    let many: Vec<String> = (0..2_000).map(|n| format!("1,w{n},rose")).collect();
+    let many = format!("width,color,kind\n{}\n", many.join("\n"));
+    let huge = whole.replace("\n4.5,", "\n1e300,");
+    let plain = r#"format = "csv", ignore = ["color"]"#;
+    let tsv = r#"format = "tsv", ignore = ["color"]"#;
+    let unscaled = r#"format = "csv", ignore = ["color"], normalize = "none""#;
+    let cases: [(&str, usize, &str, &str); 8] = [
+        (GOOD, 3, &one_class, "has 1 different classes"),
+        (
+            GOOD,
+            3,
+            &with_lily,
+            "has 3 different classes, but the model has 2 outputs; write units = 3",
+        ),
+        (
+            GOOD,
+            5,
+            &whole,
+            "its columns make 3 inputs, but the model takes 5; write model.input = [3]",
+        ),
+        (
+            GOOD,
+            3,
+            &many,
+            "more than 1024 different words; write it in data.ignore",
+        ),
+        (
+            plain,
+            1,
+            &with_hole,
+            "column \"width\": there is no value; fill it in, or write data.missing",
+        ),
+        (tsv, 1, &whole, "there is no column \"kind\""),
+        (
+            unscaled,
+            1,
+            &huge,
+            "use numbers of a size that 32 bits can hold",
+        ),
+        (
+            r#"format = "parquet""#,
+            1,
+            &whole,
+            "it is no whole Parquet file",
+        ),
+    ];
+    for (idx, (data, inputs, text, expected)) in cases.into_iter().enumerate() {
+        check(
+            &format!("fit-{idx}"),
+            data,
+            inputs,
+            &[(text.as_bytes(), expected)],
+        );
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 
 pub(super) fn npy_header(header: &str, values: &[u8]) -> Vec<u8> {
     let mut header = header.as_bytes().to_vec();
-    while (10 + header.len() + 1) % 64 != 0 {
+    while !(10 + header.len() + 1).is_multiple_of(64) {
         header.push(b' ');
     }
     header.push(b'\n');
@@ -29,7 +29,7 @@ pub(super) fn npy_header(header: &str, values: &[u8]) -> Vec<u8> {
 
 /// Whole numbers from 0 to below `classes`, again and again, as `<i8`.
 pub(super) fn labels(samples: usize, classes: usize) -> Vec<u8> {
-    let values = (0..samples).flat_map(|at| ((at % classes) as i64).to_le_bytes());
+    let values = (0..samples).flat_map(|at| ((at % classes) as u64).to_le_bytes());
     npy(
         "<i8",
         &format!("({samples},)"),

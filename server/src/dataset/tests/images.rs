@@ -26,7 +26,7 @@ fn folders_of_pictures_become_classes() {
             assert!(
                 picture
                     .iter()
-                    .all(|&value| value == picture[0] && value < 10.0)
+                    .all(|&value| (value - picture[0]).abs() < 0.5 && value < 10.0)
             );
         } else {
             // JPEG is lossy, but not by much where all pixels are the same.
@@ -49,15 +49,42 @@ fn pictures_are_made_of_one_size_where_told() {
     for (picture, label) in inputs.chunks_exact(16).zip(labels) {
         let expected = [10.0, 240.0][usize::from(label)];
         assert!(
-            picture.iter().all(|&value| value == expected),
+            picture.iter().all(|&value| (value - expected).abs() < 0.5),
             "{picture:?}"
         );
     }
 }
 
 #[test]
-fn each_mistake_has_one_clear_message_and_leaves_nothing_behind() {
-    let with = |data, third: Vec<u8>, parts| Mistake {
+fn damaged_and_lying_pictures_are_refused() {
+    let whole = color(2, 2, [1, 2, 3], ImageFormat::Png);
+    let jpeg = color(40, 40, [1, 2, 3], ImageFormat::Jpeg);
+    let unreadable: &[&str] = &["3.png", "can't be read", "replace or remove"];
+    let cases: Vec<(&str, Vec<u8>, &'static [&'static str])> = vec![
+        (
+            EXACT,
+            Vec::new(),
+            &["3.png", "neither PNG nor JPEG", "replace or remove"],
+        ),
+        (
+            EXACT,
+            b"GIF89a......".to_vec(),
+            &["3.png", "neither PNG nor JPEG"],
+        ),
+        (EXACT, whole[..whole.len() - 20].to_vec(), unreadable),
+        (EXACT, whole[..20].to_vec(), unreadable),
+        (EXACT, jpeg[..30].to_vec(), unreadable),
+        (
+            EXACT,
+            gray(3, 2, 1),
+            &["it is 3 x 2 pixels instead of 2 x 2", "stretch"],
+        ),
+        (STRETCH, lying_png(60_000, 60_000), unreadable),
+        (STRETCH, lying_png(16_000, 16_000), unreadable),
+        (STRETCH, lying_png(u32::MAX, 1), unreadable),
+        (STRETCH, lying_png(0, 0), unreadable),
+    ];
+    let cases = cases.into_iter().map(|(data, third, parts)| Mistake {
         run: run(data, &[2, 2, 3], 2),
         files: vec![
             ("p/a/1.png", gray(2, 2, 1)),
@@ -65,85 +92,53 @@ fn each_mistake_has_one_clear_message_and_leaves_nothing_behind() {
             ("p/b/3.png", third),
         ],
         parts,
-    };
-    let whole = color(2, 2, [1, 2, 3], ImageFormat::Png);
-    let jpeg = color(40, 40, [1, 2, 3], ImageFormat::Jpeg);
-    let one_class = || vec![("p/a/1.png", gray(2, 2, 1)), ("p/a/2.png", gray(2, 2, 1))];
-    let cases = vec![
-        with(
-            EXACT,
-            Vec::new(),
-            &["3.png", "neither PNG nor JPEG", "replace or remove"],
+    });
+    check("pictures", cases.collect());
+}
+
+#[test]
+fn folders_that_are_no_classes_are_refused() {
+    let cases: Vec<(&[usize], &[&'static str], &'static [&'static str])> = vec![
+        (
+            &[2, 2, 3],
+            &["p/a/1.png", "p/a/2.png"],
+            &["1 folders of pictures", "one folder for each class"],
         ),
-        with(
-            EXACT,
-            b"GIF89a......".to_vec(),
-            &["3.png", "neither PNG nor JPEG"],
+        (
+            &[12],
+            &["p/a/1.png", "p/b/2.png"],
+            &["model.input = [12]", "[height, width, 3]"],
         ),
-        with(
-            EXACT,
-            whole[..whole.len() - 20].to_vec(),
-            &["3.png", "can't be read"],
+        (
+            &[2, 2, 3],
+            &["p/1.png"],
+            &["not a folder of pictures", "one folder for each class"],
         ),
-        with(EXACT, whole[..20].to_vec(), &["3.png", "can't be read"]),
-        with(EXACT, jpeg[..30].to_vec(), &["3.png", "can't be read"]),
-        with(
-            EXACT,
-            gray(3, 2, 1),
-            &["it is 3 x 2 pixels instead of 2 x 2", "stretch"],
+        (
+            &[2, 2, 3],
+            &["p/a/1.png", "p/b/more/2.png"],
+            &["more", "a folder, a link or a device"],
         ),
-        with(
-            STRETCH,
-            lying_png(60_000, 60_000),
-            &["3.png", "can't be read", "replace or remove"],
+        (
+            &[2, 2, 3],
+            &["p/a/1.png", "p/b/.hidden"],
+            &["there are no pictures in it", "remove the folder"],
         ),
-        with(
-            STRETCH,
-            lying_png(16_000, 16_000),
-            &["3.png", "can't be read"],
-        ),
-        with(STRETCH, lying_png(u32::MAX, 1), &["3.png", "can't be read"]),
-        with(STRETCH, lying_png(0, 0), &["3.png", "can't be read"]),
-        Mistake {
-            run: run(EXACT, &[2, 2, 3], 2),
-            files: one_class(),
-            parts: &["1 folders of pictures", "one folder for each class"],
-        },
-        Mistake {
-            run: run(EXACT, &[12], 2),
-            files: one_class(),
-            parts: &["model.input = [12]", "[height, width, 3]"],
-        },
-        Mistake {
-            run: run(EXACT, &[2, 2, 3], 2),
-            files: vec![("p/1.png", gray(2, 2, 1))],
-            parts: &["not a folder of pictures", "one folder for each class"],
-        },
-        Mistake {
-            run: run(EXACT, &[2, 2, 3], 2),
-            files: vec![
-                ("p/a/1.png", gray(2, 2, 1)),
-                ("p/b/more/2.png", gray(2, 2, 1)),
-            ],
-            parts: &["more", "a folder, a link or a device"],
-        },
-        Mistake {
-            run: run(EXACT, &[2, 2, 3], 2),
-            files: vec![("p/a/1.png", gray(2, 2, 1)), ("p/b/.hidden", Vec::new())],
-            parts: &["there are no pictures in it", "remove the folder"],
-        },
-        Mistake {
-            run: run(EXACT, &[2, 2, 3], 2),
-            files: ["p/a/1.png", "p/b/1.png", "p/c/1.png"]
-                .map(|path| (path, gray(2, 2, 1)))
-                .to_vec(),
-            parts: &[
+        (
+            &[2, 2, 3],
+            &["p/a/1.png", "p/b/1.png", "p/c/1.png"],
+            &[
                 "3 folders of pictures, but the model has 2 outputs",
                 "units in the last layer",
             ],
-        },
+        ),
     ];
-    check("images", cases);
+    let cases = cases.into_iter().map(|(input, files, parts)| Mistake {
+        run: run(EXACT, input, 2),
+        files: files.iter().map(|&file| (file, gray(2, 2, 1))).collect(),
+        parts,
+    });
+    check("picture-folders", cases.collect());
 }
 
 #[cfg(unix)]

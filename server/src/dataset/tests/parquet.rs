@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use parquet::basic::Compression;
@@ -76,10 +77,12 @@ fn a_parquet_file_becomes_the_samples_that_a_csv_file_would() {
     for row in (0..50).chain(0..50) {
         let legs = if row % 5 == 0 { "" } else { "4" };
         let [color, kind] = [["red", "bird"], ["blue", "cat"]][row % 2];
-        csv.push_str(&format!(
-            "{row},{legs},{color},{},{kind}\n",
+        writeln!(
+            csv,
+            "{row},{legs},{color},{},{kind}",
             u8::from(row % 3 == 0)
-        ));
+        )
+        .unwrap();
     }
     place.write("t.csv", csv.as_bytes());
     let as_csv = DATA
@@ -145,7 +148,7 @@ fn each_mistake_has_one_clear_message_and_leaves_nothing_behind() {
             &["column \"width\": a page's header has a field"],
         ),
         case(
-            with_first_page(|page| page[..100].fill(0x18)),
+            with_first_page(|page| page[..4].copy_from_slice(&[0x18, 0xff, 0xff, 0x7f])),
             &["column \"width\": a page's header does not end"],
         ),
         Mistake {

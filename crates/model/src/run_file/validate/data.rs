@@ -32,8 +32,8 @@ impl RawData {
                 path,
                 shuffle_window,
                 ..
-            } => (path, *shuffle_window, "file"),
-            Self::Csv(RawTable {
+            }
+            | Self::Csv(RawTable {
                 path,
                 shuffle_window,
                 ..
