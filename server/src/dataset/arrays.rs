@@ -18,7 +18,7 @@ use super::table::narrow;
 use super::writer::{Inputs, MAX_INPUT_BYTES, Target, Writer};
 
 /// A member that unpacks to more than this must not do so from almost nothing.
-const SMALL_MEMBER_BYTES: u64 = 64 << 20;
+const SMALL_MEMBER_BYTES: u64 = 16 << 20;
 /// How often the bytes of a packed member a large one may have.
 const MAX_RATIO: u64 = 200;
 /// Most members of an archive.

@@ -205,6 +205,7 @@ pub(crate) fn ingest(
     datasets_dir: &Path,
     store: &Store,
 ) -> Result<Ingested, IngestError> {
+    let _turn = store.ingestion();
     let sets = Sets {
         training: &store.training,
         test: &store.test,

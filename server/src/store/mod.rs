@@ -19,6 +19,7 @@ pub(crate) mod chunks;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
@@ -59,6 +60,8 @@ pub(crate) struct Store {
     pub(crate) training: ChunkStore,
     /// Test data.
     pub(crate) test: ChunkStore,
+    /// See [`Self::ingestion`].
+    ingestion: Mutex<()>,
     _lock: DirLock,
 }
 
@@ -104,12 +107,22 @@ impl Store {
             root: root.to_owned(),
             training,
             test,
+            ingestion: Mutex::new(()),
             _lock: lock,
         };
         store
             .remove_leftovers()
             .map_err(|source| unusable(root, source))?;
         Ok(store)
+    }
+
+    /// One data set is written at a time: where one fails, what it wrote is removed, which must not be what
+    /// another one has just found there.
+    pub(crate) fn ingestion(&self) -> MutexGuard<'_, ()> {
+        // Nothing is kept under the lock that a panic could leave half done.
+        self.ingestion
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The file that holds the admin token.

@@ -1,3 +1,5 @@
+//! Data sets are described as they are, and as they are proposed they can be trained on.
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Tables of separated cells, good and bad.
+
 use std::fmt::Write as _;
 use std::fs;
 

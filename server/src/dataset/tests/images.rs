@@ -1,3 +1,5 @@
+//! Folders of pictures, good and bad.
+
 use image::ImageFormat;
 
 use super::files::{color, gray, lying_png};

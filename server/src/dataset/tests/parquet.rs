@@ -1,3 +1,5 @@
+//! Parquet files, good and bad.
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 

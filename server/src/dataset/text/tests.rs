@@ -1,3 +1,5 @@
+//! Texts, good and bad.
+
 use std::fs;
 use std::path::Path;
 
