@@ -159,6 +159,8 @@ pub struct About {
     pub owner: String,
     /// A page with more, `https://…`; may be empty.
     pub link: String,
+    /// What the trained model may be used for, such as `CC-BY-4.0`; may be empty.
+    pub license: String,
     /// Whether everybody may download the trained model.
     pub download: bool,
 }

@@ -20,6 +20,7 @@ seed = 7
 [about]
 owner = "A school"
 link = "https://example.org/digits"
+license = "CC-BY-4.0"
 download = true
 
 [data]

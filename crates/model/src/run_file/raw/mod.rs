@@ -59,6 +59,8 @@ pub(in crate::run_file) struct RawAbout {
     pub(in crate::run_file) owner: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(in crate::run_file) link: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(in crate::run_file) license: String,
     #[serde(default)]
     pub(in crate::run_file) download: bool,
 }

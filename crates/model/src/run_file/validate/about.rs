@@ -9,6 +9,7 @@ const MAX_LINK_CHARS: usize = 300;
 impl Check {
     pub(super) fn about(&mut self, raw: &RawAbout) {
         self.text("about.owner", &raw.owner, 120);
+        self.text("about.license", &raw.license, 120);
         let holds = raw.link.is_empty() || is_link(&raw.link);
         let problem = format!("{:?} is not a link", raw.link);
         let remedy = format!(

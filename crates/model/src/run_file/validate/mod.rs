@@ -54,6 +54,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
         about: About {
             owner: raw.about.owner.clone(),
             link: raw.about.link.clone(),
+            license: raw.about.license.clone(),
             download: raw.about.download,
         },
         seed: raw.seed,
