@@ -9,10 +9,11 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each package with the packages of ours that it may depend on, in whatever way.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("tabswarm-protocol", &[]),
     ("tabswarm-model", &[]),
     ("tabswarm-compute", &["tabswarm-model"]),
+    ("tabswarm-export", &["tabswarm-model"]),
     (
         "tabswarm-coordinator",
         &["tabswarm-model", "tabswarm-protocol"],
@@ -34,6 +35,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
         &[
             "tabswarm-coordinator",
             "tabswarm-compute",
+            "tabswarm-export",
             "tabswarm-model",
             "tabswarm-protocol",
             "tabswarm-store",
@@ -66,6 +68,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "tabswarm-store",
             "tabswarm-client-core",
             "tabswarm-compute",
+            "tabswarm-export",
             "tabswarm-model",
             "tabswarm-protocol",
         ],
@@ -87,11 +90,12 @@ const IMPURE: [&str; 10] = [
     "web-sys",
     "wgpu",
 ];
-const PURE: [&str; 4] = [
+const PURE: [&str; 5] = [
     "tabswarm-protocol",
     "tabswarm-model",
     "tabswarm-coordinator",
     "tabswarm-client-core",
+    "tabswarm-export",
 ];
 
 /// Package by package, the names of its direct dependencies of every kind.

@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 type Check = fn(&Workspace) -> Result<()>;
 
 /// Name, check, and whether `--quick` includes it.
-const STEPS: [(&str, Check, bool); 14] = [
+const STEPS: [(&str, Check, bool); 15] = [
     ("set-up", |workspace| setup::setup(workspace, true), true),
     ("tidy", |workspace| tidy::tidy(workspace, false), true),
     ("format", format, true),
@@ -31,6 +31,7 @@ const STEPS: [(&str, Check, bool); 14] = [
     ("clippy, native", clippy_native, true),
     ("clippy, browser", clippy_wasm, true),
     ("Rust tests", rust_tests, true),
+    ("exported models in ONNX Runtime", exported_models, false),
     ("kills of a real server", chaos::short, false),
     ("a small swarm on real sockets", load::short, false),
     ("Rust tests in documentation", doc_tests, false),
@@ -120,6 +121,24 @@ fn rust_tests(workspace: &Workspace) -> Result<()> {
             .cargo()
             .args(runner)
             .args(["--workspace", "--no-fail-fast"]),
+    )
+}
+
+/// What is exported computes what the engine computes, in the program that most others use.
+fn exported_models(workspace: &Workspace) -> Result<()> {
+    let cases = workspace.scratch().join("onnx-cases");
+    let binary = ["run", "--package", "tabswarm-tests", "--bin", "onnx-cases"];
+    command::run(
+        workspace
+            .cargo()
+            .args(binary)
+            .args([&cases, &workspace.datasets()]),
+    )?;
+    command::run(
+        Command::new("node")
+            .args(["--test-reporter=spec", "run.mjs"])
+            .current_dir(workspace.onnx_tests())
+            .env("TABSWARM_ONNX_CASES", cases),
     )
 }
 

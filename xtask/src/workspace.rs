@@ -67,6 +67,11 @@ impl Workspace {
         self.root.join("tests/s3")
     }
 
+    /// ONNX Runtime, in which the tests run exported models.
+    pub(crate) fn onnx_tests(&self) -> PathBuf {
+        self.root.join("tests/onnx")
+    }
+
     /// Data sets, one folder each.
     pub(crate) fn datasets(&self) -> PathBuf {
         self.root.join("datasets")

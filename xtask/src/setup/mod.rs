@@ -26,6 +26,8 @@ pub(crate) fn setup(workspace: &Workspace, tests: bool) -> Result<()> {
             .context("the browser tests' npm packages are missing")?;
         npm::install(workspace, &workspace.s3_tests())
             .context("the S3 server for tests is missing")?;
+        npm::install(workspace, &workspace.onnx_tests())
+            .context("ONNX Runtime for tests is missing")?;
     }
     Ok(())
 }

@@ -105,10 +105,15 @@ impl Case {
 
     /// A random model of up to a few thousand parameters.
     pub fn random(seed: u64) -> Self {
+        let (model, samples) = Self::random_model(seed);
+        Self::new(&model, samples, seed ^ 1)
+    }
+
+    /// The model of [`Self::random`], and its number of samples.
+    pub fn random_model(seed: u64) -> (ModelSpec, usize) {
         let mut random = Random(seed);
         let model = random.model();
-        let samples = 1 + random.below(RANDOM_SAMPLES);
-        Self::new(&model, samples, seed ^ 1)
+        (model, 1 + random.below(RANDOM_SAMPLES))
     }
 
     /// One micro-batch of a run with its initial parameters, the data made up.
