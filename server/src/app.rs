@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::store::Store;
 use crate::view::ViewCell;
-use crate::{admin, api, assets, ws};
+use crate::{admin, api, assets, export, ws};
 
 /// Shared by all handlers.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(crate) struct App {
     pub(crate) hosts: Arc<Hosts>,
     /// One run is created at a time: ingestion uses all cores already.
     pub(crate) creating: Mutex<()>,
+    /// One model is exported at a time: it takes several times the model's memory.
+    pub(crate) exporting: Mutex<()>,
     /// Credits, identities and events for those who ask.
     pub(crate) ledger: Arc<LedgerLink>,
     /// Counters.
@@ -70,6 +72,7 @@ pub(crate) fn public_router(app: Arc<App>) -> Router {
         .route("/api/runs/{name}/history", get(api::runs::history))
         .route("/api/runs/{name}/snapshots", get(api::runs::snapshots))
         .route("/api/runs/{name}/examples", get(api::runs::examples))
+        .route("/api/runs/{name}/export", get(export::of_shared_run))
         .route("/api/leaders", get(api::leaders::list))
         .route("/api/standing", get(api::leaders::standing))
         .route(
@@ -116,6 +119,7 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
         .route("/admin/runs/{name}/{verb}", post(admin::runs::command))
         .route("/admin/runs/{name}/run.json", get(api::runs::run_json))
         .route("/admin/runs/{name}/snapshots", get(api::runs::snapshots))
+        .route("/admin/runs/{name}/export", get(export::of_any_run))
         .route("/admin/params/{digest}", get(api::blobs::params))
         .route("/admin/datasets/{digest}", get(api::blobs::dataset))
         .route("/admin/health", get(admin::health))

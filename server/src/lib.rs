@@ -18,6 +18,7 @@ mod clock;
 mod config;
 mod dataset;
 mod evaluation;
+mod export;
 mod history;
 mod hosting;
 mod http;

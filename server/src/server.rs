@@ -135,6 +135,7 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
         store: Arc::clone(&store),
         hosts,
         creating: Mutex::new(()),
+        exporting: Mutex::new(()),
         metrics: Arc::clone(&metrics),
         assets,
         blobs: BlobCache::new(BLOB_CACHE_BYTES),

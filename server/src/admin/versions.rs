@@ -257,7 +257,7 @@ async fn blocking<T: Send + 'static, E: Into<SnapshotPlaceError> + Send + 'stati
 }
 
 /// There is no way back to this version.
-pub(super) fn no_version(name: &str, version: u64) -> Problem {
+pub(crate) fn no_version(name: &str, version: u64) -> Problem {
     let detail = format!(
         "Version {version} of the run {name:?} can't be restored; `tabswarm run versions {name}` lists those that can."
     );

@@ -17,8 +17,8 @@ use crate::store::ADMIN_TOKEN_FILE;
 /// A run's data may have to be read and compressed before the answer comes.
 const TIMEOUT: Duration = Duration::from_mins(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answers are parameters.
-const MAX_ANSWER_BYTES: u64 = (MAX_PARAMETERS * size_of::<f32>()) as u64;
+/// The longest answers are models: parameters with their names and a card.
+const MAX_ANSWER_BYTES: u64 = (MAX_PARAMETERS * size_of::<f32>() + (16 << 20)) as u64;
 
 /// Where the server is and how to be let in.
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 
 mod client;
 mod data;
+mod export;
 mod ledger;
 mod run;
 mod sample;
@@ -46,6 +47,11 @@ enum Command {
     /// Look at data sets.
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Write a run's trained model to a file that other tools read.
+    #[command(
+        after_help = "Example:\n  tabswarm export mnist-cnn --format onnx --out mnist-cnn.onnx"
+    )]
+    Export(export::ExportArgs),
     /// Check, repair and shrink what a server that is not running has stored.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -65,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Digest(args) => args.run(),
         Command::Data(command) => command.run(),
+        Command::Export(args) => args.run(),
         Command::Store(command) => command.run(),
         Command::Events(args) => args.run(),
         Command::Credits(args) => args.run(),

@@ -5,6 +5,7 @@ mod bucket;
 mod cli;
 mod data;
 mod durability;
+mod export;
 mod http;
 mod ledger;
 mod lifecycle;

@@ -43,6 +43,10 @@ export const fetchHistory = (name: string, after: number): Promise<HistoryPage> 
 export const fetchSnapshots = (name: string): Promise<Snapshot[]> =>
   getJson(`${runPath(name)}/snapshots`);
 
+/** Where the server gives a trained model as a file. */
+export const exportPath = (name: string, format: 'onnx'): string =>
+  `${runPath(name)}/export?format=${format}`;
+
 /** The canonical run file as JSON text, handed to the predict worker unread. */
 export const fetchRunJson = async (name: string): Promise<string> =>
   (await get(`${runPath(name)}/run.json`, TIMEOUT_MS)).text();

@@ -1,6 +1,6 @@
-/** The newest model as a safetensors file, written by the engine in this tab. */
+/** The newest model: as a safetensors file, written by the engine in this tab, or from the server as ONNX. */
 import { useState } from 'preact/hooks';
-import { fetchParams, fetchRunJson } from '../api/client.ts';
+import { exportPath, fetchParams, fetchRunJson } from '../api/client.ts';
 import type { RunStatus, Snapshot } from '../api/types.ts';
 import { PredictClient } from '../engine/client.ts';
 import { store } from '../state/store.ts';
@@ -55,6 +55,9 @@ export function Download({ run }: { run: RunStatus }) {
       >
         {words.download}
       </button>
+      <a href={exportPath(run.name, 'onnx')} download data-testid="download-onnx">
+        {words.downloadOnnx}
+      </a>
       <span class="fine" id="download-help" role="status">
         {failure ?? (busy ? words.downloading : words.downloadHelp(snapshot.version))}
       </span>

@@ -217,6 +217,7 @@ export const en = {
     owner: (name: string): string => `Run by ${name}.`,
     more: 'More about it',
     download: 'Download the model',
+    downloadOnnx: 'Download as ONNX',
     downloadHelp: (version: number): string => `safetensors, newest snapshot (step ${formatCount(version)})`,
     downloading: 'Preparing the file.',
     elsewhere: (name: string): string =>

@@ -86,7 +86,7 @@ export const zh: Texts = {
     phases: { created: '未开始', running: '进行中', paused: '被管理员暂停', finished: '已完成', stopped: '已停止' },
     step: '步', of: '/', epoch: (epoch, epochs) => `第 ${epoch} 轮，共 ${epochs} 轮`, eta: '剩余时间', workers: '参与者', lanes: '通道', speed: '样本',
     parameters: '参数', committed: '已提交样本', reproducible: '逐位可重现：结果只取决于训练文件，与谁帮忙、谁离开无关。', progressLabel: '已提交的步数',
-    owner: (name) => `由 ${name} 发起。`, more: '了解更多', download: '下载模型', downloadHelp: (version) => `safetensors，最新快照（第 ${formatCount(version)} 步）`,
+    owner: (name) => `由 ${name} 发起。`, more: '了解更多', download: '下载模型', downloadOnnx: '下载 ONNX 格式', downloadHelp: (version) => `safetensors，最新快照（第 ${formatCount(version)} 步）`,
     downloading: '正在准备文件。', elsewhere: (name) => `这个标签页正在为 ${name} 计算。请先在那里结束，再加入此训练。`, waiting: '等待服务器。', offline: '离线：这是最后已知的数字',
   },
   runs: {
