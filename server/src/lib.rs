@@ -35,6 +35,7 @@ mod snapshot_place;
 mod snapshot_writer;
 mod store;
 mod telemetry;
+mod tensorboard;
 mod view;
 mod ws;
 

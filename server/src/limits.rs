@@ -18,6 +18,12 @@ pub(crate) const OUTBOX_MESSAGES: usize = 512;
 pub(crate) const ACTOR_QUEUE_MESSAGES: usize = 1_024;
 /// Jobs waiting for the snapshot writer: a snapshot, a phase and a history for every run.
 pub(crate) const WRITER_QUEUE_JOBS: usize = 256;
+/// Points waiting for the event files: some seconds of the fastest runs.
+pub(crate) const EVENT_QUEUE_JOBS: usize = 4_096;
+/// Most points of each curve in a run's event file: more than a chart shows.
+pub(crate) const MAX_EVENT_POINTS: u64 = 10_000;
+/// Longest event file that is read back: ours stay below a tenth of it.
+pub(crate) const MAX_EVENT_FILE_BYTES: u64 = 32 << 20;
 /// Violated invariants that a start writes into the ledger; they come in torrents, and the counter has them all.
 pub(crate) const MAX_VIOLATION_EVENTS: u32 = 100;
 /// A run that has come to rest has so long to write its last snapshot before its files are worked on.

@@ -118,6 +118,7 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
         Arc::clone(&view),
         Arc::clone(&metrics),
         Arc::clone(&ledger),
+        store.event_files_path(),
     );
     let (actor, ended) = spawned.map_err(ServeError::Thread)?;
     // Before there are runs, which tell it their credits.

@@ -17,6 +17,7 @@ use crate::evaluation::{self, Evaluated};
 use crate::ledger::CreditBatch;
 use crate::log_writer::{self, Logged};
 use crate::snapshot_writer::{self, SnapshotJob, Written};
+use crate::tensorboard;
 use crate::view::{RunView, View};
 
 impl Actor {
@@ -266,6 +267,8 @@ impl Actor {
             return;
         };
         run.evaluated(point);
+        let job = tensorboard::Job::Evaluation { run_id, point };
+        self.event_files.submit(job);
         let (version, loss, accuracy) = (point.version, point.loss, point.accuracy);
         info!(
             run = run.facts.run.name,
@@ -298,6 +301,11 @@ impl Actor {
             } => {
                 if let Some(run) = self.runs.get_mut(run_id) {
                     run.committed(*version, *train_loss);
+                    self.event_files.submit(tensorboard::Job::Step {
+                        run_id: *run_id,
+                        version: version.0,
+                        train_loss: *train_loss,
+                    });
                 }
             }
             Event::PhaseChanged { .. } => {

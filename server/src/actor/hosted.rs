@@ -19,6 +19,7 @@ use crate::limits::{RECENT_PARAMS, RECENT_PARAMS_BYTES};
 use crate::log_writer::SpareSums;
 use crate::params::bytes_of;
 use crate::snapshot_writer::SnapshotJob;
+use crate::tensorboard;
 use crate::view::{RecentParams, RunFacts};
 
 /// A run that is ready to be hosted.
@@ -217,6 +218,18 @@ impl HostedRun {
     /// An evaluation's result.
     pub(crate) fn evaluated(&mut self, point: EvalPoint) {
         Arc::make_mut(&mut self.history).push_eval(point);
+    }
+
+    /// What makes the event file that goes on at `version`.
+    pub(crate) fn event_file(&self, version: ParamVersion) -> tensorboard::Job {
+        tensorboard::Job::Open {
+            run_id: self.facts.run_id,
+            name: self.facts.run.name.clone(),
+            version: version.0,
+            versions_total: self.facts.plan.versions_total(),
+            evaluate_every: self.facts.run.evaluate_every_steps,
+            history: Arc::clone(&self.history),
+        }
     }
 
     /// What the snapshot writer needs.

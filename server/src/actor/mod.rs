@@ -16,6 +16,7 @@ pub(crate) use outbox::{EdgeRun, Outbound, Outbox, TooSlow};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ use crate::limits::{
 use crate::log_writer::{self, LogWriter};
 use crate::metrics::Metrics;
 use crate::snapshot_writer::{self, SnapshotWriter};
+use crate::tensorboard::EventFiles;
 use crate::view::ViewCell;
 use hosted::HostedRun;
 use outbox::Outboxes;
@@ -79,6 +81,8 @@ pub(crate) type Ended = oneshot::Receiver<()>;
 
 /// Starts the thread. The second value is told when it ends; it is dropped if the thread panicked.
 ///
+/// Event files go below the folder `event_files`.
+///
 /// `epoch` is another number at every start: leases of before a restart must not be taken for later ones.
 pub(crate) fn spawn(
     epoch: u32,
@@ -86,6 +90,7 @@ pub(crate) fn spawn(
     view: Arc<ViewCell>,
     metrics: Arc<Metrics>,
     ledger: Arc<LedgerLink>,
+    event_files: PathBuf,
 ) -> io::Result<(ActorHandle, Ended)> {
     let (sender, inbox) = mpsc::channel(ACTOR_QUEUE_MESSAGES);
     let (ended_sender, ended) = oneshot::channel();
@@ -113,6 +118,7 @@ pub(crate) fn spawn(
         evaluator,
         writer,
         log,
+        event_files: EventFiles::spawn(event_files)?,
         view,
         metrics,
         ledger,
@@ -141,6 +147,7 @@ struct Actor {
     evaluator: Evaluator,
     writer: SnapshotWriter,
     log: LogWriter,
+    event_files: EventFiles,
     view: Arc<ViewCell>,
     metrics: Arc<Metrics>,
     ledger: Arc<LedgerLink>,
@@ -295,6 +302,7 @@ impl Actor {
         let digest = new_run.params_digest;
         let mut hosted = HostedRun::new(facts, master, digest, history, snapshots, log.durable());
         hosted.phase_noted = new_run.state.phase;
+        self.event_files.submit(hosted.event_file(version));
         self.runs.insert(run_id, hosted);
         let log = Box::new(log);
         self.log.submit(log_writer::Job::Open { run_id, log });
@@ -356,6 +364,7 @@ impl Actor {
         let run_now = Arc::clone(&facts.run);
         let durable = log.durable();
         run.replace(facts, master, params_digest, history, snapshots, durable);
+        self.event_files.submit(run.event_file(state.version));
         let log = Box::new(log);
         self.log.submit(log_writer::Job::Open { run_id, log });
         self.handle(Input::Replace {

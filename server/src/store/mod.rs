@@ -135,6 +135,11 @@ impl Store {
         self.root.join(LEDGER_FILE)
     }
 
+    /// The folder of the runs' event files.
+    pub(crate) fn event_files_path(&self) -> PathBuf {
+        self.root.join("tensorboard")
+    }
+
     /// The folder of all runs' folders.
     pub(crate) fn runs_path(&self) -> PathBuf {
         self.root.join("runs")

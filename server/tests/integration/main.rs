@@ -13,3 +13,4 @@ mod page;
 mod settings;
 mod sockets;
 mod support;
+mod tensorboard;

@@ -7,6 +7,7 @@ pub(crate) mod browser;
 pub(crate) mod datasets;
 pub(crate) mod npm;
 mod rust_src;
+mod tensorboard;
 pub(crate) mod wasm_target;
 
 use anyhow::{Context as _, Result};
@@ -28,6 +29,7 @@ pub(crate) fn setup(workspace: &Workspace, tests: bool) -> Result<()> {
             .context("the S3 server for tests is missing")?;
         npm::install(workspace, &workspace.onnx_tests())
             .context("ONNX Runtime for tests is missing")?;
+        tensorboard::install(workspace).context("TensorBoard's reader for tests is missing")?;
     }
     Ok(())
 }
