@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tabswarm_coordinator::InvariantId;
+use tabswarm_coordinator::{InvariantId, RunPhase};
 use tabswarm_protocol::server::RejectReason;
 
 use crate::ledger::LedgerStatus;
@@ -239,12 +239,15 @@ impl Page {
 
     /// Gauges of each run; names of runs need no escaping.
     fn runs(&mut self, view: &View) {
-        let families: [(&str, &str, Gauge); 7] = [
+        let families: [(&str, &str, Gauge); 8] = [
             ("workers_connected", "Workers of a run", |run| {
                 Some(run.status.workers as f64)
             }),
             ("run_version", "Steps committed of a run", |run| {
                 Some(run.status.version.0 as f64)
+            }),
+            ("run_running", "1 while a run hands out work", |run| {
+                Some(f64::from(u8::from(run.status.phase == RunPhase::Running)))
             }),
             (
                 "run_degraded",

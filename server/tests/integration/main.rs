@@ -9,6 +9,7 @@ mod export;
 mod http;
 mod ledger;
 mod lifecycle;
+mod operations;
 mod page;
 mod settings;
 mod sockets;
