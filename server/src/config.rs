@@ -8,6 +8,8 @@ use std::time::Duration;
 use tabswarm_store::{Disk, RealDisk};
 
 use crate::auth::AdminToken;
+use crate::proxies::Network;
+use crate::tls::TlsFiles;
 
 /// Connections of both listeners.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 4_096;
@@ -47,6 +49,10 @@ pub struct Config {
     pub max_workers: usize,
     /// A worker that takes one message for longer is cut.
     pub write_timeout: Duration,
+    /// Certificate and key of the volunteers' listener; without them it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Config {
@@ -66,6 +72,8 @@ impl Config {
             max_connections_per_address: DEFAULT_MAX_CONNECTIONS_PER_ADDRESS,
             max_workers: DEFAULT_MAX_WORKERS,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
+            tls: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }

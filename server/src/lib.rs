@@ -30,12 +30,14 @@ mod metrics;
 mod object_storage;
 mod params;
 mod problem;
+mod proxies;
 mod server;
 mod snapshot_place;
 mod snapshot_writer;
 mod store;
 mod telemetry;
 mod tensorboard;
+mod tls;
 mod view;
 mod ws;
 
@@ -49,5 +51,7 @@ pub use config::{
     Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
     DEFAULT_WRITE_TIMEOUT,
 };
+pub use proxies::Network;
 pub use server::{Handle, ServeError, serve};
 pub use store::StoreError;
+pub use tls::{TlsError, TlsFiles};

@@ -18,6 +18,10 @@ pub(crate) const OUTBOX_MESSAGES: usize = 512;
 pub(crate) const ACTOR_QUEUE_MESSAGES: usize = 1_024;
 /// Jobs waiting for the snapshot writer: a snapshot, a phase and a history for every run.
 pub(crate) const WRITER_QUEUE_JOBS: usize = 256;
+/// A certificate is looked at so often: two calls of the system.
+pub(crate) const TLS_RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest `X-Forwarded-For` that is read: a few proxies' addresses.
+pub(crate) const MAX_FORWARDED_BYTES: usize = 1 << 10;
 /// Points waiting for the event files: some seconds of the fastest runs.
 pub(crate) const EVENT_QUEUE_JOBS: usize = 4_096;
 /// Most points of each curve in a run's event file: more than a chart shows.

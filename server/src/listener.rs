@@ -10,10 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tower_service::Service as _;
@@ -21,6 +24,9 @@ use tracing::{debug, warn};
 
 use crate::limits::{HEADER_READ_TIMEOUT, MAX_HEAD_BYTES};
 use crate::metrics::Metrics;
+use crate::problem::Problem;
+use crate::proxies::{self, Network};
+use crate::tls::Tls;
 
 /// A pause after an error of `accept`: most often the process has no more file descriptors.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
@@ -30,6 +36,10 @@ const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(200);
 pub(crate) struct Listener {
     /// Bound.
     pub(crate) socket: TcpListener,
+    /// None for plain HTTP.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Peers that say themselves whom they speak for.
+    pub(crate) trusted_proxies: Arc<[Network]>,
     /// Most open connections.
     pub(crate) max_connections: usize,
     /// Most open connections of one address.
@@ -47,7 +57,38 @@ pub(crate) struct Listener {
 pub(crate) struct ConnectionGuard {
     address: Option<IpAddr>,
     addresses: Arc<Addresses>,
-    _permit: OwnedSemaphorePermit,
+    _within: Within,
+}
+
+/// What a place is a part of.
+#[derive(Debug)]
+enum Within {
+    /// All connections of the listener.
+    Listener { _permit: OwnedSemaphorePermit },
+    /// A trusted proxy's connection, on which this is one client's request.
+    Connection { _guard: Arc<ConnectionGuard> },
+}
+
+impl ConnectionGuard {
+    /// A client's place on this connection of a trusted proxy; none if its address has too many.
+    fn place_of_client(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        proxies: &[Network],
+    ) -> Option<Arc<Self>> {
+        let address = proxies::client(headers, proxies).and_then(counted);
+        let is_over = |address| !self.addresses.enter(address);
+        if address.is_some_and(is_over) {
+            return None;
+        }
+        Some(Arc::new(Self {
+            address,
+            addresses: Arc::clone(&self.addresses),
+            _within: Within::Connection {
+                _guard: Arc::clone(self),
+            },
+        }))
+    }
 }
 
 impl Drop for ConnectionGuard {
@@ -104,6 +145,22 @@ fn counted(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
+fn is_any(networks: &[Network], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(address))
+}
+
+fn too_many() -> Problem {
+    let detail =
+        "There are too many connections from your address; close some, or try again later.";
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    Problem::new(
+        status,
+        "too_many_connections",
+        "Too many connections",
+        detail,
+    )
+}
+
 /// Accepts and serves until told to end.
 pub(crate) async fn accept(mut this: Listener, router: Router) {
     let slots = Arc::new(Semaphore::new(this.max_connections));
@@ -123,7 +180,8 @@ pub(crate) async fn accept(mut this: Listener, router: Router) {
         };
         match accepted {
             Ok((stream, peer)) => {
-                let address = counted(peer.ip());
+                let is_proxy = is_any(&this.trusted_proxies, peer.ip());
+                let address = counted(peer.ip()).filter(|_| !is_proxy);
                 if address.is_some_and(|address| !addresses.enter(address)) {
                     this.metrics.connections_refused.add(1);
                     debug!(%peer, "connection over the limit of its address");
@@ -133,15 +191,17 @@ pub(crate) async fn accept(mut this: Listener, router: Router) {
                 let guard = Arc::new(ConnectionGuard {
                     address,
                     addresses,
-                    _permit: permit,
+                    _within: Within::Listener { _permit: permit },
                 });
                 let connection = Connection {
                     guard,
                     peer,
+                    proxies: is_proxy.then(|| Arc::clone(&this.trusted_proxies)),
+                    metrics: Arc::clone(&this.metrics),
                     shutdown: this.shutdown.clone(),
                     _alive: this.alive.clone(),
                 };
-                tokio::spawn(connection.serve(stream, router.clone()));
+                tokio::spawn(connection.serve(stream, this.tls.clone(), router.clone()));
             }
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
@@ -154,18 +214,49 @@ pub(crate) async fn accept(mut this: Listener, router: Router) {
 struct Connection {
     guard: Arc<ConnectionGuard>,
     peer: SocketAddr,
+    /// All trusted ones, where the peer is one.
+    proxies: Option<Arc<[Network]>>,
+    metrics: Arc<Metrics>,
     shutdown: watch::Receiver<bool>,
     _alive: mpsc::Sender<()>,
 }
 
 impl Connection {
-    async fn serve(mut self, stream: TcpStream, router: Router) {
+    async fn serve(self, stream: TcpStream, tls: Option<Arc<Tls>>, router: Router) {
         // Small messages must not wait for more.
         drop(stream.set_nodelay(true));
-        let guard = self.guard;
+        let Some(tls) = tls else {
+            return self.speak(stream, router).await;
+        };
+        match tls.accept(stream).await {
+            Ok(stream) => self.speak(stream, router).await,
+            Err(error) => debug!(peer = %self.peer, %error, "no TLS"),
+        }
+    }
+
+    async fn speak<S>(mut self, stream: S, router: Router)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (guard, proxies, metrics) = (self.guard, self.proxies, self.metrics);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            request.extensions_mut().insert(Arc::clone(&guard));
-            router.clone().call(request)
+            let place = match &proxies {
+                None => Some(Arc::clone(&guard)),
+                Some(proxies) => guard.place_of_client(request.headers(), proxies),
+            };
+            let answer = place.map(|place| {
+                request.extensions_mut().insert(place);
+                router.clone().call(request)
+            });
+            if answer.is_none() {
+                metrics.connections_refused.add(1);
+            }
+            async {
+                match answer {
+                    Some(answer) => answer.await,
+                    None => Ok(too_many().into_response()),
+                }
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

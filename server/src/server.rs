@@ -28,6 +28,7 @@ use crate::listener::{self, Listener};
 use crate::metrics::Metrics;
 use crate::snapshot_place::{FirstUse, SnapshotPlace};
 use crate::store::{Store, StoreError};
+use crate::tls::{Tls, TlsError};
 use crate::view::ViewCell;
 
 /// Why a server could not start.
@@ -67,6 +68,9 @@ pub enum ServeError {
         /// What happened, and what to do.
         problem: String,
     },
+    /// Certificate and key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A thread.
     #[error("a thread can't be started: {0}")]
     Thread(io::Error),
@@ -107,6 +111,7 @@ impl fmt::Debug for Handle {
 pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     let listener = bind(config.listen, "--listen").await?;
     let admin_listener = bind(config.admin_listen, "--admin-listen").await?;
+    let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let (store, hosts, admin_token) = open(&config).await?;
     let restored = restore(&hosts).await?;
     let ledger = Arc::new(LedgerLink::new(store.ledger_path()));
@@ -149,13 +154,19 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     });
     let listening = |socket, max_per_address| Listener {
         socket,
+        tls: None,
+        trusted_proxies: app.config.trusted_proxies.clone().into(),
         max_connections: app.config.max_connections,
         max_per_address,
         metrics: Arc::clone(&metrics),
         shutdown: shutdown.clone(),
         alive: alive.clone(),
     };
-    let public = listening(listener, app.config.max_connections_per_address);
+    let mut public = listening(listener, app.config.max_connections_per_address);
+    if let Some(tls) = tls {
+        tokio::spawn(Arc::clone(&tls).watch(shutdown.clone()));
+        public.tls = Some(tls);
+    }
     let admin = listening(admin_listener, app.config.max_connections);
     tokio::spawn(listener::accept(
         public,

@@ -15,8 +15,10 @@ use crate::config::{
     Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
     DEFAULT_WRITE_TIMEOUT,
 };
+use crate::proxies::Network;
 use crate::server::{Handle, serve};
 use crate::telemetry::{self, LogFormat};
+use crate::tls::TlsFiles;
 
 /// Exit code after a second signal, as shells report an interrupt.
 const INTERRUPTED: i32 = 130;
@@ -31,6 +33,7 @@ const SNAPSHOTS_HELP: &str = "Keep snapshots in a bucket, such as s3://bucket/pr
 #[command(after_help = "Examples:\n  \
     tabswarm serve\n  \
     tabswarm serve --listen 0.0.0.0:8080 --allow-origin https://blog.example\n  \
+    tabswarm serve --listen 0.0.0.0:443 --tls-cert fullchain.pem --tls-key privkey.pem\n  \
     tabswarm serve --snapshots s3://bucket/prefix   # with AWS_REGION, AWS_ACCESS_KEY_ID, ... set\n\n\
     The first Ctrl-C ends the server in order: snapshots become durable and workers are told when to come \
     back. The second one ends it at once; then the steps since the last snapshot are computed again.")]
@@ -83,6 +86,26 @@ pub(super) struct ServeArgs {
     /// Most open connections of one remote address; the loopback is exempt.
     #[arg(long, default_value_t = DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, value_name = "N")]
     max_connections_per_address: usize,
+    /// Certificate for volunteers, with those that it rests on, in PEM; a new one is taken up while the server runs.
+    #[arg(
+        long,
+        env = "TABSWARM_TLS_CERT",
+        requires = "tls_key",
+        value_name = "FILE"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM.
+    #[arg(
+        long,
+        env = "TABSWARM_TLS_KEY",
+        requires = "tls_cert",
+        value_name = "FILE"
+    )]
+    tls_key: Option<PathBuf>,
+    /// A proxy whose X-Forwarded-For is believed, as an address or a network such as 10.0.0.0/8; may be given several
+    /// times. Then limits for each address are those of the clients behind it.
+    #[arg(long, value_name = "NETWORK")]
+    trusted_proxy: Vec<Network>,
     /// Form of the log lines on standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -143,6 +166,11 @@ impl ServeArgs {
             max_connections_per_address: self.max_connections_per_address.max(1),
             max_workers: self.max_workers,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
+            tls: self
+                .tls_cert
+                .zip(self.tls_key)
+                .map(|(certificate, key)| TlsFiles { certificate, key }),
+            trusted_proxies: self.trusted_proxy,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

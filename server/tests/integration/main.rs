@@ -15,3 +15,4 @@ mod settings;
 mod sockets;
 mod support;
 mod tensorboard;
+mod tls;
