@@ -11,7 +11,10 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const ARGS = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-sync'];
+const ARGS = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-sync',
+  // A GPU made of software, the same for all who use one: machines that measure have none of another kind.
+  '--enable-unsafe-webgpu', '--enable-features=Vulkan', '--use-vulkan=swiftshader', '--use-webgpu-adapter=swiftshader',
+  '--ignore-gpu-blocklist'];
 const TYPES = {
   '.html': 'text/html',
   '.js': 'text/javascript',
@@ -21,8 +24,10 @@ const TYPES = {
 const WORKERS = {
   simd128: ['/page/ours.js', 'module'],
   relaxed: ['/page/ours.js', 'module'],
+  gpu: ['/page/ours.js', 'module'],
   burn: ['/page/burn.js', 'module'],
   tfjs: ['/tfjs/worker.js', 'classic'],
+  'tfjs-webgpu': ['/tfjs/worker.js', 'classic'],
 };
 /** An engine that says nothing for so long beyond its time is taken for dead. */
 const PATIENCE_MS = 120_000;

@@ -7,19 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use tabswarm_compute::bits::Case;
-use tabswarm_compute::gpu::{GpuDevice, GpuEngine, GpuError, adapters};
+use tabswarm_compute::gpu::{
+    GpuDevice, GpuEngine, GpuError, Speeds, adapters, block_on, clock, objection,
+};
 use tabswarm_compute::{ArithmeticClass, Batch, BatchStats, ComputeError, Engine};
-use tabswarm_model::run_file::Codec;
 use tabswarm_model::{Graph, Run};
 use tracing::{info, warn};
 
 use crate::backend::{Backend, Cpu, GradientEngine};
 
-/// How long either side is measured.
-const MEASURED: Duration = Duration::from_millis(500);
-/// Micro-batches that a GPU adds up before they are read back, when its speed is measured.
-const MEASURED_TURNS: u32 = 4;
+/// After a GPU was given up, or not chosen, it is not tried again for so long.
+const RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// What to compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -55,17 +53,6 @@ impl BackendWish {
     }
 }
 
-/// Why a run can't be computed on a GPU, if it can't.
-pub(crate) fn objection(run: &Run) -> Option<&'static str> {
-    if run.reproducible {
-        Some("the run is reproducible, and the last bits of a GPU are its own")
-    } else if run.codec == Codec::Exact {
-        Some("the run's codec is exact, so that updates are compared bit by bit")
-    } else {
-        None
-    }
-}
-
 /// A GPU for one lane, CPUs for the others.
 #[derive(Debug)]
 struct Gpu {
@@ -77,8 +64,8 @@ struct Gpu {
 #[derive(Debug, Default)]
 struct Shared {
     device: Option<Arc<GpuDevice>>,
-    /// Why it is not used any more.
-    is_given_up: bool,
+    /// When it was given up, if it was.
+    given_up_at: Option<Instant>,
     /// Whether a lane has it.
     is_taken: bool,
 }
@@ -106,7 +93,8 @@ impl Backend for Gpu {
         {
             // Whoever comes first tries; the others need not wait for that.
             let mut shared = lock(&self.shared);
-            if shared.is_taken || shared.is_given_up {
+            let is_resting = |at: Instant| at.elapsed() < RETRY_AFTER;
+            if shared.is_taken || shared.given_up_at.is_some_and(is_resting) {
                 return Ok(Box::new(cpu));
             }
             shared.is_taken = true;
@@ -131,7 +119,7 @@ impl Backend for Gpu {
                 claim,
             })),
             Err(reason) => {
-                lock(&self.shared).is_given_up = true;
+                lock(&self.shared).given_up_at = Some(Instant::now());
                 info!(backend = "cpu", reason, "backend chosen");
                 Ok(Box::new(cpu))
             }
@@ -145,7 +133,7 @@ impl Gpu {
         let device = lock(&self.shared).device.clone();
         let device = match device {
             Some(device) => device,
-            None => Arc::new(GpuDevice::open().map_err(|error| error.to_string())?),
+            None => Arc::new(block_on(GpuDevice::open(clock)).map_err(|error| error.to_string())?),
         };
         lock(&self.shared).device = Some(Arc::clone(&device));
         let name = device.summary().name.clone();
@@ -153,11 +141,12 @@ impl Gpu {
             return Err(format!("{name} is software: it would use the same cores"));
         }
         let gpu = GpuEngine::new(device, Arc::clone(graph), run.micro_batch as usize);
-        let mut gpu = gpu.map_err(|error| error.to_string())?;
+        let mut gpu = block_on(gpu).map_err(|error| error.to_string())?;
         let reason = if self.is_wanted {
             format!("{name}, as asked for")
         } else {
-            let speeds = Speeds::measure(cpu, &mut gpu, run).map_err(|error| error.to_string())?;
+            let speeds = block_on(Speeds::measure(cpu, &mut gpu, run, clock));
+            let speeds = speeds.map_err(|error| error.to_string())?;
             if !speeds.gpu_wins() {
                 return Err(speeds.to_string());
             }
@@ -165,74 +154,6 @@ impl Gpu {
         };
         info!(backend = "gpu", reason, "backend chosen");
         Ok(gpu)
-    }
-}
-
-/// Samples per second of one CPU lane and of the GPU.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Speeds {
-    pub(crate) cpu: f64,
-    pub(crate) gpu: f64,
-}
-
-impl Speeds {
-    /// Measures both on a run's model with made-up samples.
-    pub(crate) fn measure(
-        cpu: &mut Engine,
-        gpu: &mut GpuEngine,
-        run: &Run,
-    ) -> Result<Self, GpuError> {
-        let case = Case::of_run(run);
-        Ok(Self {
-            cpu: cpu_speed(cpu, &case)?,
-            gpu: gpu_speed(gpu, &case)?,
-        })
-    }
-
-    fn gpu_wins(self) -> bool {
-        self.gpu > self.cpu
-    }
-}
-
-impl std::fmt::Display for Speeds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cpu, gpu } = self;
-        write!(
-            f,
-            "the GPU computes {gpu:.0} samples/s, a CPU lane {cpu:.0}"
-        )
-    }
-}
-
-/// Samples per second of one CPU lane.
-pub(crate) fn cpu_speed(cpu: &mut Engine, case: &Case) -> Result<f64, GpuError> {
-    cpu.set_params(&case.params)?;
-    cpu.gradient(case.batch())?;
-    rate(|| Ok(cpu.gradient(case.batch())?.samples))
-}
-
-/// Samples per second of a GPU.
-pub(crate) fn gpu_speed(gpu: &mut GpuEngine, case: &Case) -> Result<f64, GpuError> {
-    gpu.set_params(&case.params)?;
-    gpu.gradient(case.batch())?;
-    let mut sums = vec![0.0; case.graph.layout.len()];
-    rate(|| {
-        for _ in 0..MEASURED_TURNS {
-            gpu.add(case.batch())?;
-        }
-        Ok(gpu.finish(&mut sums)?.samples)
-    })
-}
-
-fn rate(mut work: impl FnMut() -> Result<u32, GpuError>) -> Result<f64, GpuError> {
-    let started = Instant::now();
-    let mut samples = 0;
-    loop {
-        samples += work()?;
-        let elapsed = started.elapsed();
-        if elapsed >= MEASURED {
-            return Ok(f64::from(samples) / elapsed.as_secs_f64());
-        }
     }
 }
 
@@ -265,7 +186,7 @@ impl GpuLane {
         warn!(reason = %error, "gpu given up, going on with the cpu");
         self.gpu = None;
         let mut shared = lock(&self.claim.0);
-        shared.is_given_up = true;
+        shared.given_up_at = Some(Instant::now());
         shared.device = None;
     }
 
@@ -297,7 +218,7 @@ impl GradientEngine for GpuLane {
 
     fn gradient(&mut self, batch: Batch<'_>) -> Result<BatchStats, ComputeError> {
         if let Some(gpu) = &mut self.gpu {
-            match gpu.gradient(batch) {
+            match block_on(gpu.gradient(batch)) {
                 Ok(stats) => {
                     self.is_gradient_of_gpu = true;
                     return Ok(stats);
@@ -322,7 +243,7 @@ impl GradientEngine for GpuLane {
 
     fn add(&mut self, batch: Batch<'_>) -> Result<(), String> {
         let gpu = self.gpu.as_mut().ok_or("the GPU was given up")?;
-        gpu.add(batch).map_err(|error| {
+        block_on(gpu.add(batch)).map_err(|error| {
             self.give_up(&error);
             error.to_string()
         })
@@ -330,7 +251,7 @@ impl GradientEngine for GpuLane {
 
     fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, String> {
         let gpu = self.gpu.as_mut().ok_or("the GPU was given up")?;
-        gpu.finish(sums).map_err(|error| {
+        block_on(gpu.finish(sums)).map_err(|error| {
             self.give_up(&error);
             error.to_string()
         })

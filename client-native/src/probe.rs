@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use tabswarm_compute::bits::Case;
-use tabswarm_compute::gpu::{AdapterSummary, GpuDevice, GpuEngine, GpuError, adapters};
+use tabswarm_compute::gpu::{
+    AdapterSummary, GpuDevice, GpuEngine, GpuError, adapters, block_on, clock, cpu_speed, gpu_speed,
+    objection,
+};
 use tabswarm_compute::{ArithmeticClass, Engine, probe};
 use tabswarm_model::Run;
 
 use crate::bench::{BenchError, Work};
-use crate::gpu::{cpu_speed, gpu_speed, objection};
 
 /// Options of a probe.
 #[derive(Debug, Clone, Args)]
@@ -44,7 +46,7 @@ pub fn probe_machine(args: &ProbeArgs) -> Result<ProbeReport, BenchError> {
     let case = Case::of_run(&run);
     let cpu = probe::supported_classes().into_iter().filter_map(|class| {
         let engine = Engine::new(Arc::clone(&case.graph), class, case.samples);
-        let speed = cpu_speed(&mut engine.ok()?, &case).ok()?;
+        let speed = cpu_speed(&mut engine.ok()?, &case, clock).ok()?;
         Some((class, speed))
     });
     Ok(ProbeReport {
@@ -57,10 +59,10 @@ pub fn probe_machine(args: &ProbeArgs) -> Result<ProbeReport, BenchError> {
 }
 
 fn measured(run: &Run, case: &Case) -> Result<f64, GpuError> {
-    let device = Arc::new(GpuDevice::open()?);
+    let device = Arc::new(block_on(GpuDevice::open(clock))?);
     let graph = Arc::clone(&case.graph);
-    let mut engine = GpuEngine::new(device, graph, run.micro_batch as usize)?;
-    gpu_speed(&mut engine, case)
+    let mut engine = block_on(GpuEngine::new(device, graph, run.micro_batch as usize))?;
+    block_on(gpu_speed(&mut engine, case, clock))
 }
 
 impl ProbeReport {

@@ -25,7 +25,7 @@ pub struct Driver {
 impl Driver {
     /// A driver that waits for the page's start.
     ///
-    /// `create_lane()` returns a new lane `Worker`; `post_status(json)` takes a status for the page.
+    /// `create_lane(gpu)` returns a new lane `Worker`, which may have the GPU (`off`, `auto` or `always`); `post_status(json)` takes a status for the page.
     ///
     /// # Errors
     /// Where this browser computes something else than it should.

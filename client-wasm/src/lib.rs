@@ -13,6 +13,8 @@ mod driver;
 mod driver_export;
 #[cfg(test)]
 mod fixture;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod known_answer;
 mod lane;
 mod panic;
@@ -23,6 +25,8 @@ mod writer;
 pub use bench::{bench, peak};
 pub use bits::{random_graph_digest, run_digest};
 pub use driver_export::Driver;
+#[cfg(feature = "gpu")]
+pub use gpu::{GpuLane, gpu_agreement, gpu_bench, gpu_kernels};
 pub use known_answer::known_answer;
 pub use lane::Lane;
 pub use panic::on_panic;

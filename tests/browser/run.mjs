@@ -19,3 +19,4 @@ await import('./scenarios/console.mjs');
 await import('./scenarios/training.mjs');
 await import('./scenarios/elastic.mjs');
 await import('./scenarios/lanes.mjs');
+await import('./scenarios/gpu.mjs');

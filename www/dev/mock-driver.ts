@@ -35,7 +35,7 @@ const REASONS: Record<string, string> = {
   on_battery: 'Paused while the device runs on battery.',
 };
 
-let settings: Settings = { duty_percent: 100, lanes: 1 };
+let settings: Settings = { duty_percent: 100, lanes: 1, gpu: 'off' };
 let timer: ReturnType<typeof setInterval> | undefined;
 let part = 'computing';
 

@@ -109,7 +109,7 @@ test('stored nonsense becomes the default, field by field', () => {
     assert.deepEqual(parsePreferences(text, 4), parsePreferences(null, 4), text);
   }
   const odd = parsePreferences('{"settings":{"duty_percent":5,"lanes":64},"theme":"pink"}', 4);
-  assert.deepEqual(odd.settings, { duty_percent: 100, lanes: 3 });
+  assert.deepEqual(odd.settings, { duty_percent: 100, lanes: 3, gpu: 'off' });
   assert.equal(odd.theme, 'system');
   assert.equal(parsePreferences('{"settings":{"duty_percent":40}}', 4).settings.duty_percent, 40);
 });

@@ -37,6 +37,7 @@ const STATUS: SessionStatus = {
   busy_ratio: 0,
   lanes: 1,
   arithmetic_class: 'portable',
+  backend: null,
   first_accepted_ms: null,
 };
 

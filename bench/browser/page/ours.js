@@ -1,4 +1,4 @@
-// One of our two modules in a worker. The first message names the folder that holds it.
+// One of our modules in a worker. The first message names the folder that holds it.
 let engine;
 
 async function load(folder) {
@@ -10,7 +10,10 @@ async function load(folder) {
   });
 }
 
-function measure({ run, arithmetic_class, micro_batch, millis, peak }) {
+async function measure({ folder, run, arithmetic_class, micro_batch, millis, peak }) {
+  if (folder === 'gpu') {
+    return { samples_per_s: await engine.gpu_bench(JSON.stringify(run), micro_batch, millis) };
+  }
   if (peak) return { flops_per_s: engine.peak(arithmetic_class, millis) };
   return { samples_per_s: engine.bench(JSON.stringify(run), arithmetic_class, micro_batch, millis) };
 }
@@ -18,7 +21,7 @@ function measure({ run, arithmetic_class, micro_batch, millis, peak }) {
 addEventListener('message', async ({ data }) => {
   try {
     if (!engine) await load(data.folder);
-    postMessage(measure(data));
+    postMessage(await measure(data));
   } catch (error) {
     postMessage({ error: String(error.message ?? error) });
   }

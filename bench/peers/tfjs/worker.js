@@ -1,18 +1,19 @@
-// TensorFlow.js on its wasm backend (SIMD, one thread) in a worker.
+// TensorFlow.js in a worker, on its wasm backend (SIMD, one thread) or on WebGPU.
 //
 // Builds the model of a run file out of the library's operations and measures forward and backward
-// passes over made-up samples: { run, micro_batch, millis } -> { samples_per_s, parameters } or
-// { error }.
+// passes over made-up samples: { folder, run, micro_batch, millis } -> { samples_per_s, parameters }
+// or { error }. The first message's folder, `tfjs` or `tfjs-webgpu`, names the backend.
 const LIBRARY = '/tfjs/node_modules/@tensorflow';
-importScripts(
-  `${LIBRARY}/tfjs/dist/tf.min.js`,
-  `${LIBRARY}/tfjs-backend-wasm/dist/tf-backend-wasm.min.js`,
-);
+importScripts(`${LIBRARY}/tfjs/dist/tf.min.js`);
 
-async function start() {
-  tf.wasm.setWasmPaths(`${LIBRARY}/tfjs-backend-wasm/dist/`);
-  tf.wasm.setThreadsCount(1);
-  if (!(await tf.setBackend('wasm'))) throw new Error('the wasm backend does not start');
+async function start(folder) {
+  const backend = folder === 'tfjs' ? 'wasm' : 'webgpu';
+  importScripts(`${LIBRARY}/tfjs-backend-${backend}/dist/tf-backend-${backend}.min.js`);
+  if (backend === 'wasm') {
+    tf.wasm.setWasmPaths(`${LIBRARY}/tfjs-backend-wasm/dist/`);
+    tf.wasm.setThreadsCount(1);
+  }
+  if (!(await tf.setBackend(backend))) throw new Error(`the ${backend} backend does not start`);
   await tf.ready();
 }
 
@@ -143,31 +144,32 @@ function build(run, micro_batch) {
   return model;
 }
 
-function gradient(loss) {
+async function gradient(loss) {
   const { value, grads } = tf.variableGrads(loss);
-  // Reads one value: nothing is left undone.
-  value.dataSync();
+  // Reads one value: nothing is left undone, on a GPU neither, which copies it after all the rest.
+  if (tf.getBackend() === 'wasm') value.dataSync();
+  else await value.data();
   tf.dispose([value, grads]);
 }
 
 async function measure({ run, micro_batch, millis }) {
   const { loss, parameters } = build(run, micro_batch);
-  gradient(loss);
+  await gradient(loss);
   const started = performance.now();
   let samples = 0;
   for (;;) {
-    gradient(loss);
+    await gradient(loss);
     samples += micro_batch;
     const elapsed = performance.now() - started;
     if (elapsed >= millis) return { samples_per_s: (samples / elapsed) * 1000, parameters };
   }
 }
 
-const started = start();
+let started;
 
 addEventListener('message', async ({ data }) => {
   try {
-    await started;
+    await (started ??= start(data.folder));
     postMessage(await measure(data));
   } catch (error) {
     postMessage({ error: String(error.message ?? error).split('\n')[0] });

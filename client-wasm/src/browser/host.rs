@@ -14,12 +14,12 @@ use super::lane_worker::LaneWorker;
 use super::mailbox::Mailbox;
 use super::socket::Socket;
 use super::{Clock, DriverSlot, wire};
-use crate::driver::{Event, Host, Job, LaneId, Work};
+use crate::driver::{Event, GpuWish, Host, Job, LaneId, Work};
 
 /// What the script around the driver does for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Callbacks {
-    /// Makes a lane's `Worker`.
+    /// Makes a lane's `Worker`, which may have the GPU: `off`, `auto` or `always`.
     pub(crate) create_lane: Function,
     /// Takes a status as JSON.
     pub(crate) post_status: Function,
@@ -83,13 +83,13 @@ impl Host for Browser {
         }
     }
 
-    fn start_lane(&mut self, lane: LaneId) -> Result<(), String> {
+    fn start_lane(&mut self, lane: LaneId, gpu: GpuWish) -> Result<(), String> {
         let refused =
             |_: JsValue| "This browser does not let the page begin another worker.".to_owned();
         let worker = self
             .callbacks
             .create_lane
-            .call0(&JsValue::UNDEFINED)
+            .call1(&JsValue::UNDEFINED, &gpu.as_str().into())
             .map_err(refused)?;
         let worker: Worker = worker.dyn_into().map_err(refused)?;
         let at = usize::from(lane.idx);

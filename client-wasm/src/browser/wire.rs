@@ -15,7 +15,7 @@ use tabswarm_compute::task::{InnerWork, TaskPart};
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::driver::Work;
-use crate::lane::{Done, Report, Sums};
+use crate::lane::{BackendChoice, Done, Report, Sums};
 
 /// Buffers kept for the next message: a lane's answers bring two.
 const MAX_SPARE_BUFFERS: usize = 4;
@@ -38,6 +38,8 @@ const DONE: u8 = 11;
 const OVERFLOW: u8 = 12;
 /// Lane to driver: a sentence.
 const FAILED: u8 = 13;
+/// Lane to driver: what it computes with, and why.
+const BACKEND: u8 = 14;
 
 /// A message and the buffers that move with it.
 #[derive(Debug)]
@@ -176,22 +178,26 @@ pub(crate) enum ToLane {
     /// Take parameters.
     Params(Float32Array),
     /// Compute.
-    Work {
-        /// (samples, features).
-        inputs: Float32Array,
-        /// (samples, labels of a sample).
-        labels: Uint16Array,
-        /// Samples of each micro-batch.
-        sizes: Uint32Array,
-        /// Empty for the `f32` codec.
-        exponents: Int8Array,
-        /// Which micro-batches these are.
-        parts: Vec<TaskPart>,
-        /// Where the parts are inner steps of a shard.
-        inner: Option<InnerWork>,
-        /// (samples, classes); empty where there are labels.
-        soft_targets: Float32Array,
-    },
+    Work(LaneWork),
+}
+
+/// A task as it comes to a lane.
+#[derive(Debug)]
+pub(crate) struct LaneWork {
+    /// (samples, features).
+    pub(crate) inputs: Float32Array,
+    /// (samples, labels of a sample).
+    pub(crate) labels: Uint16Array,
+    /// Samples of each micro-batch.
+    pub(crate) sizes: Vec<u32>,
+    /// Empty for the `f32` codec.
+    pub(crate) exponents: Vec<i8>,
+    /// Which micro-batches these are.
+    pub(crate) parts: Vec<TaskPart>,
+    /// Where the parts are inner steps of a shard.
+    pub(crate) inner: Option<InnerWork>,
+    /// (samples, classes); empty where there are labels.
+    pub(crate) soft_targets: Float32Array,
 }
 
 /// Reads a message to a lane; none for anything else.
@@ -200,18 +206,18 @@ pub(crate) fn read_to_lane(message: &JsValue) -> Option<ToLane> {
     match kind(parts)? {
         LOAD => parts.get(1).as_string().map(ToLane::Load),
         PARAMS => parts.get(1).dyn_into().ok().map(ToLane::Params),
-        WORK => Some(ToLane::Work {
+        WORK => Some(ToLane::Work(LaneWork {
             inputs: parts.get(1).dyn_into().ok()?,
             labels: parts.get(2).dyn_into().ok()?,
-            sizes: parts.get(3).dyn_into().ok()?,
-            exponents: parts.get(4).dyn_into().ok()?,
+            sizes: parts.get(3).dyn_into::<Uint32Array>().ok()?.to_vec(),
+            exponents: parts.get(4).dyn_into::<Int8Array>().ok()?.to_vec(),
             parts: task_parts(&parts.get(5), &parts.get(6))?,
             inner: match parts.length() {
                 ..=INNER_AT => None,
                 _ => Some(inner_work(parts)?),
             },
             soft_targets: parts.get(7).dyn_into().ok()?,
-        }),
+        })),
         _ => None,
     }
 }
@@ -303,6 +309,14 @@ pub(crate) fn failed(message: &str) -> Envelope {
     Envelope::new(FAILED).with(message)
 }
 
+/// Says what a lane computes with. It is no answer to anything.
+#[cfg(feature = "gpu")]
+pub(crate) fn backend(choice: &BackendChoice) -> Envelope {
+    Envelope::new(BACKEND)
+        .with(choice.is_gpu)
+        .with(choice.reason.as_str())
+}
+
 /// Reads a lane's answer; anything unreadable is a failure of the lane.
 pub(crate) fn read_report(message: &JsValue, buffers: &Buffers) -> Report {
     message
@@ -346,6 +360,10 @@ fn report(parts: &Array, buffers: &Buffers) -> Option<Report> {
         FAILED => Some(Report::Failed {
             message: parts.get(1).as_string()?,
         }),
+        BACKEND => Some(Report::Backend(BackendChoice {
+            is_gpu: parts.get(1).as_bool()?,
+            reason: parts.get(2).as_string()?,
+        })),
         _ => None,
     }
 }

@@ -46,6 +46,32 @@ pub(crate) enum Command {
 pub(crate) struct Settings {
     duty_percent: u8,
     lanes: u16,
+    #[serde(default)]
+    gpu: GpuWish,
+}
+
+/// Whether the first lane may compute on the GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GpuWish {
+    /// It may not.
+    #[default]
+    Off,
+    /// Where it is faster than the processor.
+    Auto,
+    /// Wherever the run allows it.
+    Always,
+}
+
+impl GpuWish {
+    /// The page's word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+            Self::Always => "always",
+        }
+    }
 }
 
 impl Settings {
@@ -57,6 +83,11 @@ impl Settings {
     /// Number of lanes.
     pub(crate) fn lanes(self) -> u16 {
         self.lanes.clamp(1, MAX_LANES)
+    }
+
+    /// What the first lane may compute on.
+    pub(crate) fn gpu(self) -> GpuWish {
+        self.gpu
     }
 }
 
@@ -111,6 +142,7 @@ mod tests {
         let settings = Settings {
             duty_percent: 50,
             lanes: 2,
+            gpu: GpuWish::Off,
         };
         let start = |run: Option<&str>| Command::Start {
             server: "http://127.0.0.1:8080".to_owned(),

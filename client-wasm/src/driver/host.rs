@@ -4,6 +4,7 @@ use tabswarm_compute::task::{InnerWork, TaskPart};
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::Timestamp;
 
+use super::command::GpuWish;
 use super::fetches::Job;
 
 /// A lane's place and how often it was begun anew: what an earlier one still says is dropped.
@@ -43,11 +44,11 @@ pub(crate) trait Host {
     /// Sends a frame. On a socket that is closing it is lost, and the closing is heard of anyway.
     fn send(&mut self, frame: &[u8]);
 
-    /// Begins a lane.
+    /// Begins a lane, which may have the GPU.
     ///
     /// # Errors
     /// Where the browser refuses, with a sentence.
-    fn start_lane(&mut self, lane: LaneId) -> Result<(), String>;
+    fn start_lane(&mut self, lane: LaneId, gpu: GpuWish) -> Result<(), String>;
     /// Ends a lane at once.
     fn stop_lane(&mut self, idx: u16);
     /// Makes a lane ready for a run; it answers once.

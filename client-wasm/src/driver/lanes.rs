@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tabswarm_client_core::Task;
 
+use super::command::GpuWish;
 use super::host::{Host, LaneId, Work};
 use super::params::ParamsKey;
 use crate::lane::Report;
@@ -14,6 +15,8 @@ pub(crate) struct Lanes {
     slots: Vec<Slot>,
     wanted: u16,
     started: u32,
+    /// What the first lane may have.
+    gpu: GpuWish,
     run_json: Option<String>,
 }
 
@@ -26,6 +29,8 @@ struct Slot {
     fault: Option<String>,
     /// Whether it failed so often that it gets no more work.
     retired: bool,
+    /// What it was begun with.
+    gpu: GpuWish,
     params: Option<ParamsKey>,
     /// Tasks under way, oldest first: a lane answers in order.
     tasks: VecDeque<Task>,
@@ -48,18 +53,33 @@ impl Lanes {
         self.trim(host);
     }
 
+    /// Lets the first lane have the GPU, or not: it begins anew once it has no work.
+    pub(crate) fn set_gpu(&mut self, gpu: GpuWish, host: &mut impl Host) {
+        self.gpu = gpu;
+        self.renew(host);
+    }
+
+    fn renew(&mut self, host: &mut impl Host) {
+        let is_due = |slot: &Slot| slot.gpu != self.gpu && slot.tasks.is_empty() && !slot.retired;
+        if self.slots.first().is_some_and(is_due) {
+            self.restart(0, host);
+        }
+    }
+
     fn begin(&mut self, idx: u16, host: &mut impl Host) -> Slot {
         self.started += 1;
         let id = LaneId {
             idx,
             generation: self.started,
         };
-        let fault = host.start_lane(id).err();
+        let gpu = if idx == 0 { self.gpu } else { GpuWish::Off };
+        let fault = host.start_lane(id, gpu).err();
         let mut slot = Slot {
             id,
             loads: 0,
             fault,
             retired: false,
+            gpu,
             params: None,
             tasks: VecDeque::new(),
         };
@@ -157,6 +177,7 @@ impl Lanes {
         let slot = self.slots.get_mut(usize::from(id.idx));
         let slot = slot.filter(|slot| slot.id == id && !slot.retired)?;
         let tasks = match report {
+            Report::Backend(_) => Vec::new(),
             Report::Ready => {
                 slot.loads = slot.loads.saturating_sub(1);
                 Vec::new()
@@ -175,6 +196,7 @@ impl Lanes {
             }
         };
         self.trim(host);
+        self.renew(host);
         Some(tasks)
     }
 

@@ -35,13 +35,13 @@ use tabswarm_model::samples::{MicroBatch, SampleStore};
 use tabswarm_protocol::client::{Class, MicroBatchRange, WorkerKind};
 use tabswarm_protocol::{LeaseId, Timestamp, Token};
 
-pub(crate) use command::{Command, Settings};
+pub(crate) use command::{Command, GpuWish, Settings};
 pub(crate) use event::{Event, Fetched};
 pub(crate) use fetches::{Job, Target};
 pub(crate) use host::{Host, LaneId, Work};
 pub(crate) use limits::FETCH_TIMEOUT_MS;
 
-use crate::lane::{self, Report};
+use crate::lane::{self, BackendChoice, Report};
 use fetches::Fetches;
 use lanes::Lanes;
 use limits::CREDIT_WAIT_MS;
@@ -121,6 +121,8 @@ pub(crate) struct Driver<H> {
     finished_at: Option<Timestamp>,
     /// Whether the session ends because of it.
     run_finished: bool,
+    /// What the first lane computes with, where it may have a GPU and has said so.
+    backend: Option<BackendChoice>,
     rhythm: Rhythm,
 }
 
@@ -140,7 +142,7 @@ impl<H: Host> Driver<H> {
             lanes,
             classes: start.classes.iter().map(wire_class).collect(),
             memory_mib: start.memory_mib,
-            gpu: false,
+            gpu: start.settings.gpu() != GpuWish::Off,
             duty_percent: start.settings.duty_percent(),
             seed: start.seed,
         });
@@ -168,9 +170,11 @@ impl<H: Host> Driver<H> {
             version: 0,
             finished_at: None,
             run_finished: false,
+            backend: None,
             rhythm: Rhythm::default(),
         };
         // Lanes load their code while the socket opens.
+        driver.lanes.set_gpu(start.settings.gpu(), &mut driver.host);
         driver.lanes.grow(lanes, &mut driver.host);
         driver.feed(Input::Start);
         driver.settle();
@@ -227,6 +231,10 @@ impl<H: Host> Driver<H> {
                 self.lanes.grow(lanes, &mut self.host);
                 self.feed(Input::SetLanes(lanes));
                 self.lanes.shrink(lanes, &mut self.host);
+                self.lanes.set_gpu(settings.gpu(), &mut self.host);
+                if settings.gpu() == GpuWish::Off {
+                    self.backend = None;
+                }
                 self.feed(Input::SetDuty(settings.duty_percent()));
             }
             Command::Online { online } => self.feed(Input::Online(*online)),
@@ -253,9 +261,17 @@ impl<H: Host> Driver<H> {
         let Some(tasks) = self.lanes.answered(lane, &report, &mut self.host) else {
             return;
         };
+        let report = match report {
+            Report::Backend(choice) => {
+                self.backend = Some(choice);
+                self.rhythm.hurry();
+                return;
+            }
+            report => report,
+        };
         let is_gone = matches!(report, Report::Crashed { .. });
         let (tally, elapsed_us, outcome) = match report {
-            Report::Ready => (BatchStats::default(), 0, Ok(())),
+            Report::Ready | Report::Backend(_) => (BatchStats::default(), 0, Ok(())),
             Report::Done(done) => {
                 let task = tasks.first();
                 let mut leases = self.leases.iter_mut();
@@ -341,6 +357,7 @@ impl<H: Host> Driver<H> {
             arithmetic_class: run.map(|run| run.run.class.as_str()),
             started_at_ms: self.started_at.0,
             run_finished: self.run_finished,
+            backend: self.backend.clone(),
         };
         let json = SessionStatus::new(status, around).to_json();
         self.host.post_status(&json);

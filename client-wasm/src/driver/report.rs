@@ -7,6 +7,7 @@ use tabswarm_protocol::client::PauseReason;
 use tabswarm_protocol::server::IdleReason;
 
 use super::limits::{STATUS_MAX_MS, STATUS_MIN_MS};
+use crate::lane::BackendChoice;
 
 /// A full picture of the session.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,6 +33,7 @@ pub(crate) struct SessionStatus {
     busy_ratio: f64,
     lanes: u16,
     arithmetic_class: Option<&'static str>,
+    backend: Option<Backend>,
     first_accepted_ms: Option<u64>,
 }
 
@@ -42,6 +44,13 @@ pub(crate) struct Progress {
     pub(crate) done: usize,
     /// In all.
     pub(crate) total: usize,
+}
+
+/// What the lane that may have a GPU computes with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Backend {
+    kind: &'static str,
+    reason: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,6 +91,8 @@ pub(crate) struct Surroundings {
     pub(crate) started_at_ms: u64,
     /// Whether the session ends because the run is finished.
     pub(crate) run_finished: bool,
+    /// What the lane that may have a GPU computes with.
+    pub(crate) backend: Option<BackendChoice>,
 }
 
 impl SessionStatus {
@@ -136,6 +147,10 @@ impl SessionStatus {
             busy_ratio: status.busy_ratio,
             lanes: status.lanes,
             arithmetic_class: around.arithmetic_class,
+            backend: around.backend.map(|choice| Backend {
+                kind: if choice.is_gpu { "gpu" } else { "cpu" },
+                reason: choice.reason,
+            }),
             first_accepted_ms: stats.first_accepted_ms.map(|ms| ms + around.started_at_ms),
         }
     }

@@ -13,19 +13,19 @@ use tabswarm_model::{Graph, Run};
 
 /// The samples of a task: micro-batches one behind the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TaskSamples<'a> {
+pub(crate) struct TaskSamples<'a> {
     /// (samples, features).
-    pub(super) inputs: &'a [f32],
+    pub(crate) inputs: &'a [f32],
     /// (samples, labels of a sample).
-    pub(super) labels: &'a [u16],
+    pub(crate) labels: &'a [u16],
     /// (samples, classes), for losses on soft targets.
-    pub(super) soft_targets: &'a [f32],
+    pub(crate) soft_targets: &'a [f32],
     /// Samples of each micro-batch.
-    pub(super) sizes: &'a [u32],
+    pub(crate) sizes: &'a [u32],
     /// Which micro-batches these are, batch by batch.
-    pub(super) parts: &'a [TaskPart],
+    pub(crate) parts: &'a [TaskPart],
     /// Where the parts are inner steps of a shard.
-    pub(super) inner: Option<&'a InnerWork>,
+    pub(crate) inner: Option<&'a InnerWork>,
 }
 
 /// Why a task gave nothing.
@@ -159,7 +159,7 @@ impl TaskEngine for Feeding<'_> {
 
 impl<'a> TaskSamples<'a> {
     /// Takes the next samples off; none where there are too few.
-    fn take(&mut self, samples: usize, graph: &Graph) -> Option<Batch<'a>> {
+    pub(crate) fn take(&mut self, samples: usize, graph: &Graph) -> Option<Batch<'a>> {
         let (rows, classes) = (graph.label_rows(), graph.classes);
         let inputs = self.inputs.split_off(..samples * graph.input_features())?;
         let targets = match graph.loss.targets() {

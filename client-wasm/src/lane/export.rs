@@ -1,11 +1,14 @@
 //! The lane as JavaScript sees it.
 
+use js_sys::Float32Array;
+#[cfg(feature = "gpu")]
+use tabswarm_compute::BatchStats;
 use tabswarm_compute::Sums;
 use wasm_bindgen::prelude::*;
 use web_sys::DedicatedWorkerGlobalScope;
 
 use super::compute::{Computer, Fault, TaskSamples};
-use crate::browser::wire::{self, Buffers, Envelope, ToLane};
+use crate::browser::wire::{self, Buffers, Envelope, LaneWork, ToLane};
 use crate::browser::{Clock, worker_scope};
 
 /// The engine of one lane worker: answers the driver's messages.
@@ -54,64 +57,76 @@ impl Lane {
     /// Where the answer can't be sent.
     pub fn handle(&mut self, message: &JsValue) -> Result<(), JsValue> {
         let started_us = self.clock.now_us();
-        let answer = match wire::read_to_lane(message) {
-            Some(ToLane::Load(run_json)) => self.load(&run_json),
+        match wire::read_to_lane(message) {
+            Some(ToLane::Load(run_json)) => {
+                let answer = self.load(&run_json);
+                self.post(&answer)
+            }
             Some(ToLane::Params(values)) => {
-                self.params.resize(values.length() as usize, 0.0);
-                values.copy_to(&mut self.params);
-                self.buffers.keep(values.buffer());
-                if let Some(computer) = &mut self.computer {
-                    computer.set_params(&self.params);
-                }
-                self.params_us += self.clock.now_us() - started_us;
-                return Ok(());
+                self.take_params(&values);
+                Ok(())
             }
-            Some(ToLane::Work {
-                inputs,
-                labels,
-                sizes,
-                exponents,
-                parts,
-                inner,
-                soft_targets,
-            }) => {
-                self.inputs.resize(inputs.length() as usize, 0.0);
-                inputs.copy_to(&mut self.inputs);
-                self.buffers.keep(inputs.buffer());
-                self.labels.resize(labels.length() as usize, 0);
-                labels.copy_to(&mut self.labels);
-                self.soft_targets
-                    .resize(soft_targets.length() as usize, 0.0);
-                soft_targets.copy_to(&mut self.soft_targets);
-                let samples = TaskSamples {
-                    inputs: &self.inputs,
-                    labels: &self.labels,
-                    soft_targets: &self.soft_targets,
-                    sizes: &sizes.to_vec(),
-                    parts: &parts,
-                    inner: inner.as_ref(),
-                };
-                let params_us = std::mem::take(&mut self.params_us);
-                let started_us = started_us - params_us;
-                match &mut self.computer {
-                    Some(computer) => answer(
-                        computer,
-                        samples,
-                        &exponents.to_vec(),
-                        started_us,
-                        &self.clock,
-                        &self.buffers,
-                    ),
-                    None => wire::failed("The lane has no run."),
-                }
+            Some(ToLane::Work(work)) => {
+                self.keep(&work);
+                self.compute(&work, started_us)
             }
-            None => wire::failed("The driver sent something unreadable."),
-        };
+            None => self.post(&wire::failed("The driver sent something unreadable.")),
+        }
+    }
+}
+
+impl Lane {
+    /// Sends the driver something.
+    pub(crate) fn post(&self, envelope: &Envelope) -> Result<(), JsValue> {
         self.scope
-            .post_message_with_transfer(&answer.message, &answer.transfer)
+            .post_message_with_transfer(&envelope.message, &envelope.transfer)
     }
 
-    fn load(&mut self, run_json: &str) -> Envelope {
+    /// Takes parameters for all later tasks.
+    pub(crate) fn take_params(&mut self, values: &Float32Array) {
+        let started_us = self.clock.now_us();
+        self.params.resize(values.length() as usize, 0.0);
+        values.copy_to(&mut self.params);
+        self.buffers.keep(values.buffer());
+        if let Some(computer) = &mut self.computer {
+            computer.set_params(&self.params);
+        }
+        self.params_us += self.clock.now_us() - started_us;
+    }
+
+    /// Keeps the samples of a task.
+    pub(crate) fn keep(&mut self, work: &LaneWork) {
+        self.inputs.resize(work.inputs.length() as usize, 0.0);
+        work.inputs.copy_to(&mut self.inputs);
+        self.buffers.keep(work.inputs.buffer());
+        self.labels.resize(work.labels.length() as usize, 0);
+        work.labels.copy_to(&mut self.labels);
+        let soft_targets = &work.soft_targets;
+        self.soft_targets.resize(soft_targets.length() as usize, 0.0);
+        soft_targets.copy_to(&mut self.soft_targets);
+    }
+
+    /// Computes the task whose samples are kept and which began at `started_us`, and answers.
+    pub(crate) fn compute(&mut self, work: &LaneWork, started_us: f64) -> Result<(), JsValue> {
+        let started_us = started_us - std::mem::take(&mut self.params_us);
+        let samples = samples(&self.inputs, &self.labels, &self.soft_targets, work);
+        let (clock, buffers) = (&self.clock, &self.buffers);
+        let answer = match &mut self.computer {
+            Some(computer) => answer(
+                computer,
+                samples,
+                &work.exponents,
+                started_us,
+                clock,
+                buffers,
+            ),
+            None => wire::failed("The lane has no run."),
+        };
+        self.post(&answer)
+    }
+
+    /// Makes ready for a run: the answer says whether it did.
+    pub(crate) fn load(&mut self, run_json: &str) -> Envelope {
         self.computer = None;
         match Computer::new(run_json) {
             Ok(computer) => {
@@ -120,6 +135,53 @@ impl Lane {
             }
             Err(message) => wire::failed(&message),
         }
+    }
+}
+
+/// What a lane with a GPU needs of the one that it has for everything else.
+#[cfg(feature = "gpu")]
+impl Lane {
+    /// The parameters given last.
+    pub(crate) fn params(&self) -> &[f32] {
+        &self.params
+    }
+
+    /// The task whose samples are kept.
+    pub(crate) fn samples<'a>(&'a self, work: &'a LaneWork) -> TaskSamples<'a> {
+        samples(&self.inputs, &self.labels, &self.soft_targets, work)
+    }
+
+    /// Answers a task that began at `started_us` with sums that were computed elsewhere.
+    pub(crate) fn post_sums(
+        &mut self,
+        sums: &[f32],
+        tally: BatchStats,
+        started_us: f64,
+    ) -> Result<(), JsValue> {
+        let params_us = std::mem::take(&mut self.params_us);
+        let elapsed_us = self.clock.now_us() - started_us + params_us;
+        self.post(&wire::done_plain(sums, tally, elapsed_us, &self.buffers))
+    }
+
+    /// Now.
+    pub(crate) fn now_us(&self) -> f64 {
+        self.clock.now_us()
+    }
+}
+
+fn samples<'a>(
+    inputs: &'a [f32],
+    labels: &'a [u16],
+    soft_targets: &'a [f32],
+    work: &'a LaneWork,
+) -> TaskSamples<'a> {
+    TaskSamples {
+        inputs,
+        labels,
+        soft_targets,
+        sizes: &work.sizes,
+        parts: &work.parts,
+        inner: work.inner.as_ref(),
     }
 }
 

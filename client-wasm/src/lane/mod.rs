@@ -5,6 +5,8 @@
 mod compute;
 mod export;
 
+#[cfg(feature = "gpu")]
+pub(crate) use compute::TaskSamples;
 pub use export::Lane;
 
 use tabswarm_compute::BatchStats;
@@ -29,9 +31,20 @@ pub(crate) struct Done {
     pub(crate) elapsed_us: u64,
 }
 
+/// What a lane with a GPU computes with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BackendChoice {
+    /// Whether that is the GPU.
+    pub(crate) is_gpu: bool,
+    /// A sentence.
+    pub(crate) reason: String,
+}
+
 /// What a lane says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Report {
+    /// What it computes with from now on; no answer to anything.
+    Backend(BackendChoice),
     /// The run is loaded.
     Ready,
     /// A task is done.

@@ -66,7 +66,7 @@ pub fn sum_gradients<E: SummingEngine>(
 ) -> Result<BatchStats, E::Error> {
     let mut stats = BatchStats::default();
     let mut kept = 0;
-    for noise in parts.iter().flat_map(|part| noise_keys(seed, *part)) {
+    for noise in noise_keys(seed, parts) {
         if kept == MAX_LEASE_MICRO_BATCHES {
             stats += engine.finish(sums)?;
             kept = 0;
@@ -168,7 +168,7 @@ pub fn add_gradients<E: TaskEngine>(
     sums: &mut Sums,
 ) -> Result<BatchStats, TaskError<E::Error>> {
     let mut totals = TaskTotals::default();
-    for noise in parts.iter().flat_map(|part| noise_keys(seed, *part)) {
+    for noise in noise_keys(seed, parts) {
         let stats = engine.next_gradient(noise).map_err(TaskError::Engine)?;
         let gradient = (stats, engine.gradient_buffer());
         let added = totals.add(sums, gradient, exponents);
@@ -227,7 +227,7 @@ fn inner_steps<E: TaskEngine>(
             .set_params(steps.params())
             .map_err(TaskError::Engine)?;
         let mut samples = 0;
-        for noise in noise_keys(run.seed, *part) {
+        for noise in noise_keys(run.seed, std::slice::from_ref(part)) {
             let stats = engine.next_gradient(noise).map_err(TaskError::Engine)?;
             steps.add(engine.gradient_buffer());
             samples += stats.samples;
@@ -239,12 +239,15 @@ fn inner_steps<E: TaskEngine>(
     Ok(all)
 }
 
-fn noise_keys(seed: u64, part: TaskPart) -> impl Iterator<Item = NoiseKey> {
-    let micro_batches = part.first..part.first + part.count;
-    micro_batches.map(move |micro_batch| NoiseKey {
-        seed,
-        version: part.batch,
-        micro_batch,
+/// What the dropout of each micro-batch of a task depends on, in order.
+pub fn noise_keys(seed: u64, parts: &[TaskPart]) -> impl Iterator<Item = NoiseKey> + use<'_> {
+    parts.iter().flat_map(move |part| {
+        let micro_batches = part.first..part.first + part.count;
+        micro_batches.map(move |micro_batch| NoiseKey {
+            seed,
+            version: part.batch,
+            micro_batch,
+        })
     })
 }
 

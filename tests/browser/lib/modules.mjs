@@ -34,7 +34,7 @@ const WORKER = `
         await engine.default({ module_or_path: location.origin + '/' + build + '/${GLUE.replace('.js', '_bg.wasm')}' });
       }
       const started = performance.now();
-      const value = engine[name](...args);
+      const value = await engine[name](...args);
       postMessage({ id, value, took_ms: performance.now() - started });
     } catch (error) {
       postMessage({ id, error: String(error.message ?? error) });

@@ -23,9 +23,19 @@ async function settle() {
   await Promise.allSettled(animations.map((animation) => animation.finished));
 }
 
-/** Starts a headless browser that ends with the test `t`. `args` are more of its options. */
-export async function openBrowser(t, ...args) {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, ...args] });
+/** A GPU made of software, the same on every machine. */
+const GPU_ARGS = [
+  '--enable-unsafe-webgpu',
+  '--enable-features=Vulkan',
+  '--use-vulkan=swiftshader',
+  '--use-webgpu-adapter=swiftshader',
+  '--ignore-gpu-blocklist',
+];
+
+/** Starts a headless browser that ends with the test `t`, with a GPU and more options if asked for. */
+export async function openBrowser(t, { gpu = false, options = [] } = {}) {
+  const args = [...ARGS, ...(gpu ? GPU_ARGS : []), ...options];
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args });
   t.after(() => browser.close());
   return browser;
 }
@@ -126,6 +136,13 @@ export class Tab {
       limit_ms,
       async () => ((await this.value(id)) ?? -Infinity) >= least,
     );
+  }
+
+  /** Opens the page anew, with this remembered of its volunteer. */
+  async remember(preferences) {
+    const text = JSON.stringify(preferences);
+    await this.page.evaluate((text) => localStorage.setItem('tabswarm.preferences', text), text);
+    await this.page.reload();
   }
 
   /** Sets the share of time that may be spent computing. */

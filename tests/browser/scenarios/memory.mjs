@@ -11,7 +11,9 @@ test('a tab that gets no memory says so, and gives its work back', { timeout: 20
   const server = await Server.start(t, 'memory', 'mnist-short.toml');
   for (const [part, pages] of Object.entries(PAGES)) {
     await t.test(`none for a ${part}`, async (t) => {
-      const browser = await openBrowser(t, `--js-flags=--wasm-max-mem-pages=${pages}`);
+      const browser = await openBrowser(t, {
+        options: [`--js-flags=--wasm-max-mem-pages=${pages}`],
+      });
       const tab = await Tab.open(browser, server.origin);
       await tab.join(100);
       await tab.untilState(60_000, part === 'lane' ? 'engine_failed' : 'failed');

@@ -200,16 +200,24 @@ function Cap() {
   );
 }
 
-/** Present, and explained while there is nothing to switch on. */
+/** Says what came of it; explained while there is nothing to switch on. */
 function GpuRule() {
+  const { settings } = store.preferences.value;
+  const { backend } = store.session.value.status ?? {};
+  const words = texts.limits;
+  const isThere = store.gpu.value === 'ready' || settings.gpu === 'always';
+  const help =
+    isThere && settings.gpu !== 'off' && backend
+      ? words.gpuChosen[backend.kind](backend.reason)
+      : words.gpuReasons[store.gpu.value];
   return (
     <Rule
       id="rule-gpu"
-      label={texts.limits.gpu}
-      help={texts.limits.gpuReasons[store.gpu.value]}
-      checked={false}
-      disabled
-      onChange={() => {}}
+      label={words.gpu}
+      help={help}
+      checked={isThere && settings.gpu !== 'off'}
+      disabled={!isThere}
+      onChange={(checked) => store.setSettings({ ...settings, gpu: checked ? 'auto' : 'off' })}
     />
   );
 }

@@ -18,6 +18,8 @@ export interface Settings {
   duty_percent: number;
   /** Lanes computing side by side, at least 1. */
   lanes: number;
+  /** Whether the first lane may use the graphics processor: only where it is faster, or always. */
+  gpu: 'off' | 'auto' | 'always';
 }
 
 /** Page to driver. `start` comes first and once; a stopped driver is replaced, not restarted. */
@@ -71,6 +73,8 @@ export interface SessionStatus {
   busy_ratio: number;
   lanes: number;
   arithmetic_class: 'portable' | 'fused' | null;
+  /** What the lane that may use the graphics processor computes with; null until it has said so. */
+  backend: { kind: 'gpu' | 'cpu'; reason: string } | null;
   /** Milliseconds from start to the first accepted update. */
   first_accepted_ms: number | null;
 }

@@ -52,7 +52,7 @@ export function defaultLanes(cores: number): number {
 /** What a first visitor gets. */
 export function defaultPreferences(cores: number): Preferences {
   return {
-    settings: { duty_percent: DUTY_MAX, lanes: defaultLanes(cores) },
+    settings: { duty_percent: DUTY_MAX, lanes: defaultLanes(cores), gpu: 'off' },
     pauseWhenHidden: false,
     pauseOnBattery: true,
     theme: 'system',
@@ -73,6 +73,9 @@ function intWithin(value: unknown, min: number, max: number, otherwise: number):
     : otherwise;
 }
 
+const gpuWish = (value: unknown): Settings['gpu'] =>
+  value === 'auto' || value === 'always' ? value : 'off';
+
 const boolOr = (value: unknown, otherwise: boolean): boolean =>
   typeof value === 'boolean' ? value : otherwise;
 
@@ -86,6 +89,7 @@ export function parsePreferences(text: string | null, cores: number): Preference
     settings: {
       duty_percent: intWithin(settings['duty_percent'], DUTY_MIN, DUTY_MAX, DUTY_MAX),
       lanes: intWithin(settings['lanes'], 1, cores, defaults.settings.lanes),
+      gpu: gpuWish(settings['gpu']),
     },
     pauseWhenHidden: boolOr(stored['pauseWhenHidden'], defaults.pauseWhenHidden),
     pauseOnBattery: boolOr(stored['pauseOnBattery'], defaults.pauseOnBattery),

@@ -14,7 +14,7 @@ import { Awake } from './awake.ts';
 import { describe, type Description } from './describe.ts';
 import { Desk } from './desk.ts';
 import { Gallery } from './gallery.ts';
-import { watchGpu } from './gpu.ts';
+import { allowedGpu, watchGpu } from './gpu.ts';
 import { EMPTY_HISTORY, historyCursor, mergeHistory, wentBack, type History } from './history.ts';
 import { watchPage } from './page-signals.ts';
 import { pauseMessage, pauseReason } from './pause-rules.ts';
@@ -102,6 +102,12 @@ class VolunteerStore {
     const { known, failures } = this.server.value;
     if (failures > 0) return 'offline';
     return known ? 'ready' : 'asking';
+  });
+
+  /** The settings as the engine gets them: without a graphics processor that there is not. */
+  readonly #allowed = computed((): Settings => {
+    const { settings } = this.preferences.value;
+    return { ...settings, gpu: allowedGpu(settings.gpu, this.gpu.value) };
   });
 
   readonly #pauseReason = computed(() =>
@@ -197,7 +203,7 @@ class VolunteerStore {
       kind: 'start',
       server: location.origin,
       run: this.selected.value,
-      settings: this.preferences.value.settings,
+      settings: this.#allowed.value,
     });
     if (!this.page.online.value) this.#send({ kind: 'online', online: false });
     const first = pauseMessage(null, this.#pauseReason.value);
@@ -246,7 +252,6 @@ class VolunteerStore {
   /** Changes what the engine may use, now and next time. */
   setSettings(settings: Settings): void {
     this.#remember({ ...this.preferences.value, settings });
-    this.#send({ kind: 'settings', settings });
   }
 
   /** Changes rules or theme. */
@@ -283,6 +288,7 @@ class VolunteerStore {
       told = wanted;
       if (message !== null) this.#send(message);
     });
+    effect(() => this.#send({ kind: 'settings', settings: this.#allowed.value }));
     effect(() => this.#send({ kind: 'online', online: this.page.online.value }));
     effect(() => {
       if (this.page.battery.value?.charging) this.#batteryOverride.value = false;

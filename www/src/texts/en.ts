@@ -182,8 +182,13 @@ export const en = {
     gpuReasons: {
       missing: 'This browser offers none to pages (no WebGPU), so the processor does the work.',
       adapter: 'This device has none that the browser lets pages use, so the processor does the work.',
-      engine: 'This device has one, but the engine of this page computes on the processor only.',
+      software: 'A software adapter: the processor itself is faster.',
+      ready: 'For runs that allow it, where it is faster than the processor.',
       looking: 'Looking for one.',
+    },
+    gpuChosen: {
+      gpu: (reason: string): string => `In use: ${reason}.`,
+      cpu: (reason: string): string => `The processor computes: ${reason}.`,
     },
     awake: 'Keep the screen awake while computing',
     awakeHelp: 'Off: the device may go to sleep as usual.',

@@ -76,8 +76,9 @@ export const zh: Texts = {
     gpu: '使用图形处理器',
     gpuReasons: {
       missing: '此浏览器不向网页提供图形处理器（没有 WebGPU），由处理器计算。', adapter: '此设备没有浏览器可供网页使用的图形处理器，由处理器计算。',
-      engine: '此设备有图形处理器，但此页面的引擎只用处理器计算。', looking: '正在查找。',
+      software: '这是软件适配器：处理器本身更快。', ready: '用于允许它的训练，并且在它比处理器快时使用。', looking: '正在查找。',
     },
+    gpuChosen: { gpu: (reason) => `正在使用：${reason}`, cpu: (reason) => `由处理器计算：${reason}` },
     awake: '计算时保持屏幕常亮', awakeHelp: '关闭：设备照常休眠。', awakeUnknown: '此浏览器不允许网页这样做。',
     memory: '此浏览器不让页面记住你的选择：窗口是无痕的，或存储已满。关闭之前，选择仍然有效。',
   },

@@ -4,7 +4,7 @@
  * The session creates one nested worker per lane through `createLane`. Whatever goes wrong here
  * for good becomes one `fatal` message; the page then ends this worker.
  */
-import type { FromDriver, SessionStatus, Standing, ToDriver } from '../engine/contract.ts';
+import type { FromDriver, SessionStatus, Settings, Standing, ToDriver } from '../engine/contract.ts';
 import { compile, describe, start } from './module.ts';
 import type { CompiledModule } from './module.ts';
 
@@ -30,12 +30,12 @@ scope.addEventListener('unhandledrejection', (event) => {
   die(describe(event.reason));
 });
 
-function createLane(compiled: CompiledModule): Worker {
+function createLane(compiled: CompiledModule, gpu: Settings['gpu']): Worker {
   const lane = new Worker(new URL('./lane.ts', import.meta.url), {
     type: 'module',
     name: 'tabswarm-lane',
   });
-  lane.postMessage(compiled);
+  lane.postMessage({ compiled, gpu });
   return lane;
 }
 
@@ -67,7 +67,7 @@ async function begin(): Promise<(message: ToDriver) => void> {
   const compiled = await compile();
   const engine = await start(compiled, (message) => die(`The engine crashed: ${message}`));
   const driver = new engine.Driver(
-    () => createLane(compiled),
+    (gpu: Settings['gpu']) => createLane(compiled, gpu),
     (json: string) => post({ kind: 'status', status: JSON.parse(json) as SessionStatus }),
   );
   return (message) => {

@@ -6,14 +6,18 @@
  * load at all.
  */
 import relaxedUrl from '../wasm/relaxed/tabswarm_client_wasm_bg.wasm?url';
+import gpuUrl from '../wasm/gpu/tabswarm_client_wasm_bg.wasm?url';
 import simdUrl from '../wasm/simd128/tabswarm_client_wasm_bg.wasm?url';
 import { OUT_OF_MEMORY } from '../engine/contract.ts';
 
 /** What a build exports to scripts. */
 export type Engine = typeof import('../wasm/simd128/tabswarm_client_wasm.js');
 
-/** The builds, by folder name. */
-export type Build = 'relaxed' | 'simd128';
+/** What the build with lanes for the graphics processor exports besides. */
+export type GpuEngine = typeof import('../wasm/gpu/tabswarm_client_wasm.js');
+
+/** The builds, by folder name. The last one is only loaded by a lane that may use the graphics processor. */
+export type Build = 'relaxed' | 'simd128' | 'gpu';
 
 /** A build whose code is compiled; workers get it by message and need not compile it again. */
 export interface CompiledModule {
@@ -43,11 +47,10 @@ function choose(): Build {
   );
 }
 
-const urls: Record<Build, string> = { relaxed: relaxedUrl, simd128: simdUrl };
+const urls: Record<Build, string> = { relaxed: relaxedUrl, simd128: simdUrl, gpu: gpuUrl };
 
 /** Fetches and compiles the build for this browser. */
-export async function compile(): Promise<CompiledModule> {
-  const build = choose();
+export async function compile(build: Build = choose()): Promise<CompiledModule> {
   const response = await fetch(urls[build]);
   if (!response.ok) {
     throw new Error(
@@ -68,6 +71,15 @@ export async function start(
       ? await import('../wasm/relaxed/tabswarm_client_wasm.js')
       : await import('../wasm/simd128/tabswarm_client_wasm.js');
   engine.initSync({ module: compiled.module });
+  engine.on_panic(onPanic);
+  return engine;
+}
+
+/** Loads and starts the build with lanes for the graphics processor. */
+export async function startGpu(onPanic: (message: string) => void): Promise<GpuEngine> {
+  const { module } = await compile('gpu');
+  const engine: GpuEngine = await import('../wasm/gpu/tabswarm_client_wasm.js');
+  engine.initSync({ module });
   engine.on_panic(onPanic);
   return engine;
 }

@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Measure in the browser only.
     #[arg(long, conflicts_with_all = ["no_browser", "pytorch"])]
     no_native: bool,
+    /// Measure WebGPU too, on a GPU made of software.
+    #[arg(long, conflicts_with = "no_browser")]
+    gpu: bool,
     /// Rounds; every contender is measured once in each.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
@@ -174,6 +177,13 @@ impl Stage {
             let has_tfjs = options.has(Peer::Tfjs);
             if has_tfjs {
                 add("TensorFlow.js, wasm", None, Place::Browser("tfjs"));
+            }
+            if options.gpu {
+                add("WebGPU", None, Place::Browser("gpu"));
+                if has_tfjs {
+                    let name = "TensorFlow.js, WebGPU";
+                    add(name, None, Place::Browser("tfjs-webgpu"));
+                }
             }
             Some(peers::start_browser(workspace, has_tfjs)?)
         };

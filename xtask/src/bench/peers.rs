@@ -108,6 +108,7 @@ pub(super) fn start_browser(workspace: &Workspace, has_tfjs: bool) -> Result<Hos
         "folders": {
             "simd128": Flavor::Simd128.output(workspace),
             "relaxed": Flavor::Relaxed.output(workspace),
+            "gpu": Flavor::Gpu.output(workspace),
             "tfjs": tfjs,
             "burn": burn_page(workspace),
         },
@@ -130,6 +131,9 @@ mod tests {
         assert!(burn.contains(&format!("burn = {{ version = \"{pinned}\"")));
         let tfjs = include_str!("../../../bench/peers/tfjs/package.json");
         let pinned = TFJS_VERSION.replace("TensorFlow.js ", "");
-        assert!(tfjs.contains(&format!("\"@tensorflow/tfjs\": \"{pinned}\"")));
+        for package in ["tfjs", "tfjs-backend-wasm", "tfjs-backend-webgpu"] {
+            let line = format!("\"@tensorflow/{package}\": \"{pinned}\"");
+            assert!(tfjs.contains(&line), "{line}");
+        }
     }
 }

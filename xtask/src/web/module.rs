@@ -28,24 +28,29 @@ pub(crate) enum Flavor {
     Simd128,
     /// Adds fused multiply-add; the page loads it where the browser accepts it.
     Relaxed,
+    /// Like `Relaxed`, and computes on the GPU; lanes that may use one load it.
+    Gpu,
 }
 
 impl Flavor {
     /// Each flavor once.
-    pub(crate) const ALL: [Self; 2] = [Self::Simd128, Self::Relaxed];
+    pub(crate) const ALL: [Self; 3] = [Self::Simd128, Self::Relaxed, Self::Gpu];
+    /// Of these a browser loads one, before everything else.
+    pub(crate) const FIRST: [Self; 2] = [Self::Simd128, Self::Relaxed];
 
     /// The name in paths and messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Simd128 => "simd128",
             Self::Relaxed => "relaxed",
+            Self::Gpu => "gpu",
         }
     }
 
     fn target_features(self) -> &'static str {
         match self {
             Self::Simd128 => "+simd128",
-            Self::Relaxed => "+simd128,+relaxed-simd",
+            Self::Relaxed | Self::Gpu => "+simd128,+relaxed-simd",
         }
     }
 
@@ -77,12 +82,20 @@ impl Flavor {
             .args(["--config", &flags])
             .arg("--target-dir")
             .arg(self.target_dir(workspace));
+        if self == Self::Gpu {
+            cargo.args(["--features", "gpu"]);
+        }
         wasm_target::find()?.apply(&mut cargo);
         Ok(cargo)
     }
 
     fn target_dir(self, workspace: &Workspace) -> PathBuf {
-        workspace.target().join(format!("wasm-{}", self.name()))
+        // With the same flags the two share their dependencies.
+        let name = match self {
+            Self::Simd128 => "simd128",
+            Self::Relaxed | Self::Gpu => "relaxed",
+        };
+        workspace.target().join(format!("wasm-{name}"))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Lanes that come, go and die.
 
+use serde_json::json;
 use tabswarm_protocol::{ClientMessage, codec};
 
 use super::world::World;
 use crate::driver::Event;
 use crate::fixture;
-use crate::lane::Report;
+use crate::lane::{BackendChoice, Report};
 
 #[test]
 fn a_crashed_lane_is_replaced_and_gets_its_work_again() {
@@ -123,6 +124,42 @@ fn lanes_come_and_go_without_losing_work() {
     world.command(r#"{"kind":"settings","settings":{"duty_percent":100,"lanes":2}}"#);
     assert_eq!(world.log(), ["start lane 1", "lane 1: load"]);
     assert_eq!(world.status("lanes"), 2);
+}
+
+#[test]
+fn the_first_lane_begins_anew_for_a_gpu_once_it_is_idle() {
+    let mut world = World::leased(2, "f32", 2);
+    world.log();
+    let settings = |gpu: &str| {
+        format!(
+            r#"{{"kind":"settings","settings":{{"duty_percent":100,"lanes":2,"gpu":"{gpu}"}}}}"#
+        )
+    };
+    world.command(&settings("auto"));
+    assert!(world.log().is_empty(), "it is busy");
+    world.done(1, 2, 1);
+    assert!(world.log().is_empty(), "the other one is none of it");
+    world.done(0, 2, 1);
+    let again = [
+        "stop lane 0",
+        "start lane 0, with a GPU if it is faster",
+        "lane 0: load",
+    ];
+    assert_eq!(world.log(), again);
+    world.lane(0, Report::Ready);
+    let choice = BackendChoice {
+        is_gpu: true,
+        reason: "quick".to_owned(),
+    };
+    world.lane(0, Report::Backend(choice));
+    let backend = world.status("backend");
+    assert_eq!(backend, json!({"kind": "gpu", "reason": "quick"}));
+    world.command(&settings("off"));
+    assert_eq!(
+        world.log(),
+        ["stop lane 0", "start lane 0", "lane 0: load"]
+    );
+    assert_eq!(world.status("backend"), json!(null));
 }
 
 #[test]

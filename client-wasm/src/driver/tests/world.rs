@@ -14,7 +14,7 @@ use tabswarm_protocol::{
     WorkerId, encode_frames,
 };
 
-use crate::driver::{Command, Driver, Event, Fetched, Host, Job, LaneId, Start, Target, Work};
+use crate::driver::{GpuWish, Command, Driver, Event, Fetched, Host, Job, LaneId, Start, Target, Work};
 use crate::fixture;
 use crate::lane::{Done, Report, Sums};
 
@@ -62,9 +62,14 @@ impl Host for FakeHost {
         self.0.borrow_mut().sent.extend(frame);
     }
 
-    fn start_lane(&mut self, lane: LaneId) -> Result<(), String> {
+    fn start_lane(&mut self, lane: LaneId, gpu: GpuWish) -> Result<(), String> {
         let idx = usize::from(lane.idx);
-        self.log(format!("start lane {idx}"));
+        let gpu = match gpu {
+            GpuWish::Off => "",
+            GpuWish::Auto => ", with a GPU if it is faster",
+            GpuWish::Always => ", with a GPU",
+        };
+        self.log(format!("start lane {idx}{gpu}"));
         let lanes = &mut self.0.borrow_mut().lanes;
         if lanes.len() <= idx {
             lanes.resize(idx + 1, None);

@@ -3,79 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::LazyLock;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::{Duration, Instant};
 
+use super::adapter::{self, AdapterSummary};
 use super::error::GpuError;
 use super::kernels::Kernel;
 use super::known_answer;
+use super::recording::product::Shape;
+use super::tuning::{self, Clock};
 
+#[cfg(not(target_arch = "wasm32"))]
 /// How long an answer is waited for: far longer than any dispatch takes, see `MAX_DISPATCH_FLOPS`.
 const PATIENCE_S: u64 = 30;
-
-/// What an adapter is, for people and for choosing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdapterSummary {
-    /// As the driver says.
-    pub name: String,
-    /// Name and version of the driver.
-    pub driver: String,
-    /// The interface, such as `vulkan`.
-    pub interface: String,
-    /// Whether a CPU does the work.
-    pub is_software: bool,
-    /// Whether it computes in half precision.
-    pub has_f16: bool,
-    /// Whether neighboring invocations may exchange values.
-    pub has_subgroups: bool,
-    /// Bytes of the largest buffer that a kernel may use.
-    pub max_binding_bytes: u64,
-    /// Bytes that the invocations of a workgroup may share.
-    pub max_workgroup_bytes: u32,
-    /// Invocations of a workgroup, at most.
-    pub max_invocations: u32,
-}
-
-impl AdapterSummary {
-    fn of(adapter: &wgpu::Adapter) -> Self {
-        let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-        Self {
-            name: info.name,
-            driver: format!("{} {}", info.driver, info.driver_info),
-            interface: info.backend.to_string(),
-            is_software: info.device_type == wgpu::DeviceType::Cpu,
-            has_f16: features.contains(wgpu::Features::SHADER_F16),
-            has_subgroups: features.contains(wgpu::Features::SUBGROUP),
-            max_binding_bytes: limits.max_storage_buffer_binding_size,
-            max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
-            max_invocations: limits.max_compute_invocations_per_workgroup,
-        }
-    }
-}
-
-/// All adapters of this machine, real ones first.
-pub fn adapters() -> Vec<AdapterSummary> {
-    found().1.iter().map(AdapterSummary::of).collect()
-}
-
-fn found() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
-    let descriptor = wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::VULKAN,
-        flags: wgpu::InstanceFlags::empty(),
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    };
-    let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
-    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
-        wgpu::DeviceType::Cpu => 3,
-    });
-    (instance, adapters)
-}
 
 /// A kernel with the values of its constants.
 pub(super) type Variant = (&'static str, Vec<(&'static str, u32)>);
@@ -88,6 +33,9 @@ pub struct GpuDevice {
     /// Why it can't be used any more.
     fault: Arc<Mutex<Option<GpuError>>>,
     pipelines: Mutex<BTreeMap<Variant, wgpu::ComputePipeline>>,
+    clock: Clock,
+    /// How products are computed, once that was measured.
+    shape: Mutex<Option<Shape>>,
     /// Kernels that gave the known answers.
     tested: Mutex<BTreeSet<Variant>>,
 }
@@ -99,21 +47,12 @@ impl fmt::Debug for GpuDevice {
 }
 
 impl GpuDevice {
-    /// The best adapter of this machine.
+    /// The best adapter of this machine. `clock` is for measurements.
     ///
     /// # Errors
     /// Where there is none, or it can't be opened.
-    pub fn open() -> Result<Self, GpuError> {
-        let (_instance, adapters) = found();
-        let adapter = adapters.first().ok_or_else(|| GpuError::NoAdapter {
-            reason:
-                "Vulkan shows no adapter (on Debian the package mesa-vulkan-drivers brings one)"
-                    .to_owned(),
-        })?;
-        Self::open_adapter(adapter)
-    }
-
-    fn open_adapter(adapter: &wgpu::Adapter) -> Result<Self, GpuError> {
+    pub async fn open(clock: Clock) -> Result<Self, GpuError> {
+        let adapter = adapter::best().await?;
         // The limits of WebGPU, but for the sizes of buffers, which are the adapter's.
         let limits = adapter.limits();
         let required_limits = wgpu::Limits {
@@ -126,7 +65,7 @@ impl GpuDevice {
             required_limits,
             ..wgpu::DeviceDescriptor::default()
         };
-        let opened = block_on(adapter.request_device(&descriptor));
+        let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| GpuError::NoAdapter {
             reason: error.to_string(),
         })?;
@@ -136,10 +75,12 @@ impl GpuDevice {
         let slot = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error| note(&slot, described(&error))));
         Ok(Self {
-            summary: AdapterSummary::of(adapter),
+            summary: AdapterSummary::of(&adapter),
             device,
             queue,
             fault,
+            clock,
+            shape: Mutex::default(),
             pipelines: Mutex::default(),
             tested: Mutex::default(),
         })
@@ -158,31 +99,47 @@ impl GpuDevice {
         }
     }
 
+    /// How products are computed.
+    pub(super) async fn shape(&self) -> Result<Shape, GpuError> {
+        let known = *lock(&self.shape);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let shape = tuning::fastest(self, self.clock).await?;
+        *lock(&self.shape) = Some(shape);
+        Ok(shape)
+    }
+
     /// Compares kernels with their twins, unless that was done.
-    pub(super) fn test_kernels(&self, variants: &BTreeSet<Variant>) -> Result<(), GpuError> {
+    pub(super) async fn test_kernels(&self, variants: &BTreeSet<Variant>) -> Result<(), GpuError> {
         let due: BTreeSet<Variant> = variants.difference(&lock(&self.tested)).cloned().collect();
-        let passed = known_answer::test(self, &due)?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let passed = known_answer::test(self, &due, self.shape().await?).await?;
         lock(&self.tested).extend(passed);
         Ok(())
     }
 
     /// The pipeline of a kernel's variant, made only once.
-    pub(super) fn pipeline(
+    pub(super) async fn pipeline(
         &self,
         kernel: &Kernel,
         constants: &[(&'static str, u32)],
     ) -> Result<wgpu::ComputePipeline, GpuError> {
         let variant = (kernel.name, constants.to_vec());
-        if let Some(known) = lock(&self.pipelines).get(&variant) {
-            return Ok(known.clone());
+        let known = lock(&self.pipelines).get(&variant).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let pipeline = self.compile(kernel.name, &kernel.wgsl(), constants)?;
+        let wgsl = kernel.wgsl();
+        let pipeline = self.compile(kernel.name, &wgsl, constants).await?;
         lock(&self.pipelines).insert(variant, pipeline.clone());
         Ok(pipeline)
     }
 
     /// Makes a pipeline; whatever the driver has against it is an error.
-    pub(super) fn compile(
+    pub(super) async fn compile(
         &self,
         kernel: &'static str,
         wgsl: &str,
@@ -212,10 +169,11 @@ impl GpuDevice {
             };
             self.device.create_compute_pipeline(&descriptor)
         })
+        .await
     }
 
     /// Makes something within error scopes.
-    pub(super) fn scoped<T>(
+    pub(super) async fn scoped<T>(
         &self,
         kernel: &'static str,
         make: impl FnOnce() -> T,
@@ -226,9 +184,9 @@ impl GpuDevice {
         let made = make();
         // From the inside out.
         let errors = [
-            block_on(validation.pop()),
-            block_on(internal.pop()),
-            block_on(memory.pop()),
+            validation.pop().await,
+            internal.pop().await,
+            memory.pop().await,
         ];
         self.check()?;
         match errors.into_iter().flatten().next() {
@@ -242,7 +200,7 @@ impl GpuDevice {
     }
 
     /// A zeroed buffer.
-    pub(super) fn buffer(&self, values: usize) -> Result<wgpu::Buffer, GpuError> {
+    pub(super) async fn buffer(&self, values: usize) -> Result<wgpu::Buffer, GpuError> {
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
@@ -254,10 +212,11 @@ impl GpuDevice {
                 mapped_at_creation: false,
             })
         })
+        .await
     }
 
     /// A buffer that the CPU can read.
-    pub(super) fn staging(&self, values: usize) -> Result<wgpu::Buffer, GpuError> {
+    pub(super) async fn staging(&self, values: usize) -> Result<wgpu::Buffer, GpuError> {
         self.scoped("staging", || {
             self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,
@@ -266,10 +225,12 @@ impl GpuDevice {
                 mapped_at_creation: false,
             })
         })
+        .await
     }
 
     /// Waits until everything that was submitted is done.
-    pub(super) fn wait(&self) -> Result<(), GpuError> {
+    #[cfg(not(target_arch = "wasm32"))]
+    fn wait(&self) -> Result<(), GpuError> {
         let polled = self.device.poll(wgpu::PollType::Wait {
             submission_index: None,
             timeout: Some(Duration::from_secs(PATIENCE_S)),
@@ -286,8 +247,14 @@ impl GpuDevice {
         }
     }
 
+    /// In a browser nothing can wait here: the answer comes by itself, and whoever asks bounds the time.
+    #[cfg(target_arch = "wasm32")]
+    fn wait(&self) -> Result<(), GpuError> {
+        self.check()
+    }
+
     /// The first values of buffers, one after the other in `staging`; waits for all that was submitted.
-    pub(super) fn read(
+    pub(super) async fn read(
         &self,
         staging: &wgpu::Buffer,
         from: &[(&wgpu::Buffer, usize)],
@@ -308,21 +275,16 @@ impl GpuDevice {
             at += values;
         }
         self.queue.submit([encoder.finish()]);
-        let answer = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&answer);
+        let answer = Answer::default();
+        let slot = Answer::clone(&answer);
         staging.map_async(wgpu::MapMode::Read, ..byte_size(at), move |result| {
-            *lock(&slot) = Some(result);
+            slot.give(result);
         });
         self.wait()?;
         let lost = |reason: String| GpuError::Lost { reason };
-        match lock(&answer).take() {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(lost(error.to_string())),
-            None => {
-                return Err(GpuError::Hung {
-                    seconds: PATIENCE_S,
-                });
-            }
+        if let Err(error) = answer.await {
+            self.check()?;
+            return Err(lost(error.to_string()));
         }
         let view = staging.get_mapped_range(..byte_size(at));
         let view = view.map_err(|error| lost(error.to_string()))?;
@@ -335,6 +297,35 @@ impl GpuDevice {
         drop(view);
         staging.unmap();
         Ok(values)
+    }
+}
+
+/// What a mapping came to, once it is known.
+#[derive(Debug, Clone, Default)]
+struct Answer(Arc<Mutex<(Option<Mapped>, Option<Waker>)>>);
+
+type Mapped = Result<(), wgpu::BufferAsyncError>;
+
+impl Answer {
+    fn give(&self, mapped: Mapped) {
+        let mut state = lock(&self.0);
+        state.0 = Some(mapped);
+        if let Some(waker) = state.1.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Answer {
+    type Output = Mapped;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Mapped> {
+        let mut state = lock(&self.0);
+        if let Some(mapped) = state.0.take() {
+            return Poll::Ready(mapped);
+        }
+        state.1 = Some(context.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -361,9 +352,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Native futures of the graphics interface are ready at once, or after a few turns.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
+/// The clock of programs.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn clock() -> f64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_secs_f64()
+}
+
+/// Natively futures of the graphics interface are ready at once, or after a few turns.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {

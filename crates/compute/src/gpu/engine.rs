@@ -36,6 +36,22 @@ struct Programs {
     accumulate: Program,
 }
 
+impl Programs {
+    /// Once each kernel has shown that it is right.
+    async fn new(
+        device: &GpuDevice,
+        memory: &Memory,
+        recording: &Recording,
+    ) -> Result<Self, GpuError> {
+        let variants = known_answer::variants(recording.all());
+        device.test_kernels(&variants).await?;
+        Ok(Self {
+            gradient: Program::new(device, memory, &recording.gradient).await?,
+            accumulate: Program::new(device, memory, &recording.accumulate).await?,
+        })
+    }
+}
+
 /// Computes gradients of one graph on a GPU.
 ///
 /// Kernels are compared with their twins in [`Self::new`]. From then on a lease's sums have a checksum, values that
@@ -71,21 +87,17 @@ impl GpuEngine {
     ///
     /// # Errors
     /// Where the model does not fit the device, a kernel can't be made or is wrong, or the device fails.
-    pub fn new(
+    pub async fn new(
         device: Arc<GpuDevice>,
         graph: Arc<Graph>,
         max_samples: usize,
     ) -> Result<Self, GpuError> {
-        let recording = Recording::new(&graph, max_samples);
-        let memory = Memory::new(&device, &recording.sizes)?;
-        device.test_kernels(&known_answer::variants(recording.all()))?;
-        let programs = Programs {
-            gradient: Program::new(&device, &memory, &recording.gradient)?,
-            accumulate: Program::new(&device, &memory, &recording.accumulate)?,
-        };
-        let seal = Program::new(&device, &memory, &recording.seal)?;
+        let recording = Recording::new(&graph, max_samples, device.shape().await?);
+        let memory = Memory::new(&device, &recording.sizes).await?;
+        let programs = Programs::new(&device, &memory, &recording).await?;
+        let seal = Program::new(&device, &memory, &recording.seal).await?;
         let returned = RETURNED.iter().map(|slot| recording.sizes[slot]).sum();
-        let staging = device.staging(returned)?;
+        let staging = device.staging(returned).await?;
         let class = ArithmeticClass::Fused;
         let canary = Engine::new(Arc::clone(&graph), class, max_samples)
             .or_else(|_| Engine::new(Arc::clone(&graph), ArithmeticClass::Portable, max_samples))?;
@@ -152,17 +164,22 @@ impl GpuEngine {
             .wrapping_add(0x7f4a_7c15);
     }
 
+    /// Whether the lease has room for another micro-batch.
+    pub fn has_room(&self) -> bool {
+        self.turns < MAX_TURNS
+    }
+
     /// Adds the gradient of a micro-batch to the lease's. It is computed later, unless it is looked at closely.
     ///
     /// # Errors
     /// A batch that does not fit, a device that fails, or a gradient that is wrong.
-    pub fn add(&mut self, batch: Batch<'_>) -> Result<(), GpuError> {
+    pub async fn add(&mut self, batch: Batch<'_>) -> Result<(), GpuError> {
         let samples = self.check(&batch)?;
         let noise = batch.noise.filter(|_| self.graph.needs_noise());
         if self.turns == MAX_TURNS {
             return Err(GpuError::Full { limit: MAX_TURNS });
         }
-        self.prepare(samples)?;
+        self.prepare(samples).await?;
         let (device, memory) = (&*self.device, &self.memory);
         let slot = u32::try_from(self.turns).unwrap_or(u32::MAX);
         let words = turn_words(memory.at(Slot::Turn).1, slot, self.nonce, noise);
@@ -178,7 +195,7 @@ impl GpuEngine {
         let is_canary = self.computed.is_multiple_of(CANARY_EVERY);
         self.computed += 1;
         if is_canary {
-            self.check_canary(batch)?;
+            self.check_canary(batch).await?;
         }
         self.programs[&samples].accumulate.submit(&self.device);
         self.turns += 1;
@@ -190,11 +207,11 @@ impl GpuEngine {
     ///
     /// # Errors
     /// Where what was computed can't be trusted; nothing is added then.
-    pub fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, GpuError> {
+    pub async fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, GpuError> {
         self.seal.submit(&self.device);
         let from = RETURNED.map(|slot| self.memory.at(slot));
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests break it"))]
-        let mut returned = self.device.read(&self.staging, &from)?;
+        let mut returned = self.device.read(&self.staging, &from).await?;
         #[cfg(test)]
         super::faults::after(self.fault, &mut returned, &mut self.earlier);
         let lengths = from.map(|(_, values)| values);
@@ -210,12 +227,12 @@ impl GpuEngine {
     ///
     /// # Errors
     /// As [`Self::add`] and [`Self::finish`].
-    pub fn gradient(&mut self, batch: Batch<'_>) -> Result<BatchStats, GpuError> {
+    pub async fn gradient(&mut self, batch: Batch<'_>) -> Result<BatchStats, GpuError> {
         self.begin();
-        self.add(batch)?;
+        self.add(batch).await?;
         let mut gradient = std::mem::take(&mut self.gradient);
         gradient.fill(0.0);
-        let stats = self.finish(&mut gradient);
+        let stats = self.finish(&mut gradient).await;
         self.gradient = gradient;
         stats
     }
@@ -243,27 +260,23 @@ impl GpuEngine {
     }
 
     /// Makes the programs for so many samples, if they are the first of their number.
-    fn prepare(&mut self, samples: usize) -> Result<(), GpuError> {
+    async fn prepare(&mut self, samples: usize) -> Result<(), GpuError> {
         if self.programs.contains_key(&samples) {
             return Ok(());
         }
         // Besides whole micro-batches there is one other size: that of an epoch's last.
         self.programs.retain(|known, _| *known == self.max_samples);
-        let recording = Recording::new(&self.graph, samples);
-        self.device
-            .test_kernels(&known_answer::variants(recording.all()))?;
-        let programs = Programs {
-            gradient: Program::new(&self.device, &self.memory, &recording.gradient)?,
-            accumulate: Program::new(&self.device, &self.memory, &recording.accumulate)?,
-        };
+        let shape = self.device.shape().await?;
+        let recording = Recording::new(&self.graph, samples, shape);
+        let programs = Programs::new(&self.device, &self.memory, &recording).await?;
         self.programs.insert(samples, programs);
         Ok(())
     }
 
     /// Compares the gradient on the device with the CPU's.
-    fn check_canary(&mut self, batch: Batch<'_>) -> Result<(), GpuError> {
+    async fn check_canary(&mut self, batch: Batch<'_>) -> Result<(), GpuError> {
         let from = [self.memory.at(Slot::Gradient)];
-        let got = self.device.read(&self.staging, &from)?;
+        let got = self.device.read(&self.staging, &from).await?;
         self.canary.set_params(&self.params)?;
         self.canary.gradient(batch)?;
         let agreement = Agreement::of(&got, self.canary.gradient_buffer());

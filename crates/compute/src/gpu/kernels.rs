@@ -93,20 +93,38 @@ macro_rules! kernels {
 impl Call {
     fn is_first_part(&self) -> bool {
         match self {
-            Self::Matmul(params) => params.first_tile == 0,
+            Self::Matmul(params) | Self::MatmulBlocks(params) => params.first_tile == 0,
             Self::Conv2d(params)
+            | Self::Conv2dBlocks(params)
             | Self::Conv2dBackwardWeight(params)
-            | Self::Conv2dBackwardInput(params) => params.first_tile == 0,
+            | Self::Conv2dBackwardWeightBlocks(params)
+            | Self::Conv2dBackwardInput(params)
+            | Self::Conv2dBackwardInputBlocks(params) => params.first_tile == 0,
             _ => true,
+        }
+    }
+
+    /// The same by the kernel that has blocks in registers.
+    pub(crate) fn in_blocks(self) -> Self {
+        match self {
+            Self::Matmul(params) => Self::MatmulBlocks(params),
+            Self::Conv2d(params) => Self::Conv2dBlocks(params),
+            Self::Conv2dBackwardWeight(params) => Self::Conv2dBackwardWeightBlocks(params),
+            Self::Conv2dBackwardInput(params) => Self::Conv2dBackwardInputBlocks(params),
+            other => other,
         }
     }
 }
 
 kernels! {
-    Matmul(MatmulParams) matmul ["tile" "math"] [Read Read Read Write Write],
+    Matmul(MatmulParams) matmul ["tile" "math" "matmul_params"] [Read Read Read Write Write],
     Conv2d(ConvParams) conv2d ["tile" "math" "conv_params" "patches"] [Read Read Write Write],
     Conv2dBackwardWeight(ConvParams) conv2d_backward_weight ["tile" "conv_params" "patches"] [Read Read Write],
     Conv2dBackwardInput(ConvParams) conv2d_backward_input ["tile" "conv_params"] [Read Read Write],
+    MatmulBlocks(MatmulParams) matmul_blocks ["block" "math" "matmul_params"] [Read Read Read Write Write],
+    Conv2dBlocks(ConvParams) conv2d_blocks ["block" "math" "conv_params"] [Read Read Write Write],
+    Conv2dBackwardWeightBlocks(ConvParams) conv2d_backward_weight_blocks ["block" "conv_params"] [Read Read Write],
+    Conv2dBackwardInputBlocks(ConvParams) conv2d_backward_input_blocks ["block" "conv_params"] [Read Read Write],
     SumRows(SumRowsParams) sum_rows [] [Read Write],
     MaxPool(PoolParams) max_pool ["lanes" "pool_params"] [Read Write Write],
     MaxPoolBackward(PoolParams) max_pool_backward ["lanes" "pool_params"] [Read Read Write],

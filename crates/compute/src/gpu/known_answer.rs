@@ -15,6 +15,7 @@ use super::error::GpuError;
 use super::kernels::Binding;
 use super::program::{Memory, Program};
 use super::recording::places::Slot;
+use super::recording::product::Shape;
 use super::recording::{Dispatch, Recording};
 use super::simulation::Simulation;
 use crate::bits::Case;
@@ -35,46 +36,60 @@ fn variant(dispatch: &Dispatch) -> Variant {
 ///
 /// # Errors
 /// Where a kernel can't be made, the device fails, or values differ.
-pub(super) fn test(
+pub(super) async fn test(
     device: &GpuDevice,
     wanted: &BTreeSet<Variant>,
+    shape: Shape,
 ) -> Result<BTreeSet<Variant>, GpuError> {
     let mut passed = BTreeSet::new();
     for (model, samples) in networks() {
         let is_due = |dispatch: &Dispatch| {
             wanted.contains(&variant(dispatch)) && !passed.contains(&variant(dispatch))
         };
-        let new = test_case(device, &Case::new(&model, samples, 3), is_due)?;
+        let case = Case::new(&model, samples, 3);
+        let new = test_case(device, &case, shape, is_due).await?;
         passed.extend(new);
     }
     Ok(passed)
 }
 
+/// Compares all dispatches of a model's gradient with the kernels' twins, and gives how many kernels there were.
+///
+/// # Errors
+/// Where a kernel can't be made, the device fails, or values differ.
+pub async fn compare_with_twins(device: &GpuDevice, case: &Case) -> Result<usize, GpuError> {
+    let shape = device.shape().await?;
+    let passed = test_case(device, case, shape, |_| true).await?;
+    Ok(passed.len())
+}
+
 /// Runs a case on device and twins, comparing the dispatches that are due.
-pub(super) fn test_case(
+pub(super) async fn test_case(
     device: &GpuDevice,
     case: &Case,
+    shape: Shape,
     is_due: impl Fn(&Dispatch) -> bool,
 ) -> Result<BTreeSet<Variant>, GpuError> {
-    let recording = Recording::new(&case.graph, case.samples);
+    let recording = Recording::new(&case.graph, case.samples, shape);
     let mut passed = BTreeSet::new();
     if !recording.all().any(&is_due) {
         return Ok(passed);
     }
-    let memory = Memory::new(device, &recording.sizes)?;
+    let memory = Memory::new(device, &recording.sizes).await?;
     let mut twin = started(case, &recording);
-    let staging = device.staging(recording.sizes.values().copied().max().unwrap_or(0))?;
+    let largest = recording.sizes.values().copied().max().unwrap_or(0);
+    let staging = device.staging(largest).await?;
     for dispatch in recording.all() {
         if is_due(dispatch) {
             for slot in &dispatch.slots {
                 memory.write(device, *slot, twin.at(*slot));
             }
-            let program = Program::new(device, &memory, std::slice::from_ref(dispatch))?;
-            program.submit(device);
+            let program = Program::new(device, &memory, std::slice::from_ref(dispatch));
+            program.await?.submit(device);
         }
         twin.run(dispatch);
         if is_due(dispatch) {
-            compare(device, &memory, &staging, dispatch, &twin)?;
+            compare(device, &memory, &staging, dispatch, &twin).await?;
             passed.insert(variant(dispatch));
         }
     }
@@ -96,7 +111,7 @@ pub(super) fn started(case: &Case, recording: &Recording) -> Simulation {
     twin
 }
 
-fn compare(
+async fn compare(
     device: &GpuDevice,
     memory: &Memory,
     staging: &wgpu::Buffer,
@@ -106,7 +121,7 @@ fn compare(
     let kernel = dispatch.call.kernel();
     let written = dispatch.slots.iter().zip(kernel.bindings);
     for (slot, _) in written.filter(|(_, binding)| **binding == Binding::Write) {
-        let got = device.read(staging, &[memory.at(*slot)])?;
+        let got = device.read(staging, &[memory.at(*slot)]).await?;
         let expected = &twin.at(*slot)[..got.len()];
         let finite = expected.iter().filter(|x| x.is_finite());
         let largest = finite.fold(0.0_f32, |largest, x| largest.max(x.abs()));
@@ -168,6 +183,8 @@ fn networks() -> Vec<(ModelSpec, usize)> {
         ),
         (images(), 5),
         (wide_images(), 1),
+        (small_images(3), 1),
+        (small_images(6), 2),
         (sequences(13, 83, 48), 3),
         (sequences(70, 29, 24), 4),
         (sequences(50, 31, 96), 2),
@@ -215,6 +232,18 @@ fn wide_images() -> ModelSpec {
         LayerSpec::dense(3),
     ];
     network(&[5, 4, 2], layers, LossSpec::SoftmaxCrossEntropy)
+}
+
+/// Few pixels, few taps, and both few and many channels.
+fn small_images(height: usize) -> ModelSpec {
+    let layers = vec![
+        convolution(if height == 3 { 37 } else { 6 }, 1),
+        convolution(3, 1),
+        convolution(35, 1),
+        LayerSpec::Flatten,
+        LayerSpec::dense(3),
+    ];
+    network(&[height, 3, 1], layers, LossSpec::SoftmaxCrossEntropy)
 }
 
 fn sequences(positions: usize, vocabulary: usize, width: usize) -> ModelSpec {

@@ -8,7 +8,9 @@
 //! Results are not those of an arithmetic class: they differ from the CPU's in the last bits, and from GPU to
 //! GPU. Runs that promise bits have no use for them.
 
+mod adapter;
 mod agreement;
+mod choice;
 mod device;
 mod engine;
 mod error;
@@ -22,9 +24,18 @@ mod recording;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod tuning;
 mod twins;
 
 pub use agreement::Agreement;
-pub use device::{AdapterSummary, GpuDevice, adapters};
+pub use choice::{Speeds, cpu_speed, gpu_speed, objection};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::adapters;
+pub use adapter::AdapterSummary;
+#[cfg(not(target_arch = "wasm32"))]
+pub use device::{block_on, clock};
+pub use device::GpuDevice;
 pub use engine::GpuEngine;
 pub use error::GpuError;
+pub use known_answer::compare_with_twins;
+pub use tuning::Clock;

@@ -20,7 +20,10 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Buffers of these sizes.
-    pub(super) fn new(device: &GpuDevice, sizes: &BTreeMap<Slot, usize>) -> Result<Self, GpuError> {
+    pub(super) async fn new(
+        device: &GpuDevice,
+        sizes: &BTreeMap<Slot, usize>,
+    ) -> Result<Self, GpuError> {
         let limit = device.summary().max_binding_bytes;
         for (slot, values) in sizes {
             let needs = byte_size(*values);
@@ -29,9 +32,10 @@ impl Memory {
                 return Err(GpuError::Unfit { what, needs, limit });
             }
         }
-        let buffer =
-            |(slot, values): (&Slot, &usize)| Ok((*slot, (device.buffer(*values)?, *values)));
-        let buffers = sizes.iter().map(buffer).collect::<Result<_, GpuError>>()?;
+        let mut buffers = BTreeMap::new();
+        for (slot, values) in sizes {
+            buffers.insert(*slot, (device.buffer(*values).await?, *values));
+        }
         Ok(Self { buffers })
     }
 
@@ -64,7 +68,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn new(
+    pub(super) async fn new(
         device: &GpuDevice,
         memory: &Memory,
         dispatches: &[Dispatch],
@@ -77,25 +81,18 @@ impl Program {
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
-        })?;
-        let steps = dispatches
-            .iter()
-            .zip(words)
-            .zip((0..).map(|idx| UNIFORM_ALIGNMENT * idx));
-        let steps = steps.map(|((dispatch, words), offset)| {
+        });
+        let uniforms = uniforms.await?;
+        let mut steps = Vec::with_capacity(words.len());
+        let offsets = (0..).map(|idx| UNIFORM_ALIGNMENT * idx);
+        for ((dispatch, words), offset) in dispatches.iter().zip(words).zip(offsets) {
             device
                 .queue
                 .write_buffer(&uniforms, offset, bytemuck::cast_slice(&words));
-            step(
-                device,
-                memory,
-                dispatch,
-                (&uniforms, offset, byte_size(words.len())),
-            )
-        });
-        Ok(Self {
-            steps: steps.collect::<Result<_, _>>()?,
-        })
+            let place = (&uniforms, offset, byte_size(words.len()));
+            steps.push(step(device, memory, dispatch, place).await?);
+        }
+        Ok(Self { steps })
     }
 
     /// Hands all steps over, a bounded amount of work at a time.
@@ -127,14 +124,14 @@ impl Program {
     }
 }
 
-fn step(
+async fn step(
     device: &GpuDevice,
     memory: &Memory,
     dispatch: &Dispatch,
     (uniforms, offset, bytes): (&wgpu::Buffer, u64, u64),
 ) -> Result<Step, GpuError> {
     let kernel = dispatch.call.kernel();
-    let pipeline = device.pipeline(kernel, &dispatch.constants)?;
+    let pipeline = device.pipeline(kernel, &dispatch.constants).await?;
     let bindings = device.scoped(kernel.name, || {
         let parameters = wgpu::BindGroupEntry {
             binding: 0,
@@ -158,7 +155,8 @@ fn step(
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         })
-    })?;
+    });
+    let bindings = bindings.await?;
     Ok(Step {
         pipeline,
         bindings,

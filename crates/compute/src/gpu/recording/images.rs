@@ -5,16 +5,10 @@ use tabswarm_model::graph::shape::{ConvShape, PoolShape};
 use tabswarm_model::layout::TensorId;
 
 use super::places::Slot;
-use super::product::{Size, tiled};
+use super::product::{Size, most_parts, tiled};
 use super::{Recorder, activation_code, one_workgroup_eight_columns, quotient, word};
 use crate::gpu::kernels::Call;
 use crate::gpu::params::{ConvParams, PoolParams, SumRowsParams};
-
-/// Workgroups that keep a device busy; the gradient of a convolution's weights has few tiles and long sums, which
-/// are divided into parts.
-const BUSY_WORKGROUPS: usize = 64;
-/// A part of a sum is at least so long.
-const MIN_PART_DEPTH: usize = 128;
 
 impl Recorder<'_> {
     pub(super) fn conv2d(&mut self, op: &Op) {
@@ -51,7 +45,7 @@ impl Recorder<'_> {
                 };
                 let call = |tiles| Call::Conv2d(sized(params, size, tiles));
                 self.dispatches
-                    .extend(tiled(size, &slots, [true, false], call));
+                    .extend(tiled((size, self.shape), &slots, [true, false], call));
             }
             Op::Conv2dBackward {
                 weight,
@@ -81,7 +75,7 @@ impl Recorder<'_> {
                     };
                     let call = |tiles| Call::Conv2dBackwardInput(sized(params, size, tiles));
                     self.dispatches
-                        .extend(tiled(size, &slots, [true, true], call));
+                        .extend(tiled((size, self.shape), &slots, [true, true], call));
                 }
             }
             _ => unreachable!("{} is no convolution", op.name()),
@@ -91,9 +85,10 @@ impl Recorder<'_> {
     /// The gradient of the weights, in parts where they keep more of the device busy.
     fn conv2d_weight(&mut self, shape: &ConvShape, weight: TensorId, [input, grad]: [Slot; 2]) {
         let depth = self.samples * shape.output.pixels();
-        let tiles = shape.depth().div_ceil(64) * shape.group_outputs().div_ceil(64) * shape.groups;
-        let wanted = (BUSY_WORKGROUPS / tiles).min(depth / MIN_PART_DEPTH);
-        let part_depth = depth.div_ceil(wanted.max(1)).next_multiple_of(16);
+        let size = [shape.depth(), shape.group_outputs()];
+        let [down, across] = self.shape.tile(size).count(size);
+        let wanted = most_parts(down * across * shape.groups, depth);
+        let part_depth = depth.div_ceil(wanted).next_multiple_of(16);
         let parts = depth.div_ceil(part_depth);
         let len = self.graph.layout.tensor(weight).len;
         let offset = self.offset(weight);
@@ -122,7 +117,7 @@ impl Recorder<'_> {
         let call = |tiles| Call::Conv2dBackwardWeight(sized(params, size, tiles));
         let slots = [input, grad, target];
         self.dispatches
-            .extend(tiled(size, &slots, [false, false], call));
+            .extend(tiled((size, self.shape), &slots, [false, false], call));
         if parts > 1 {
             self.sum_rows(target, [parts, len], weight, false);
         }

@@ -5,7 +5,7 @@
 mod elementwise;
 mod images;
 pub(crate) mod places;
-mod product;
+pub(crate) mod product;
 mod sequence;
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use tabswarm_model::graph::{Activation, LossKind, Op, Targets};
 use tabswarm_model::layout::TensorId;
 
 use self::places::{Places, Slot};
+use self::product::Shape;
 use super::kernels::Call;
 use super::params::{AccumulateParams, LossParams, SealParams};
 
@@ -56,8 +57,8 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    pub(crate) fn new(graph: &Graph, samples: usize) -> Self {
-        let mut recorder = Recorder::new(graph, samples);
+    pub(crate) fn new(graph: &Graph, samples: usize, shape: Shape) -> Self {
+        let mut recorder = Recorder::new(graph, samples, shape);
         for step in &graph.forward {
             recorder.record(&step.op);
         }
@@ -88,13 +89,14 @@ impl Recording {
 struct Recorder<'a> {
     graph: &'a Graph,
     samples: usize,
+    shape: Shape,
     places: Places,
     dispatches: Vec<Dispatch>,
     sizes: BTreeMap<Slot, usize>,
 }
 
 impl<'a> Recorder<'a> {
-    fn new(graph: &'a Graph, samples: usize) -> Self {
+    fn new(graph: &'a Graph, samples: usize, shape: Shape) -> Self {
         let places = Places::new(graph);
         let rows = samples * graph.loss.rows;
         let targets = match graph.loss.targets() {
@@ -124,6 +126,7 @@ impl<'a> Recorder<'a> {
         Self {
             graph,
             samples,
+            shape,
             places,
             dispatches: Vec::new(),
             sizes,

@@ -18,78 +18,145 @@ const MIN_PART_DEPTH: usize = 128;
 
 /// The size of some products of equal size.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) depth: usize,
-    pub(super) batches: usize,
+pub(crate) struct Size {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) depth: usize,
+    pub(crate) batches: usize,
 }
 
-/// Invocations of a tile along rows and columns, each of which has 4 of both, and the depth of a slab.
+/// How products are computed: which shape is fastest is a matter of the adapter, and measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shape {
+    /// Workgroups share slabs of the factors: for hardware, whose workgroup memory is fast.
+    Tiles,
+    /// Every invocation has a block in its registers and shares nothing. So many invocations along rows, at most, and
+    /// along columns are a workgroup.
+    Blocks {
+        /// Along rows.
+        rows: u8,
+        /// Along columns.
+        columns: u8,
+    },
+}
+
+impl Shape {
+    /// What is measured on hardware.
+    pub(crate) const ALL: [Self; 3] = [Self::Tiles, Self::NARROW, Self::SQUARE];
+    /// What is measured on software, where barriers cost more than they save and kernels that have some take
+    /// seconds to compile.
+    pub(crate) const OF_SOFTWARE: [Self; 2] = [Self::NARROW, Self::SQUARE];
+    /// Eight by four invocations: with fewer columns more products fit.
+    pub(crate) const NARROW: Self = Self::Blocks {
+        rows: 8,
+        columns: 4,
+    };
+    const SQUARE: Self = Self::Blocks {
+        rows: 8,
+        columns: 8,
+    };
+
+    /// The tile for products with so many rows and columns.
+    pub(super) fn tile(self, [rows, columns]: [usize; 2]) -> Tile {
+        let Self::Blocks {
+            rows: most,
+            columns: across,
+        } = self
+        else {
+            return Tile::shared(columns);
+        };
+        let is_wide = columns > 4 * usize::from(across);
+        // Few kinds of tiles, as each is a kernel of its own.
+        let is_low = rows <= LOW_TILE * BLOCK_ROWS;
+        Tile {
+            rows: if is_low { LOW_TILE } else { most.into() },
+            columns: across.into(),
+            block: [BLOCK_ROWS, if is_wide { 8 } else { 4 }],
+            depth: 0,
+        }
+    }
+}
+
+/// Rows of a block in registers.
+const BLOCK_ROWS: usize = 8;
+/// Invocations along the rows of tiles for products with few rows, such as the gradient of a first convolution.
+const LOW_TILE: usize = 2;
+
+/// What a workgroup computes: invocations along rows and columns, the rows and columns of each, and the depth of a
+/// shared slab, 0 if there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tile {
     rows: usize,
     columns: usize,
+    block: [usize; 2],
     depth: usize,
 }
 
-/// Tiles from wide to narrow: of those that waste the fewest columns, the first is taken.
-const TILES: [Tile; 3] = [
-    Tile {
-        rows: 16,
-        columns: 16,
-        depth: 16,
-    },
-    Tile {
-        rows: 32,
-        columns: 8,
-        depth: 16,
-    },
-    Tile {
-        rows: 64,
-        columns: 4,
-        depth: 8,
-    },
-];
+/// Tiles with shared slabs, by invocations along rows and columns and depth, from wide to narrow: of those that waste
+/// the fewest columns, the first is taken.
+const SHARED: [[usize; 3]; 3] = [[16, 16, 16], [32, 8, 16], [64, 4, 8]];
 
 impl Tile {
-    /// The tile for products with so many columns.
-    pub(super) fn for_columns(columns: usize) -> Self {
-        let padded = |tile: &Self| columns.next_multiple_of(4 * tile.columns);
-        let tiles = TILES.into_iter();
-        let best = tiles.min_by_key(padded);
-        best.expect("there are tiles")
+    fn shared(columns: usize) -> Self {
+        let padded = |[_, across, _]: &[usize; 3]| columns.next_multiple_of(4 * across);
+        let best = SHARED.into_iter().min_by_key(padded);
+        let [rows, columns, depth] = best.expect("there are tiles");
+        Self {
+            rows,
+            columns,
+            block: [4, 4],
+            depth,
+        }
+    }
+
+    /// Tiles along rows and columns of a product.
+    pub(super) fn count(self, [rows, columns]: [usize; 2]) -> [usize; 2] {
+        [
+            rows.div_ceil(self.rows * self.block[0]),
+            columns.div_ceil(self.columns * self.block[1]),
+        ]
+    }
+
+    fn constants(self, along_depth: [bool; 2]) -> Vec<(&'static str, u32)> {
+        let mut constants = vec![("ROWS", word(self.rows)), ("COLUMNS", word(self.columns))];
+        if self.depth == 0 {
+            constants.push(("WIDE", u32::from(self.block[1] == 8)));
+        } else {
+            let [left, right] = along_depth.map(u32::from);
+            constants.push(("DEPTH", word(self.depth)));
+            constants.push(("LEFT_ALONG_DEPTH", left));
+            constants.push(("RIGHT_ALONG_DEPTH", right));
+        }
+        constants
     }
 }
 
 /// Dispatches for all tiles of `size`, as many at once as may be. `along_depth` says of either factor whether it lies
 /// contiguous along the depth; `call` gets the first tile and the tiles in a row of tiles.
 pub(super) fn tiled(
-    size: Size,
+    (size, shape): (Size, Shape),
     slots: &[Slot],
     along_depth: [bool; 2],
     call: impl Fn([u32; 2]) -> Call,
 ) -> Vec<Dispatch> {
-    let tile = Tile::for_columns(size.columns);
-    let across = size.columns.div_ceil(4 * tile.columns);
-    let tiles = size.rows.div_ceil(4 * tile.rows) * across;
-    let tile_values = 16 * tile.rows * tile.columns;
+    let tile = shape.tile([size.rows, size.columns]);
+    let [down, across] = tile.count([size.rows, size.columns]);
+    let tiles = down * across;
+    let tile_values = tile.rows * tile.columns * tile.block[0] * tile.block[1];
     let tile_flops = 2 * (tile_values * size.depth) as u64 * size.batches as u64;
     let at_once = usize::try_from(MAX_DISPATCH_FLOPS / tile_flops.max(1)).unwrap_or(usize::MAX);
     let at_once = at_once.clamp(1, MAX_WORKGROUPS);
-    let [left, right] = along_depth.map(u32::from);
-    let constants = vec![
-        ("ROWS", word(tile.rows)),
-        ("COLUMNS", word(tile.columns)),
-        ("DEPTH", word(tile.depth)),
-        ("LEFT_ALONG_DEPTH", left),
-        ("RIGHT_ALONG_DEPTH", right),
-    ];
+    let constants = tile.constants(along_depth);
     let firsts = (0..tiles).step_by(at_once);
     let dispatch = |first: usize| {
         let count = at_once.min(tiles - first);
+        let call = call([word(first), word(across)]);
         Dispatch {
-            call: call([word(first), word(across)]),
+            call: if tile.depth == 0 {
+                call.in_blocks()
+            } else {
+                call
+            },
             slots: slots.to_vec(),
             workgroups: [word(count), 1, word(size.batches)],
             constants: constants.clone(),
@@ -100,7 +167,7 @@ pub(super) fn tiled(
 }
 
 /// The parameters of a product of one pair of matrices, but for where they are.
-pub(super) fn matmul_params(size: Size) -> MatmulParams {
+pub(crate) fn matmul_params(size: Size) -> MatmulParams {
     MatmulParams {
         rows: word(size.rows),
         columns: word(size.columns),
@@ -113,11 +180,15 @@ pub(super) fn matmul_params(size: Size) -> MatmulParams {
 }
 
 /// Dispatches of a product; `slots` are those of the left and right factor and of the product.
-pub(super) fn matmul(params: MatmulParams, [left, right, product]: [Slot; 3]) -> Vec<Dispatch> {
-    matmul_with_epilogue(params, [left, right, left, product, Slot::Void])
+pub(crate) fn matmul(
+    params: MatmulParams,
+    shape: Shape,
+    [left, right, product]: [Slot; 3],
+) -> Vec<Dispatch> {
+    matmul_with_epilogue(params, shape, [left, right, left, product, Slot::Void])
 }
 
-fn matmul_with_epilogue(params: MatmulParams, slots: [Slot; 5]) -> Vec<Dispatch> {
+fn matmul_with_epilogue(params: MatmulParams, shape: Shape, slots: [Slot; 5]) -> Vec<Dispatch> {
     let size = Size {
         rows: params.rows as usize,
         columns: params.columns as usize,
@@ -125,13 +196,14 @@ fn matmul_with_epilogue(params: MatmulParams, slots: [Slot; 5]) -> Vec<Dispatch>
         batches: params.batches as usize,
     };
     let along_depth = [params.left_depth == 1, params.right_depth == 1];
-    tiled(size, &slots, along_depth, |[first_tile, tiles_across]| {
+    let call = |[first_tile, tiles_across]: [u32; 2]| {
         Call::Matmul(MatmulParams {
             tiles_across,
             first_tile,
             ..params
         })
-    })
+    };
+    tiled((size, shape), &slots, along_depth, call)
 }
 
 impl Recorder<'_> {
@@ -174,7 +246,7 @@ impl Recorder<'_> {
                     self.places.of(output),
                     slope.map_or(Slot::Void, |id| self.places.of(id)),
                 ];
-                self.dispatches.extend(matmul_with_epilogue(params, slots));
+                self.dispatches.extend(matmul_with_epilogue(params, self.shape, slots));
             }
             Op::DenseBackward {
                 weight,
@@ -227,7 +299,7 @@ impl Recorder<'_> {
             ..matmul_params(size)
         };
         let slots = [grad, Slot::Params, target];
-        self.dispatches.extend(matmul(params, slots));
+        self.dispatches.extend(matmul(params, self.shape, slots));
     }
 
     /// `d tensor = leftᵀ · right`, the sum over the rows of both.
@@ -238,7 +310,8 @@ impl Recorder<'_> {
         ([rows, columns], depth): ([usize; 2], usize),
         adds: bool,
     ) {
-        let most = most_parts([rows, columns], depth);
+        let tiles = self.shape.tile([rows, columns]).count([rows, columns]);
+        let most = most_parts(tiles[0] * tiles[1], depth);
         let divides = |parts: &usize| depth.is_multiple_of(*parts);
         let parts = (1..=most).rev().find(divides).unwrap_or(1);
         let part_depth = depth / parts;
@@ -270,12 +343,12 @@ impl Recorder<'_> {
                 ..params
             };
             let slots = [left, right, Slot::Gradient];
-            self.dispatches.extend(matmul(params, slots));
+            self.dispatches.extend(matmul(params, self.shape, slots));
             return;
         }
         let scratch = Slot::Scratch(0);
         self.dispatches
-            .extend(matmul(params, [left, right, scratch]));
+            .extend(matmul(params, self.shape, [left, right, scratch]));
         self.sum_rows(scratch, [parts, rows * columns], tensor, adds);
     }
 
@@ -299,9 +372,7 @@ fn strides(weight: DenseWeight, [inputs, outputs]: [usize; 2]) -> [u32; 2] {
     }
 }
 
-/// Into how many equal parts the sums of a product may be divided.
-fn most_parts([rows, columns]: [usize; 2], depth: usize) -> usize {
-    let tile = Tile::for_columns(columns);
-    let tiles = rows.div_ceil(4 * tile.rows) * columns.div_ceil(4 * tile.columns);
+/// Into how many parts the sums of a product of so many tiles may be divided.
+pub(super) fn most_parts(tiles: usize, depth: usize) -> usize {
     (BUSY_WORKGROUPS / tiles).min(depth / MIN_PART_DEPTH).max(1)
 }

@@ -4,7 +4,7 @@ use tabswarm_model::graph::Op;
 use tabswarm_model::graph::shape::AttentionShape;
 
 use super::places::Slot;
-use super::product::{Size, matmul, matmul_params};
+use super::product::{Shape, Size, matmul, matmul_params};
 use super::{MAX_WORKGROUPS, Recorder, one_workgroup_eight_columns, word};
 use crate::gpu::kernels::Call;
 use crate::gpu::params::{
@@ -67,6 +67,7 @@ impl Heads {
 struct Chunk<'a> {
     shape: &'a AttentionShape,
     samples: usize,
+    products: Shape,
 }
 
 impl Chunk<'_> {
@@ -113,7 +114,7 @@ impl Chunk<'_> {
             scale,
             ..matmul_params(size)
         };
-        matmul(params, [left.slot, right.slot, target.slot])
+        matmul(params, self.products, [left.slot, right.slot, target.slot])
     }
 }
 
@@ -128,7 +129,11 @@ impl Recorder<'_> {
         self.need_scratch(PROBABILITIES, at_once * sample);
         for first in (0..self.samples).step_by(at_once) {
             let samples = at_once.min(self.samples - first);
-            let chunk = Chunk { shape, samples };
+            let chunk = Chunk {
+                shape,
+                samples,
+                products: self.shape,
+            };
             match *op {
                 Op::Attention { qkv, output, .. } => {
                     let [qkv, output] = [qkv, output].map(|id| self.places.of(id));

@@ -7,7 +7,7 @@ use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 use super::device;
 use crate::bits::Case;
 use crate::gpu::faults::Fault;
-use crate::gpu::{GpuDevice, GpuEngine, GpuError};
+use crate::gpu::{GpuDevice, GpuEngine, GpuError, block_on};
 
 /// Trials of all faults together.
 const TRIALS: usize = 1_000;
@@ -23,7 +23,8 @@ fn case() -> Case {
 
 /// An engine that has done a lease already, so that no canary falls into the next one.
 fn engine(device: Arc<GpuDevice>, case: &Case) -> GpuEngine {
-    let mut engine = GpuEngine::new(device, Arc::clone(&case.graph), case.samples).unwrap();
+    let made = GpuEngine::new(device, Arc::clone(&case.graph), case.samples);
+    let mut engine = block_on(made).unwrap();
     engine.set_params(&case.params).unwrap();
     lease(&mut engine, case, 1).unwrap();
     engine
@@ -32,9 +33,9 @@ fn engine(device: Arc<GpuDevice>, case: &Case) -> GpuEngine {
 fn lease(engine: &mut GpuEngine, case: &Case, turns: usize) -> Result<Vec<f32>, GpuError> {
     let mut sums = vec![0.0; case.graph.layout.len()];
     for _ in 0..turns {
-        engine.add(case.batch())?;
+        block_on(engine.add(case.batch()))?;
     }
-    engine.finish(&mut sums)?;
+    block_on(engine.finish(&mut sums))?;
     Ok(sums)
 }
 
@@ -63,7 +64,7 @@ fn trial(idx: usize, device: &Arc<GpuDevice>, case: &Case) -> GpuError {
 
 fn broken_pipeline(device: &GpuDevice) -> GpuError {
     let source = "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }";
-    let made = device.compile("broken", source, &[]);
+    let made = block_on(device.compile("broken", source, &[]));
     made.expect_err("a kernel that no driver should take")
 }
 
@@ -92,13 +93,14 @@ fn the_same_parameters_may_give_the_same_lease_twice() {
 #[test]
 fn canaries_catch_wrong_values_that_look_right() {
     let (device, case) = (device(), case());
-    let mut engine = GpuEngine::new(device, Arc::clone(&case.graph), case.samples).unwrap();
+    let made = GpuEngine::new(device, Arc::clone(&case.graph), case.samples);
+    let mut engine = block_on(made).unwrap();
     engine.set_params(&case.params).unwrap();
     // Other parameters than the CPU's stand for a kernel that computes something else.
     let mut other = case.params.clone();
     other[3] += 0.5;
     engine.overwrite_params(&other);
-    let error = engine.add(case.batch()).unwrap_err();
+    let error = block_on(engine.add(case.batch())).unwrap_err();
     assert!(matches!(error, GpuError::WrongGradient { .. }), "{error}");
 }
 
@@ -107,10 +109,9 @@ fn a_lease_has_room_for_as_many_micro_batches_as_the_protocol_allows() {
     let (device, case) = (device(), case());
     let mut engine = engine(device, &case);
     for _ in 0..64 {
-        engine.add(case.batch()).unwrap();
+        block_on(engine.add(case.batch())).unwrap();
     }
-    assert_eq!(engine.add(case.batch()), Err(GpuError::Full { limit: 64 }));
-    engine
-        .finish(&mut vec![0.0; case.graph.layout.len()])
-        .unwrap();
+    assert_eq!(block_on(engine.add(case.batch())), Err(GpuError::Full { limit: 64 }));
+    let mut sums = vec![0.0; case.graph.layout.len()];
+    block_on(engine.finish(&mut sums)).unwrap();
 }

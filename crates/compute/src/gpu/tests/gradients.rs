@@ -7,7 +7,7 @@ use tabswarm_model::Run;
 use super::device;
 use crate::bits::Case;
 use crate::engine::Engine;
-use crate::gpu::{Agreement, GpuEngine};
+use crate::gpu::{Agreement, GpuEngine, block_on};
 use crate::{ArithmeticClass, BatchStats};
 
 const RUNS: [&str; 3] = [
@@ -19,7 +19,7 @@ const RUNS: [&str; 3] = [
 /// The gradient of a case on both, each of `turns` micro-batches summed.
 fn both(case: &Case, turns: usize) -> (Agreement, BatchStats, BatchStats) {
     let graph = Arc::clone(&case.graph);
-    let mut gpu = GpuEngine::new(device(), Arc::clone(&graph), case.samples).unwrap();
+    let mut gpu = block_on(GpuEngine::new(device(), Arc::clone(&graph), case.samples)).unwrap();
     gpu.set_params(&case.params).unwrap();
     let mut cpu = Engine::new(graph, ArithmeticClass::Portable, case.samples).unwrap();
     cpu.set_params(&case.params).unwrap();
@@ -28,10 +28,10 @@ fn both(case: &Case, turns: usize) -> (Agreement, BatchStats, BatchStats) {
     for _ in 0..turns {
         expected_stats += cpu.gradient(case.batch()).unwrap();
         crate::sums::add_f32(&mut expected, cpu.gradient_buffer());
-        gpu.add(case.batch()).unwrap();
+        block_on(gpu.add(case.batch())).unwrap();
     }
     let mut got = vec![0.0; expected.len()];
-    let stats = gpu.finish(&mut got).unwrap();
+    let stats = block_on(gpu.finish(&mut got)).unwrap();
     (Agreement::of(&got, &expected), stats, expected_stats)
 }
 
@@ -62,10 +62,11 @@ fn leases_are_independent_and_last_micro_batches_may_be_short() {
     let run = Run::from_toml(RUNS[0]).unwrap();
     let whole = Case::of_run(&run);
     let part = Case::new(&run.model, 5, 9);
-    let mut gpu = GpuEngine::new(device(), Arc::clone(&whole.graph), whole.samples).unwrap();
+    let made = GpuEngine::new(device(), Arc::clone(&whole.graph), whole.samples);
+    let mut gpu = block_on(made).unwrap();
     gpu.set_params(&whole.params).unwrap();
     let gradient = |gpu: &mut GpuEngine, case: &Case| {
-        gpu.gradient(case.batch()).unwrap();
+        block_on(gpu.gradient(case.batch())).unwrap();
         gpu.gradient_buffer().to_vec()
     };
     let first = gradient(&mut gpu, &whole);
@@ -75,7 +76,7 @@ fn leases_are_independent_and_last_micro_batches_may_be_short() {
     assert_ne!(first, other);
     // Given up halfway, a lease leaves nothing behind.
     gpu.begin();
-    gpu.add(part.batch()).unwrap();
+    block_on(gpu.add(part.batch())).unwrap();
     assert_eq!(gradient(&mut gpu, &whole), first);
 }
 
@@ -90,7 +91,7 @@ fn limits() {
         loss: LossSpec::SoftmaxCrossEntropy,
     };
     let graph = Arc::new(tabswarm_model::graph::build(&model));
-    let error = GpuEngine::new(device(), graph, 1 << 24).unwrap_err();
+    let error = block_on(GpuEngine::new(device(), graph, 1 << 24)).unwrap_err();
     assert!(matches!(error, GpuError::Unfit { .. }), "{error}");
     assert!(
         error.to_string().contains("the model does not fit the GPU"),

@@ -9,11 +9,12 @@ use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 use super::device;
 use crate::bits::Case;
 use crate::engine::Engine;
-use crate::gpu::Agreement;
+use crate::gpu::{Agreement, block_on};
 use crate::gpu::kernels::ALL;
 use crate::gpu::known_answer::{started, test, test_case, variants};
 use crate::gpu::recording::Recording;
 use crate::gpu::recording::places::Slot;
+use crate::gpu::recording::product::Shape;
 use crate::{ArithmeticClass, Path};
 
 /// Recordings, run by twins, give the gradients of the CPU engine: no device is involved.
@@ -21,7 +22,8 @@ use crate::{ArithmeticClass, Path};
 fn recordings_are_the_graph() {
     for seed in 0..150 {
         let case = Case::random(seed);
-        let recording = Recording::new(&case.graph, case.samples);
+        let shape = Shape::ALL[seed as usize % Shape::ALL.len()];
+        let recording = Recording::new(&case.graph, case.samples, shape);
         let mut twin = started(&case, &recording);
         for dispatch in &recording.gradient {
             twin.run(dispatch);
@@ -41,27 +43,32 @@ fn recordings_are_the_graph() {
 fn known_answers_cover_every_kernel_and_pass() {
     let device = device();
     let mut names: BTreeSet<&str> = ALL.iter().map(|kernel| kernel.name).collect();
-    let mut wanted = BTreeSet::new();
-    for text in [
-        include_str!("../../../../../runs/mnist-mlp.toml"),
-        include_str!("../../../../../runs/mnist-cnn.toml"),
-        include_str!("../../../../../runs/char-gpt.toml"),
-    ] {
-        let run = tabswarm_model::Run::from_toml(text).unwrap();
-        let recording = Recording::new(&run.graph(), run.micro_batch as usize);
-        wanted.extend(variants(recording.all()));
-    }
-    for seed in 0..100 {
-        let case = Case::random(seed);
-        let recording = Recording::new(&case.graph, case.samples);
-        for (name, _) in variants(recording.all()) {
-            names.remove(name);
+    for shape in [Shape::Tiles, Shape::NARROW] {
+        let mut wanted = BTreeSet::new();
+        for text in [
+            include_str!("../../../../../runs/mnist-mlp.toml"),
+            include_str!("../../../../../runs/mnist-cnn.toml"),
+            include_str!("../../../../../runs/char-gpt.toml"),
+        ] {
+            let run = tabswarm_model::Run::from_toml(text).unwrap();
+            let samples = run.micro_batch as usize;
+            for samples in [1, samples / 2 + 1, samples] {
+                let recording = Recording::new(&run.graph(), samples, shape);
+                wanted.extend(variants(recording.all()));
+            }
         }
+        for seed in 0..100 {
+            let case = Case::random(seed);
+            let recording = Recording::new(&case.graph, case.samples, shape);
+            for (name, _) in variants(recording.all()) {
+                names.remove(name);
+            }
+        }
+        let passed = block_on(test(&device, &wanted, shape)).unwrap();
+        let missing: Vec<_> = wanted.difference(&passed).collect();
+        assert!(missing.is_empty(), "without a known answer: {missing:?}");
     }
     assert!(names.is_empty(), "no random model has {names:?}");
-    let passed = test(&device, &wanted).unwrap();
-    let missing: Vec<_> = wanted.difference(&passed).collect();
-    assert!(missing.is_empty(), "without a known answer: {missing:?}");
 }
 
 #[test]
@@ -69,7 +76,9 @@ fn random_graphs_dispatch_by_dispatch() {
     let device = device();
     for seed in 0..60 {
         let case = Case::random(seed);
-        test_case(&device, &case, |_| true).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        let shape = Shape::ALL[seed as usize % Shape::ALL.len()];
+        let tested = block_on(test_case(&device, &case, shape, |_| true));
+        tested.unwrap_or_else(|error| panic!("{seed}: {error}"));
     }
 }
 
@@ -137,8 +146,10 @@ fn check(device: &crate::gpu::GpuDevice, input: &[usize], layers: Vec<LayerSpec>
         loss: LossSpec::SoftmaxCrossEntropy,
     };
     let case = Case::new(&model, samples, 5);
-    let tested = test_case(device, &case, |_| true);
-    tested.unwrap_or_else(|error| panic!("{model:?} with {samples}: {error}"));
+    for shape in [Shape::Tiles, Shape::NARROW] {
+        let tested = block_on(test_case(device, &case, shape, |_| true));
+        tested.unwrap_or_else(|error| panic!("{shape:?}, {model:?} with {samples}: {error}"));
+    }
 }
 
 /// The rest of a micro-batch at an epoch's end needs no more memory than a whole one.
@@ -146,9 +157,10 @@ fn check(device: &crate::gpu::GpuDevice, input: &[usize], layers: Vec<LayerSpec>
 fn fewer_samples_fit_the_buffers_of_more() {
     for seed in 0..40 {
         let case = Case::random(seed);
-        let whole = Recording::new(&case.graph, 700);
+        let shape = Shape::ALL[seed as usize % Shape::ALL.len()];
+        let whole = Recording::new(&case.graph, 700, shape);
         for samples in [1, 127, 512, 699] {
-            let part = Recording::new(&case.graph, samples);
+            let part = Recording::new(&case.graph, samples, shape);
             for (slot, size) in part.sizes {
                 assert!(size <= whole.sizes[&slot], "{seed}: {slot:?} {size}");
             }

@@ -6,9 +6,10 @@ mod kernels;
 
 use std::sync::Arc;
 
-use super::GpuDevice;
+use super::{GpuDevice, block_on, clock};
 
 /// A device of this machine. That there is none is a failure, not a reason to skip.
 fn device() -> Arc<GpuDevice> {
-    Arc::new(GpuDevice::open().expect("`cargo xtask setup --tests` installs a software GPU"))
+    let opened = block_on(GpuDevice::open(clock));
+    Arc::new(opened.expect("`cargo xtask setup --tests` installs a software GPU"))
 }

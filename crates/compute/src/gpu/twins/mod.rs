@@ -22,14 +22,18 @@ mod product;
 
 pub(crate) use activation::{activate, activation_backward};
 pub(crate) use attention::{attention_softmax, attention_softmax_backward};
-pub(crate) use conv::{conv2d, conv2d_backward_input, conv2d_backward_weight};
+pub(crate) use conv::{
+    conv2d, conv2d as conv2d_blocks, conv2d_backward_input,
+    conv2d_backward_input as conv2d_backward_input_blocks, conv2d_backward_weight,
+    conv2d_backward_weight as conv2d_backward_weight_blocks,
+};
 pub(crate) use elementwise::{add, add_position, copy, dropout};
 pub(crate) use embedding::{embedding, embedding_backward};
 pub(crate) use lease::{UNWRITTEN, accumulate, checksum, seal};
 pub(crate) use loss::{mean_squared_error, soft_targets, softmax_cross_entropy};
 pub(crate) use norm::{layer_norm, layer_norm_backward, layer_norm_backward_params};
 pub(crate) use pool::{avg_pool, avg_pool_backward, max_pool, max_pool_backward};
-pub(crate) use product::{matmul, sum_rows};
+pub(crate) use product::{matmul, matmul as matmul_blocks, sum_rows};
 
 /// A parameter as an index.
 fn at(word: u32) -> usize {
