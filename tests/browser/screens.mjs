@@ -14,7 +14,7 @@ const SIZES = [[390, 844], [1280, 860], [2560, 1440]];
 /** With names on the board; the last of them stays. */
 const VOLUNTEERS = ['小明', 'Grace', 'Ada'];
 /** Steps after which a curve is one. */
-const STEPS = 1_800;
+const STEPS = 1_500;
 
 /** Each page: how a fresh visitor comes to it. */
 const PAGES = {
@@ -51,6 +51,19 @@ const PAGES = {
     await tab.click('language-toggle');
     await work(tab);
   },
+  console: async (tab, server) => {
+    await signIn(tab, server);
+  },
+  'console-run': async (tab, server) => {
+    await signIn(tab, server);
+    await tab.page.getByRole('link', { name: server.run }).click();
+    await tab.get('versions').waitFor();
+  },
+  'console-workers': async (tab, server) => {
+    await signIn(tab, server);
+    await tab.click('page-workers');
+    await tab.get('workers').waitFor();
+  },
 };
 
 test('pictures', { timeout: 1_200_000 }, async (t) => {
@@ -84,6 +97,12 @@ async function joinIn(browser, server, name) {
   if (name !== VOLUNTEERS.at(-1)) await tab.close();
 }
 
+async function signIn(tab, server) {
+  await tab.get('token').fill(server.token);
+  await tab.click('sign-in');
+  await tab.get(`phase-${server.run}`).waitFor();
+}
+
 async function work(tab) {
   await tab.join(SLOW_PERCENT);
   await tab.untilValue('samples-credited', 300, 120_000);
@@ -91,13 +110,15 @@ async function work(tab) {
 
 async function picture(browser, server, page, visit) {
   const path = page === 'writing' ? '/?run=text-short' : '/';
-  const tab = await Tab.open(browser, server.origin + path, { width: 1280, height: 860 });
-  await visit(tab);
+  const origin = page.startsWith('console') ? server.admin : server.origin;
+  const tab = await Tab.open(browser, origin + path, { width: 1280, height: 860 });
+  await visit(tab, server);
   for (const [width, height] of SIZES) {
     await tab.page.setViewportSize({ width, height });
     for (const theme of ['light', 'dark']) {
       await tab.page.emulateMedia({ colorScheme: theme });
       await sleep(700);
+      await tab.page.mouse.move(0, 0);
       await tab.page.evaluate(() => scrollTo(0, 0));
       await tab.page.screenshot({ path: join(folder, `${page}-${width}-${theme}.png`), fullPage: width < 2_000 });
     }

@@ -4,6 +4,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { formatCount } from '../format.ts';
 import { texts } from '../texts.ts';
+import { useTheme } from './theme.ts';
 
 const HEIGHT_PX = 220;
 
@@ -91,25 +92,6 @@ function usePlot(
   useEffect(() => plot.current?.setData(data), [props.data]);
 }
 
-/** Changes with the theme, whether the reader chose it or the system. */
-function useTheme(): string {
-  const root = document.documentElement;
-  const media = useRef(window.matchMedia('(prefers-color-scheme: dark)'));
-  const name = (): string => root.dataset['theme'] ?? (media.current.matches ? 'dark' : 'light');
-  const [theme, setTheme] = useState(name);
-  useEffect(() => {
-    const read = (): void => setTheme(name());
-    const observer = new MutationObserver(read);
-    observer.observe(root, { attributeFilter: ['data-theme'] });
-    media.current.addEventListener('change', read);
-    return () => {
-      observer.disconnect();
-      media.current.removeEventListener('change', read);
-    };
-  }, []);
-  return theme;
-}
-
 /** A canvas cannot read `var()` or `light-dark()`: the browser resolves them here. */
 function resolveColor(parent: HTMLElement, token: string): string {
   const probe = document.createElement('span');
@@ -138,7 +120,8 @@ function plotOptions(
   return {
     width: Math.max(parent.clientWidth, 1),
     height: HEIGHT_PX,
-    padding: [8, 4, 0, 0],
+    // The last step's number may stand half beside the plot.
+    padding: [8, 22, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, fill: strong } },
     scales: {

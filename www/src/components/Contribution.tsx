@@ -55,7 +55,7 @@ export function Contribution() {
           raw={status?.first_accepted_ms}
           testId="first-accepted"
         />
-        <Figure label={words.arithmetic} value={status?.arithmetic_class ?? '–'} />
+        <Figure label={words.arithmetic} value={arithmeticOf(status)} />
       </dl>
       <Place />
       <Card />
@@ -74,6 +74,11 @@ function Place() {
         : words.place(formatCount(standing.rank), formatCount(standing.of))}
     </p>
   );
+}
+
+function arithmeticOf(status: SessionStatus | null): string {
+  const known = status?.arithmetic_class ?? null;
+  return known === null ? '–' : texts.contribution.classes[known];
 }
 
 function firstAccepted(status: SessionStatus | null): string {

@@ -29,10 +29,10 @@ export function GallerySection() {
         {state.kind === 'failed' && words.failed(state.message)}
       </p>
       {state.kind === 'done' && state.found.run === run.name && (
-        <>
+        <div class="examined">
           <OverTime found={state.found} />
           <Confusion found={state.found} />
-        </>
+        </div>
       )}
     </div>
   );
@@ -45,7 +45,7 @@ function largest(values: Float32Array): number {
 function OverTime({ found }: { found: Examined }) {
   const words = texts.digit;
   return (
-    <>
+    <section>
       <h3>{words.over}</h3>
       <p class="description">{words.overIntro}</p>
       <div class="table-scroll wide" tabIndex={0} role="region" aria-label={words.over}>
@@ -78,7 +78,7 @@ function OverTime({ found }: { found: Examined }) {
           </tbody>
         </table>
       </div>
-    </>
+    </section>
   );
 }
 
@@ -105,7 +105,7 @@ function Confusion({ found }: { found: Examined }) {
   const percent = formatPercent(shareRight(counts, CLASSES), 1);
   const digits = Array.from({ length: CLASSES }, (_, digit) => digit);
   return (
-    <>
+    <section>
       <h3>{words.confusionTitle}</h3>
       <p class="description">{words.confusion(version, total, percent)}</p>
       <div class="table-scroll wide" tabIndex={0} role="region" aria-label={words.confusionTitle}>
@@ -139,6 +139,6 @@ function Confusion({ found }: { found: Examined }) {
           </tbody>
         </table>
       </div>
-    </>
+    </section>
   );
 }

@@ -4,6 +4,7 @@ import { store } from '../state/store.ts';
 import { VIEWS } from '../state/view.ts';
 import { texts } from '../texts.ts';
 import { Mark, MoonIcon, SunIcon } from './Icons.tsx';
+import { useTheme } from './theme.ts';
 
 export function Header() {
   return (
@@ -69,9 +70,7 @@ function ConnectionChip() {
 }
 
 function ThemeToggle() {
-  const { theme } = store.preferences.value;
-  const systemDark = window.matchMedia('(prefers-color-scheme: dark)').matches;
-  const dark = theme === 'system' ? systemDark : theme === 'dark';
+  const dark = useTheme() === 'dark';
   const label = dark ? texts.theme.toLight : texts.theme.toDark;
   return (
     <button

@@ -8,6 +8,7 @@ const REFRESH_MS = 10_000;
 
 export function Leaders() {
   const run = store.selected.value;
+  const title = store.run.value?.title || run;
   useEffect(() => {
     if (run === null) return undefined;
     void store.membership.refresh(run);
@@ -19,6 +20,7 @@ export function Leaders() {
     <section class="leaders" id="content" tabIndex={-1} aria-labelledby="leaders-heading">
       <h1 id="leaders-heading">{words.heading}</h1>
       <p class="description">{words.intro}</p>
+      {title !== null && <h2>{words.inRun(title)}</h2>}
       <Board />
       <NameForm />
     </section>
@@ -37,13 +39,15 @@ function Board() {
     <table class="board" data-testid="leaders">
       <thead>
         <tr>
+          <th scope="col">{words.rank}</th>
           <th scope="col">{words.volunteer}</th>
           <th scope="col">{words.samples}</th>
         </tr>
       </thead>
       <tbody>
-        {rows.map(({ name, samples }) => (
+        {rows.map(({ name, samples }, idx) => (
           <tr key={name} class={name === store.membership.named.value ? 'mine' : undefined}>
+            <td>{formatCount(idx + 1)}</td>
             <th scope="row">{name}</th>
             <td>{formatCount(samples)}</td>
           </tr>

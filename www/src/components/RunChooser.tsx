@@ -33,7 +33,7 @@ export function RunChooser() {
             />
             <span class="chooser-title">{run.title || run.name}</span>
             <span class="chooser-phase">
-              {texts.run.phases[run.phase]},{' '}
+              {texts.run.phases[run.phase]} ·{' '}
               {formatPercent(run.steps_total > 0 ? run.version / run.steps_total : 0)}
             </span>
           </label>

@@ -78,6 +78,12 @@ function Elsewhere({ run }: { run: RunStatus }) {
   return <p class="notice">{texts.run.elsewhere(title)}</p>;
 }
 
+/** `Step 3 of 10`, in the language in use. */
+export function stepsOf({ version, steps_total }: RunStatus): string {
+  const { step, of } = texts.run;
+  return `${step} ${formatCount(version)} ${of} ${formatCount(steps_total)}`;
+}
+
 function StepProgress({ run }: { run: RunStatus }) {
   const ratio = run.steps_total > 0 ? Math.min(1, run.version / run.steps_total) : 0;
   return (
@@ -102,7 +108,7 @@ function StepProgress({ run }: { run: RunStatus }) {
         aria-valuemin={0}
         aria-valuemax={run.steps_total}
         aria-valuenow={run.version}
-        aria-valuetext={`${texts.run.step} ${formatCount(run.version)} ${texts.run.of} ${formatCount(run.steps_total)}, ${formatPercent(ratio)}`}
+        aria-valuetext={`${stepsOf(run)}, ${formatPercent(ratio)}`}
       >
         <span class="progress-fill" style={{ transform: `scaleX(${ratio})` }} />
       </div>

@@ -5,6 +5,7 @@ import { isActive } from '../state/session.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 import { Figure } from './Figure.tsx';
+import { stepsOf } from './RunSection.tsx';
 
 export function Runs() {
   const words = texts.runs;
@@ -65,8 +66,7 @@ function RunItem({ run }: { run: RunStatus }) {
 
 function RunProgress({ run }: { run: RunStatus }) {
   const ratio = run.steps_total > 0 ? Math.min(1, run.version / run.steps_total) : 0;
-  const words = texts.run;
-  const steps = `${words.step} ${formatCount(run.version)} ${words.of} ${formatCount(run.steps_total)}`;
+  const steps = stepsOf(run);
   return (
     <div class="run-item-progress">
       <p class="progress-label">

@@ -159,6 +159,7 @@ export const en = {
     down: 'Received',
     firstAccepted: 'First accepted after',
     arithmetic: 'Arithmetic',
+    classes: { portable: 'portable', fused: 'fused' },
     rejectedWhy: 'Why samples were rejected',
   },
 
@@ -172,7 +173,7 @@ export const en = {
     hidden: 'Pause when this tab is hidden',
     hiddenHelp: 'Off: it keeps working in the background.',
     battery: 'Pause on battery',
-    batteryHelp: 'Below the charge beside, it pauses in any case.',
+    batteryHelp: 'Below the battery floor it pauses in any case.',
     floor: 'Battery floor',
     floorHelp: 'Off the plug and below this, it pauses.',
     cap: 'Data a day',
@@ -307,6 +308,8 @@ export const en = {
     intro: 'Only who chooses to is named here. Everybody else helps unseen and counts all the same.',
     none: 'Nobody has put a name here yet.',
     away: 'The leaderboard is not available at the moment.',
+    inRun: (run: string): string => `In the run “${run}”`,
+    rank: 'Place',
     volunteer: 'Volunteer',
     samples: 'Samples credited',
     place: (rank: string, of: string): string => `Your tab is number ${rank} of ${of} in this run.`,
@@ -400,7 +403,7 @@ export const en = {
       },
       {
         q: 'What does it cost me?',
-        a: 'Electricity and data. Each lane keeps one core busy for the share you allow. The figures above show what was sent and received since you pressed Start.',
+        a: 'Electricity and data. Each lane keeps one core busy for the share you allow. The figures on the run’s page show what was sent and received since you pressed Start.',
       },
       {
         q: 'What do the counts mean?',

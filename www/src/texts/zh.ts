@@ -66,12 +66,12 @@ export const zh: Texts = {
   contribution: {
     heading: '你的贡献', computed: '已计算', accepted: '已接受', credited: '已记入', rejected: '被拒绝', samples: '样本',
     creditedHelp: '“已记入”的样本属于服务器已写入磁盘的一步，服务器崩溃也不会丢失。',
-    speed: '速度', up: '已发送', down: '已接收', firstAccepted: '首次被接受用时', arithmetic: '运算类别', rejectedWhy: '样本为何被拒绝',
+    speed: '速度', up: '已发送', down: '已接收', firstAccepted: '首次被接受用时', arithmetic: '运算类别', classes: { portable: '可移植', fused: '融合' }, rejectedWhy: '样本为何被拒绝',
   },
   limits: {
     heading: '这个标签页可以使用什么', duty: '处理器份额', dutyHelp: (measured) => `实测 ${measured}`, dutyUnmeasured: '尚未测量',
     lanes: '通道', lanesHelp: (cores) => `共 ${cores} 个核心`, hidden: '标签页隐藏时暂停', hiddenHelp: '关闭：在后台继续工作。',
-    battery: '使用电池时暂停', batteryHelp: '低于下方的电量时总会暂停。', batteryUnknown: '此浏览器不提供电池信息。',
+    battery: '使用电池时暂停', batteryHelp: '低于电量下限时总会暂停。', batteryUnknown: '此浏览器不提供电池信息。',
     floor: '电量下限', floorHelp: '未插电且低于此值时暂停。', cap: '每日流量', capNone: '不限', capHelp: (used) => `今天已用 ${used}（收发合计）`,
     gpu: '使用图形处理器',
     gpuReasons: {
@@ -85,7 +85,7 @@ export const zh: Texts = {
   run: {
     heading: '训练任务', choose: '此服务器上的训练',
     phases: { created: '未开始', running: '进行中', paused: '被管理员暂停', finished: '已完成', stopped: '已停止' },
-    step: '步', of: '/', epoch: (epoch, epochs) => `第 ${epoch} 轮，共 ${epochs} 轮`, eta: '剩余时间', workers: '参与者', lanes: '通道', speed: '样本',
+    step: '第', of: '步 /', epoch: (epoch, epochs) => `第 ${epoch} 轮，共 ${epochs} 轮`, eta: '剩余时间', workers: '参与者', lanes: '通道', speed: '样本',
     parameters: '参数', committed: '已提交样本', reproducible: '逐位可重现：结果只取决于训练文件，与谁帮忙、谁离开无关。', progressLabel: '已提交的步数',
     owner: (name) => `由 ${name} 发起。`, more: '了解更多', download: '下载模型', downloadOnnx: '下载 ONNX 格式', downloadHelp: (version) => `safetensors，最新快照（第 ${formatCount(version)} 步）`,
     downloading: '正在准备文件。', elsewhere: (name) => `这个标签页正在为 ${name} 计算。请先在那里结束，再加入此训练。`, waiting: '等待服务器。', offline: '离线：这是最后已知的数字',
@@ -113,7 +113,7 @@ export const zh: Texts = {
     write: '写', stop: '停', output: '模型写的', empty: '按“写”看看它学到了什么。', failed: (message) => `模型无法写作：${message}`,
   },
   leaders: {
-    heading: '排行榜', intro: '只有选择署名的人才会列在这里。其他人默默帮忙，同样算数。', none: '还没有人署名。', away: '排行榜目前不可用。', volunteer: '志愿者', samples: '记入的样本',
+    heading: '排行榜', intro: '只有选择署名的人才会列在这里。其他人默默帮忙，同样算数。', none: '还没有人署名。', away: '排行榜目前不可用。', inRun: (run) => `在“${run}”中`, rank: '名次', volunteer: '志愿者', samples: '记入的样本',
     place: (rank, of) => `你的标签页在此训练的 ${of} 个中排第 ${rank}。`, noPlace: '首批样本记入后会显示你的名次。', label: '你的署名', help: '2 到 24 个字母或数字（可用汉字）。它会和此浏览器的一个随机密钥一起发给服务器，并对所有人显示。',
     join: '署名', leave: '撤下署名', joined: (name) => `你以 ${name} 列在上面。`, pending: (name) => `样本记入后，${name} 会列在上面。`, refused: (detail) => `服务器没有接受这个名字：${detail}`,
   },
@@ -140,7 +140,7 @@ export const zh: Texts = {
     items: [
       { q: '什么会离开这个标签页？', a: '梯度，也就是一串数字，以及样本数和用时。与任何网站一样，服务器也会看到你的网络地址。没有 Cookie，没有账号，没有第三方。' },
       { q: '什么留在这台设备上？', a: '你在此页面的选择，以及公开训练样本的缓存。在浏览器里清除此网站的数据即可删除。' },
-      { q: '我要付出什么？', a: '电和流量。每条通道按你允许的份额占用一个核心。上面的数字显示按下“开始”以来收发的数据量。' },
+      { q: '我要付出什么？', a: '电和流量。每条通道按你允许的份额占用一个核心。训练任务页面的数字显示按下“开始”以来收发的数据量。' },
       { q: '这些计数是什么意思？', a: '已计算：你的设备完成了工作。已接受：服务器检查并采用了更新。已记入：包含它的一步已持久保存。被拒绝：来得太晚或没通过检查，这不是你的错。' },
     ],
   },

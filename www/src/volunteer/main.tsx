@@ -3,6 +3,7 @@ import { render } from 'preact';
 import '../tokens.css';
 import './base.css';
 import './device.css';
+import './limits.css';
 import './run.css';
 import './pages.css';
 import { store } from '../state/store.ts';
