@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use tabswarm_compute::bits::Case;
 use tabswarm_compute::gpu::{
-    AdapterSummary, GpuDevice, GpuEngine, GpuError, adapters, block_on, clock, cpu_speed, gpu_speed,
-    objection,
+    AdapterSummary, GpuDevice, GpuEngine, GpuError, adapters, block_on, clock, cpu_speed,
+    gpu_speed, objection,
 };
 use tabswarm_compute::{ArithmeticClass, Engine, probe};
 use tabswarm_model::Run;

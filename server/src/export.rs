@@ -221,6 +221,7 @@ impl Job {
         let facts = Facts {
             dataset: Some(self.facts.dataset),
             vocabulary: manifest.vocabulary.as_ref(),
+            preparation: manifest.preparation.as_ref(),
             ..measured(&self.history, version)
         };
         let trained = Trained::new(run, version, params)?.with_facts(facts);

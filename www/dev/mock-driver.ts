@@ -12,6 +12,7 @@ const status: SessionStatus = {
   retry_in_ms: null,
   stop_code: null,
   run: null,
+  backend: null,
   version: 1_204,
   steps_total: 4_690,
   loading: null,

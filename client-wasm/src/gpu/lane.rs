@@ -67,7 +67,10 @@ impl Gpu {
         if matches!(run.mode, Mode::Local(_)) {
             return Some(cpu("the run's inner steps are computed by the processor"));
         }
-        if self.given_up_s.is_some_and(|at| seconds() - at < RETRY_AFTER_S) {
+        if self
+            .given_up_s
+            .is_some_and(|at| seconds() - at < RETRY_AFTER_S)
+        {
             return Some(cpu("the GPU failed a short while ago"));
         }
         let graph = Arc::new(run.graph());
@@ -108,7 +111,11 @@ impl Gpu {
         mut engine: GpuEngine,
         params: &[f32],
     ) -> Result<BackendChoice, GpuError> {
-        let name = self.device.borrow().as_ref().map(|device| device.summary().name.clone());
+        let name = self
+            .device
+            .borrow()
+            .as_ref()
+            .map(|device| device.summary().name.clone());
         let name = name.unwrap_or_default();
         let mut reason = format!("{name}, as asked for");
         if let (false, Some((graph, run))) = (self.is_forced, &self.run) {

@@ -37,7 +37,8 @@ fn after(seconds: u32) -> Promise {
         let wait_ms = i32::try_from(seconds.saturating_mul(1_000)).unwrap_or(i32::MAX);
         if let Some(scope) = worker_scope() {
             // Where there are no timers nothing hangs for ever either: the promise is kept by nobody.
-            let set = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, wait_ms);
+            let set =
+                scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, wait_ms);
             drop(set);
         }
     })

@@ -102,7 +102,8 @@ impl Lane {
         self.labels.resize(work.labels.length() as usize, 0);
         work.labels.copy_to(&mut self.labels);
         let soft_targets = &work.soft_targets;
-        self.soft_targets.resize(soft_targets.length() as usize, 0.0);
+        self.soft_targets
+            .resize(soft_targets.length() as usize, 0.0);
         soft_targets.copy_to(&mut self.soft_targets);
     }
 

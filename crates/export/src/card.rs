@@ -2,11 +2,15 @@
 
 use std::fmt::Write as _;
 
+use tabswarm_model::dataset::{Column, ColumnKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::graph::LossKind;
-use tabswarm_model::run_file::DataFormat;
+use tabswarm_model::run_file::{DataFormat, Normalization, TextUnit};
 
 use crate::{Evaluation, Trained};
+
+/// More columns would make the card unreadable.
+const MAX_COLUMNS: usize = 200;
 
 /// The card as Markdown.
 pub(crate) fn markdown(trained: &Trained<'_>) -> String {
@@ -138,24 +142,8 @@ fn tensors(trained: &Trained<'_>) -> Vec<[String; 2]> {
 }
 
 fn interface(trained: &Trained<'_>) -> String {
-    let (run, graph) = (trained.run, &trained.graph);
-    let input = match run.data.format {
-        DataFormat::Idx => {
-            let normalization = run.data.normalization;
-            format!(
-                "A sample is {} values, shape ({}), channels last. A stored byte `b` was given to the model as \
-                 `(b / 255 - {}) / {}`.",
-                graph.input_features(),
-                shape(&graph.input_shape),
-                normalization.mean,
-                normalization.std,
-            )
-        }
-        DataFormat::Characters { context, .. } => format!(
-            "A sample is {context} characters, each as its index in the vocabulary: the text \
-             `tabswarm_vocabulary` in the file's metadata."
-        ),
-    };
+    let graph = &trained.graph;
+    let input = input(trained);
     let output = match graph.loss.kind {
         LossKind::SoftmaxCrossEntropy | LossKind::SoftTargets { .. } => format!(
             "The last layer gives logits of {} classes; the ONNX file has their softmax, too.",
@@ -170,6 +158,66 @@ fn interface(trained: &Trained<'_>) -> String {
         rows => format!(" There is a row of them for each of {rows} positions."),
     };
     format!("{input}\n\n{output}{rows}\n")
+}
+
+/// What a sample is, and how it was prepared.
+fn input(trained: &Trained<'_>) -> String {
+    let (data, graph) = (&trained.run.data, &trained.graph);
+    let values = format!(
+        "A sample is {} values, shape ({})",
+        graph.input_features(),
+        shape(&graph.input_shape)
+    );
+    if let DataFormat::Text(text) = data.format {
+        let context = text.context;
+        return match text.unit {
+            TextUnit::Characters => format!(
+                "A sample is {context} characters, each as its index in the vocabulary: the text \
+                 `tabswarm_vocabulary` in the file's metadata."
+            ),
+            TextUnit::Bytes => format!("A sample is {context} bytes of a text."),
+        };
+    }
+    let columns = trained.facts.preparation.map(|made| &made.columns[..]);
+    match columns {
+        Some(columns) if columns.len() > MAX_COLUMNS => format!(
+            "{values}, from {} columns: `tabswarm_preparation` in the file's metadata says how.",
+            columns.len()
+        ),
+        Some(columns) if !columns.is_empty() => {
+            let mut text = format!("{values}, from these columns in their order:\n\n");
+            let rows: Vec<_> = columns.iter().map(column).collect();
+            table(&mut text, ["Column", "Values"], &rows);
+            text.push_str(
+                "\n`tabswarm_preparation` in the file's metadata says the same, exactly.",
+            );
+            text
+        }
+        _ if data.format.has_bytes() => {
+            let Normalization { mean, std } = data.normalization;
+            format!(
+                "{values}, channels last. A stored byte `b` was given to the model as `(b / 255 - {mean}) / {std}`."
+            )
+        }
+        _ => format!("{values}, as they were stored."),
+    }
+}
+
+fn column(column: &Column) -> [String; 2] {
+    let values = match &column.kind {
+        ColumnKind::Number { shift, scale, fill } => {
+            let fill = fill.map(|fill| format!("; {fill} where it is missing"));
+            format!("`(x - {shift}) / {scale}`{}", fill.unwrap_or_default())
+        }
+        ColumnKind::Words(words) => {
+            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+            format!(
+                "1 for the one of {} that it is, 0 for the others",
+                words.join(", ")
+            )
+        }
+    };
+    row(&column.name, values)
 }
 
 fn row(key: &str, value: String) -> [String; 2] {

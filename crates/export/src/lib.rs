@@ -15,7 +15,7 @@ mod safetensors;
 
 use std::borrow::Cow;
 
-use tabswarm_model::dataset::Vocabulary;
+use tabswarm_model::dataset::{Preparation, Vocabulary};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::{Graph, Run};
 use thiserror::Error;
@@ -27,6 +27,8 @@ pub struct Facts<'a> {
     pub dataset: Option<Digest>,
     /// The characters that tokens stand for, in order, where the model reads a text.
     pub vocabulary: Option<&'a Vocabulary>,
+    /// What the values of a table or of arrays were made of.
+    pub preparation: Option<&'a Preparation>,
     /// Mean loss per sample of the newest step.
     pub train_loss: Option<f64>,
     /// The newest evaluation.
@@ -117,7 +119,11 @@ impl<'a> Trained<'a> {
         let characters =
             |vocabulary: &Vocabulary| vocabulary.characters().iter().collect::<String>();
         let vocabulary = self.facts.vocabulary.map(characters);
+        // Bytes stand for themselves.
+        let vocabulary = vocabulary.filter(|text| !text.is_empty());
         let vocabulary = vocabulary.map(|text| ("tabswarm_vocabulary", text));
+        let preparation = self.facts.preparation.map(Preparation::to_json);
+        let preparation = preparation.map(|json| ("tabswarm_preparation", json));
         let fixed = [
             ("tabswarm_run", self.run.to_json()),
             ("tabswarm_step", self.version.to_string()),
@@ -127,7 +133,8 @@ impl<'a> Trained<'a> {
             ),
             ("model_card", self.card()),
         ];
-        fixed.into_iter().chain(vocabulary).collect()
+        let known = fixed.into_iter().chain(vocabulary);
+        known.chain(preparation).collect()
     }
 }
 

@@ -23,6 +23,8 @@ preferences.value = {
   settings: {
     duty_percent: Number.isInteger(duty) && duty >= DUTY_MIN && duty <= DUTY_MAX ? duty : DUTY_MAX,
     lanes: 1,
+    // The page around it may need the graphics processor itself.
+    gpu: 'off',
   },
   language: isLanguage(language) ? language : preferences.value.language,
   // A badge that nobody can see must not compute: it counts as a hidden page, and always pauses then.

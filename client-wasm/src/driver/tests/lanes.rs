@@ -155,10 +155,7 @@ fn the_first_lane_begins_anew_for_a_gpu_once_it_is_idle() {
     let backend = world.status("backend");
     assert_eq!(backend, json!({"kind": "gpu", "reason": "quick"}));
     world.command(&settings("off"));
-    assert_eq!(
-        world.log(),
-        ["stop lane 0", "start lane 0", "lane 0: load"]
-    );
+    assert_eq!(world.log(), ["stop lane 0", "start lane 0", "lane 0: load"]);
     assert_eq!(world.status("backend"), json!(null));
 }
 

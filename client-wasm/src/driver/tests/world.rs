@@ -14,7 +14,9 @@ use tabswarm_protocol::{
     WorkerId, encode_frames,
 };
 
-use crate::driver::{GpuWish, Command, Driver, Event, Fetched, Host, Job, LaneId, Start, Target, Work};
+use crate::driver::{
+    Command, Driver, Event, Fetched, GpuWish, Host, Job, LaneId, Start, Target, Work,
+};
 use crate::fixture;
 use crate::lane::{Done, Report, Sums};
 

@@ -27,14 +27,14 @@ mod tests;
 mod tuning;
 mod twins;
 
-pub use agreement::Agreement;
-pub use choice::{Speeds, cpu_speed, gpu_speed, objection};
-#[cfg(not(target_arch = "wasm32"))]
-pub use adapter::adapters;
 pub use adapter::AdapterSummary;
 #[cfg(not(target_arch = "wasm32"))]
-pub use device::{block_on, clock};
+pub use adapter::adapters;
+pub use agreement::Agreement;
+pub use choice::{Speeds, cpu_speed, gpu_speed, objection};
 pub use device::GpuDevice;
+#[cfg(not(target_arch = "wasm32"))]
+pub use device::{block_on, clock};
 pub use engine::GpuEngine;
 pub use error::GpuError;
 pub use known_answer::compare_with_twins;

@@ -20,6 +20,13 @@ pub struct Preparation {
     pub held_out: Option<Digest>,
 }
 
+impl Preparation {
+    /// As in a manifest.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("names and finite numbers only")
+    }
+}
+
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

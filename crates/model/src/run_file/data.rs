@@ -166,4 +166,13 @@ impl DataFormat {
             Self::Images { split, .. } => Some(*split),
         }
     }
+
+    /// Whether samples are stored as bytes that the run's normalization makes values of.
+    pub fn has_bytes(&self) -> bool {
+        match self {
+            Self::Idx | Self::Images { .. } => true,
+            Self::Arrays(arrays) => arrays.scaling.is_none(),
+            Self::Text(_) | Self::Table(_) => false,
+        }
+    }
 }

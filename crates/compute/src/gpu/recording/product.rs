@@ -246,7 +246,8 @@ impl Recorder<'_> {
                     self.places.of(output),
                     slope.map_or(Slot::Void, |id| self.places.of(id)),
                 ];
-                self.dispatches.extend(matmul_with_epilogue(params, self.shape, slots));
+                self.dispatches
+                    .extend(matmul_with_epilogue(params, self.shape, slots));
             }
             Op::DenseBackward {
                 weight,

@@ -111,7 +111,10 @@ fn a_lease_has_room_for_as_many_micro_batches_as_the_protocol_allows() {
     for _ in 0..64 {
         block_on(engine.add(case.batch())).unwrap();
     }
-    assert_eq!(block_on(engine.add(case.batch())), Err(GpuError::Full { limit: 64 }));
+    assert_eq!(
+        block_on(engine.add(case.batch())),
+        Err(GpuError::Full { limit: 64 })
+    );
     let mut sums = vec![0.0; case.graph.layout.len()];
     block_on(engine.finish(&mut sums)).unwrap();
 }

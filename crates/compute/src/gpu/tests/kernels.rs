@@ -9,12 +9,12 @@ use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 use super::device;
 use crate::bits::Case;
 use crate::engine::Engine;
-use crate::gpu::{Agreement, block_on};
 use crate::gpu::kernels::ALL;
 use crate::gpu::known_answer::{started, test, test_case, variants};
 use crate::gpu::recording::Recording;
 use crate::gpu::recording::places::Slot;
 use crate::gpu::recording::product::Shape;
+use crate::gpu::{Agreement, block_on};
 use crate::{ArithmeticClass, Path};
 
 /// Recordings, run by twins, give the gradients of the CPU engine: no device is involved.
