@@ -26,7 +26,8 @@ pub(super) enum Part {
 /// The division of a data set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Splitter {
-    seed: u64,
+    /// Of the rounds' function; follows from the run's seed.
+    key: [u8; 32],
     samples: u64,
     validation: u64,
     test: u64,
@@ -55,7 +56,7 @@ impl Splitter {
         }
         let bits = 64 - (samples - 1).leading_zeros();
         Ok(Self {
-            seed,
+            key: blake3::derive_key("tabswarm data split v1", &seed.to_le_bytes()),
             samples,
             validation,
             test,
@@ -89,12 +90,12 @@ impl Splitter {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (place >> self.half_bits, place & mask);
         for round in 0..ROUNDS {
-            let mut hasher = blake3::Hasher::new_derive_key("tabswarm data split v1");
-            hasher.update(&self.seed.to_le_bytes());
-            hasher.update(&right.to_le_bytes());
-            hasher.update(&[round]);
+            // One block, so one compression.
+            let mut input = [round; 9];
+            input[..8].copy_from_slice(&right.to_le_bytes());
+            let hash = blake3::keyed_hash(&self.key, &input);
             let mut word = [0; 8];
-            word.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+            word.copy_from_slice(&hash.as_bytes()[..8]);
             (left, right) = (right, left ^ (u64::from_le_bytes(word) & mask));
         }
         left << self.half_bits | right
