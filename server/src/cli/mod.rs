@@ -5,6 +5,7 @@
 mod client;
 mod data;
 mod export;
+mod init;
 mod ledger;
 mod run;
 mod sample;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tabswarm_model::{Run, inspect};
 
 use super::client::{ClientArgs, parse};
+use super::init::InitArgs;
 use super::print;
 use super::sample::SampleArgs;
 use super::table::{Align, grouped, or_dash, table};
@@ -32,6 +33,11 @@ pub(super) enum RunCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+    /// Print a commented run file to begin with.
+    #[command(
+        after_help = "Example:\n  tabswarm run init --template cnn --name digits > digits.toml"
+    )]
+    Init(InitArgs),
     /// Show a run file's layers, and the work and memory that they take, without a server.
     #[command(after_help = "Example:\n  tabswarm run inspect runs/char-gpt.toml")]
     Inspect {
@@ -171,6 +177,7 @@ impl RunCommand {
                 start,
                 client,
             } => create(&file, start, &client),
+            Self::Init(args) => args.run(),
             Self::Inspect { file } => print(&inspect::report(&checked(&file)?.1)),
             Self::List { client } => list(&client),
             Self::Show(named) => {
