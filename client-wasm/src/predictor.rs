@@ -2,7 +2,7 @@
 
 use tabswarm_compute::Engine;
 use tabswarm_model::Run;
-use tabswarm_model::dataset::{Chunk, Manifest, TargetKind};
+use tabswarm_model::dataset::{Chunk, InputKind, Manifest, TargetKind};
 use tabswarm_model::digest::Digest;
 use tabswarm_model::samples::{MicroBatch, SampleReader};
 use wasm_bindgen::prelude::*;
@@ -127,6 +127,8 @@ impl Examples {
             chunks: vec![Digest::of(bytes)],
             vocabulary: None,
             targets: TargetKind::Labels,
+            inputs: InputKind::Bytes,
+            preparation: None,
         };
         let chunk = manifest
             .parse_chunk(0, bytes)

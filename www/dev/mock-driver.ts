@@ -12,7 +12,6 @@ const status: SessionStatus = {
   retry_in_ms: null,
   stop_code: null,
   run: null,
-  backend: null,
   version: 1_204,
   steps_total: 4_690,
   loading: null,
@@ -28,6 +27,7 @@ const status: SessionStatus = {
   busy_ratio: 0,
   lanes: 1,
   arithmetic_class: 'portable',
+  backend: null,
   first_accepted_ms: null,
 };
 

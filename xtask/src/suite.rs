@@ -97,12 +97,12 @@ fn clippy_native(workspace: &Workspace) -> Result<()> {
     ]))
 }
 
-/// With the fuller of the two instruction sets, so that all kernels are looked at, and with
+/// With the fuller of the two instruction sets and with lanes on GPUs, so that all is looked at, and with
 /// a configuration of its own that bans what compiles for a browser but fails there.
 fn clippy_wasm(workspace: &Workspace) -> Result<()> {
     let configuration = workspace.root().join("ci/clippy-wasm");
     command::run(
-        Flavor::Relaxed
+        Flavor::Gpu
             .cargo(workspace, "clippy")?
             .env("CLIPPY_CONF_DIR", configuration)
             .args(["--", "--deny", "warnings"]),

@@ -208,11 +208,13 @@ mod tests {
         let settings = Settings {
             duty_percent: 0,
             lanes: 0,
+            gpu: GpuWish::Off,
         };
         assert_eq!((settings.duty_percent(), settings.lanes()), (1, 1));
         let settings = Settings {
             duty_percent: 200,
             lanes: 5_000,
+            gpu: GpuWish::Off,
         };
         assert_eq!(
             (settings.duty_percent(), settings.lanes()),

@@ -39,7 +39,7 @@ async fn speed(
     micro_batch: u32,
     millis: u32,
 ) -> Result<f64, GpuError> {
-    let device = Arc::new(open().await?);
+    let device = open().await?;
     let made = GpuEngine::new(device, graph, micro_batch as usize);
     let mut engine = patience::within(SETUP_S, made).await?;
     engine.set_params(&workload.params)?;
@@ -62,7 +62,7 @@ pub fn gpu_kernels(run_json: String, samples: u32) -> Promise {
     future_to_promise(async move {
         let run = read(&run_json)?;
         let case = Case::new(&run.model, samples as usize, 5);
-        let compared = async { compare_with_twins(&open().await?, &case).await };
+        let compared = async { compare_with_twins(&*open().await?, &case).await };
         let kernels = patience::within(SETUP_S, compared).await;
         let kernels = kernels.map_err(|error| failed(&error))?;
         Ok(JsValue::from(u32::try_from(kernels).unwrap_or(u32::MAX)))
@@ -82,7 +82,7 @@ pub fn gpu_agreement(run_json: String, micro_batches: u32) -> Promise {
 }
 
 async fn agreement(case: &Case, micro_batches: u32) -> Result<Agreement, GpuError> {
-    let device = Arc::new(open().await?);
+    let device = open().await?;
     let made = GpuEngine::new(device, Arc::clone(&case.graph), case.samples);
     let mut gpu = patience::within(SETUP_S, made).await?;
     let graph = Arc::clone(&case.graph);
@@ -95,9 +95,10 @@ async fn agreement(case: &Case, micro_batches: u32) -> Result<Agreement, GpuErro
         for (sum, value) in expected.iter_mut().zip(cpu.gradient_buffer()) {
             *sum += value;
         }
-        patience::within(ANSWER_S, gpu.add(case.batch())).await?;
+        // Nobody waits for a lease here, and software adapters are slow.
+        patience::within(SETUP_S, gpu.add(case.batch())).await?;
     }
     let mut got = vec![0.0; expected.len()];
-    patience::within(ANSWER_S, gpu.finish(&mut got)).await?;
+    patience::within(SETUP_S, gpu.finish(&mut got)).await?;
     Ok(Agreement::of(&got, &expected))
 }

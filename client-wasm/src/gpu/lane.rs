@@ -193,7 +193,7 @@ async fn prepare(
     let device = known.borrow().clone();
     let device = match device {
         Some(device) => device,
-        None => Arc::new(open().await?),
+        None => open().await?,
     };
     *known.borrow_mut() = Some(Arc::clone(&device));
     if device.summary().is_software && !is_forced {

@@ -11,13 +11,20 @@ mod patience;
 pub use checks::{gpu_agreement, gpu_bench, gpu_kernels};
 pub use export::GpuLane;
 
+use std::sync::Arc;
+
 use tabswarm_compute::gpu::{GpuDevice, GpuError};
 
 use crate::browser::{Clock, worker_scope};
 
 /// The GPU that the browser offers.
-async fn open() -> Result<GpuDevice, GpuError> {
-    patience::within(patience::SETUP_S, GpuDevice::open(seconds)).await
+async fn open() -> Result<Arc<GpuDevice>, GpuError> {
+    let device = patience::within(patience::SETUP_S, GpuDevice::open(seconds)).await?;
+    #[expect(
+        clippy::arc_with_non_send_sync,
+        reason = "engines take one, as natively they go from thread to thread"
+    )]
+    Ok(Arc::new(device))
 }
 
 /// Seconds on this worker's clock.

@@ -126,6 +126,7 @@ kernels! {
     Conv2dBackwardWeightBlocks(ConvParams) conv2d_backward_weight_blocks ["block" "conv_params"] [Read Read Write],
     Conv2dBackwardInputBlocks(ConvParams) conv2d_backward_input_blocks ["block" "conv_params"] [Read Read Write],
     SumRows(SumRowsParams) sum_rows [] [Read Write],
+    SumFewRows(SumRowsParams) sum_few_rows ["lanes"] [Read Write],
     MaxPool(PoolParams) max_pool ["lanes" "pool_params"] [Read Write Write],
     MaxPoolBackward(PoolParams) max_pool_backward ["lanes" "pool_params"] [Read Read Write],
     AvgPool(PoolParams) avg_pool ["lanes" "pool_params"] [Read Write],

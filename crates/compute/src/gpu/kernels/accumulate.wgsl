@@ -16,35 +16,34 @@ struct Params {
 // Not a number, with a payload that no arithmetic gives.
 const UNWRITTEN: u32 = 0x7fa5c3e1;
 
-var<workgroup> bad: atomic<u32>;
-var<workgroup> infinite: atomic<u32>;
-var<workgroup> nonzero: atomic<u32>;
-
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = value_index(workgroup, workgroups, lane);
-    if i < p.len {
+    // Every invocation has many values, so that few of them count what they found.
+    var bad = 0u;
+    var infinite = 0u;
+    var nonzero = 0u;
+    let step = workgroups.x * workgroups.y * LANES;
+    for (var i = value_index(workgroup, workgroups, lane); i < p.len; i += step) {
         let bits = gradient[i];
         gradient[i] = UNWRITTEN;
         sums[i] += bitcast<f32>(bits);
         let magnitude = bits & 0x7fffffff;
-        if bits == UNWRITTEN {
-            atomicAdd(&bad, 1u);
-        } else if magnitude >= 0x7f800000 {
-            atomicAdd(&infinite, 1u);
-        } else if magnitude != 0 {
-            atomicAdd(&nonzero, 1u);
-        }
+        let is_bad = bits == UNWRITTEN;
+        let is_infinite = magnitude >= 0x7f800000;
+        bad += select(0u, 1u, is_bad);
+        infinite += select(0u, 1u, is_infinite && !is_bad);
+        nonzero += select(0u, 1u, magnitude != 0 && !is_infinite);
     }
-    workgroupBarrier();
-    if lane == 0 {
-        let first = 4 * turn[0];
-        atomicAdd(&counts[first], atomicLoad(&bad));
-        atomicAdd(&counts[first + 1], atomicLoad(&infinite));
-        atomicAdd(&counts[first + 2], atomicLoad(&nonzero));
+    let first = 4 * turn[0];
+    if bad + infinite > 0 {
+        atomicAdd(&counts[first], bad);
+        atomicAdd(&counts[first + 1], infinite);
+    }
+    if nonzero > 0 {
+        atomicAdd(&counts[first + 2], nonzero);
     }
 }

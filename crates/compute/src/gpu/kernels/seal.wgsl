@@ -13,8 +13,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> values: array<u32>;
 @group(0) @binding(3) var<storage, read_write> seal: array<atomic<u32>>;
 
-var<workgroup> sum: atomic<u32>;
-
 fn mixed(word: u32) -> u32 {
     // The finalizer of MurmurHash3.
     var h = word;
@@ -32,12 +30,10 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = value_index(workgroup, workgroups, lane);
-    if i < p.len {
-        atomicAdd(&sum, mixed(values[i] ^ mixed((p.first + i) ^ turn[1])));
+    var sum = 0u;
+    let step = workgroups.x * workgroups.y * LANES;
+    for (var i = value_index(workgroup, workgroups, lane); i < p.len; i += step) {
+        sum += mixed(values[i] ^ mixed((p.first + i) ^ turn[1]));
     }
-    workgroupBarrier();
-    if lane == 0 {
-        atomicAdd(&seal[0], atomicLoad(&sum));
-    }
+    atomicAdd(&seal[0], sum);
 }

@@ -6,9 +6,14 @@ use tabswarm_model::layout::TensorId;
 
 use super::places::Slot;
 use super::product::{Size, most_parts, tiled};
-use super::{Recorder, activation_code, one_workgroup_eight_columns, quotient, word};
+use super::{
+    Recorder, activation_code, one_lane_a_value, one_workgroup_eight_columns, quotient, word,
+};
 use crate::gpu::kernels::Call;
 use crate::gpu::params::{ConvParams, PoolParams, SumRowsParams};
+
+/// Rows that one invocation adds up by itself.
+const FEW_ROWS: usize = 256;
 
 impl Recorder<'_> {
     pub(super) fn conv2d(&mut self, op: &Op) {
@@ -131,15 +136,18 @@ impl Recorder<'_> {
         tensor: TensorId,
         adds: bool,
     ) {
-        let call = Call::SumRows(SumRowsParams {
+        let params = SumRowsParams {
             rows: word(size[0]),
             columns: word(size[1]),
             sums_start: self.offset(tensor),
             adds: u32::from(adds),
-        });
+        };
         let slots = [values, Slot::Gradient];
-        self.dispatches
-            .push(one_workgroup_eight_columns(call, &slots, size));
+        self.dispatches.push(if size[0] <= FEW_ROWS {
+            one_lane_a_value(Call::SumFewRows(params), &slots, size[1])
+        } else {
+            one_workgroup_eight_columns(Call::SumRows(params), &slots, size)
+        });
     }
 
     pub(super) fn pool(&mut self, op: &Op) {

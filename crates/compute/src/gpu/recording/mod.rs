@@ -27,6 +27,8 @@ pub(crate) const COUNTS: usize = 4;
 pub(crate) const TURN_WORDS: usize = 2;
 /// Invocations of a workgroup where each has one value.
 const LANES: usize = 256;
+/// Workgroups of kernels that count, at most.
+const COUNTING_WORKGROUPS: usize = 32;
 /// Workgroups along one dimension, at most.
 const MAX_WORKGROUPS: usize = 65_535;
 
@@ -185,7 +187,7 @@ impl<'a> Recorder<'a> {
         let len = self.graph.layout.len();
         let call = Call::Accumulate(AccumulateParams { len: word(len) });
         let slots = [Slot::Turn, Slot::Gradient, Slot::Sums, Slot::Counts];
-        vec![one_lane_a_value(call, &slots, len)]
+        vec![many_values_a_lane(call, &slots, len)]
     }
 
     fn seal(&self) -> Vec<Dispatch> {
@@ -197,7 +199,7 @@ impl<'a> Recorder<'a> {
                 first: word(first),
             });
             first += len;
-            one_lane_a_value(call, &[Slot::Turn, slot, Slot::Seal], len)
+            many_values_a_lane(call, &[Slot::Turn, slot, Slot::Seal], len)
         });
         parts.into()
     }
@@ -232,6 +234,15 @@ pub(crate) fn one_lane_a_value(call: Call, slots: &[Slot], len: usize) -> Dispat
         workgroups: grid(len.div_ceil(LANES)),
         constants: Vec::new(),
         flops: len as u64,
+    }
+}
+
+/// A dispatch with so few invocations that what each of them counts is soon added up.
+fn many_values_a_lane(call: Call, slots: &[Slot], len: usize) -> Dispatch {
+    let workgroups = len.div_ceil(LANES).min(COUNTING_WORKGROUPS);
+    Dispatch {
+        workgroups: grid(workgroups),
+        ..one_lane_a_value(call, slots, len)
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) use lease::{UNWRITTEN, accumulate, checksum, seal};
 pub(crate) use loss::{mean_squared_error, soft_targets, softmax_cross_entropy};
 pub(crate) use norm::{layer_norm, layer_norm_backward, layer_norm_backward_params};
 pub(crate) use pool::{avg_pool, avg_pool_backward, max_pool, max_pool_backward};
-pub(crate) use product::{matmul, matmul as matmul_blocks, sum_rows};
+pub(crate) use product::{matmul, matmul as matmul_blocks, sum_rows, sum_rows as sum_few_rows};
 
 /// A parameter as an index.
 fn at(word: u32) -> usize {
