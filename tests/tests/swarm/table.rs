@@ -27,7 +27,7 @@ async fn a_table_of_irises_is_learned_from_its_csv_file() -> Result<()> {
         .context("`cargo xtask setup` fetches datasets/iris/iris.csv")?;
     let run = Run::from_toml(RUN_FILE)?;
     let versions = RoundPlan::new(&run, TRAINED_ON).versions_total();
-    let site = Site::host(folder, RUN_FILE, "iris", versions).await?;
+    let site = Site::host(folder, RUN_FILE, "iris-csv", versions).await?;
     let worker = site.worker(1, true)?;
     let evaluation = site.final_evaluation().await?;
     worker.task.await??;

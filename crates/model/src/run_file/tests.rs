@@ -1,5 +1,6 @@
 //! Run files: what is right is kept, what is left out has a default; `mistakes` has the rest.
 
+mod data;
 mod losses;
 mod mistakes;
 
@@ -421,7 +422,7 @@ fn the_run_files_of_this_repository_are_valid() {
         assert_eq!(Run::from_json(&run.to_json()), Ok(run.clone()));
         names.push(run.name);
     }
-    for name in ["mnist-mlp", "mnist-cnn", "char-gpt"] {
+    for name in ["mnist-mlp", "mnist-cnn", "char-gpt", "iris-csv"] {
         assert!(names.contains(&name.to_owned()), "{names:?}");
     }
 }
