@@ -9,7 +9,7 @@ import { openBrowser, Tab } from '../lib/tab.mjs';
 
 const THEMES = ['light', 'dark'];
 
-test('an operator runs the server from the console', { timeout: 400_000 }, async (t) => {
+test('an operator runs the server from the console', { timeout: 900_000 }, async (t) => {
   const server = await Server.start(t, 'console', 'mnist-long.toml');
   server.addWorker('--lanes', '1', '--duty', '30');
   const browser = await openBrowser(t);

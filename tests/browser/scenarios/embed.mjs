@@ -12,7 +12,7 @@ const DUTY_PERCENT = 30;
 const BUSY_MAX = 0.4;
 const PATIENCE_MS = 2_000;
 
-test('a badge on a foreign page asks, computes in sight and nowhere else', { timeout: 300_000 }, async (t) => {
+test('a badge on a foreign page asks, computes in sight and nowhere else', { timeout: 900_000 }, async (t) => {
   const site = await serveSite(t, `data-run="mnist-long" data-duty="${DUTY_PERCENT}"`);
   // By its other name this machine is another site, whose frames have a storage of their own.
   const foreign = `http://localhost:${site.port}`;

@@ -15,7 +15,7 @@ const SIZES = [[360, 740], [1280, 900], [3_840, 2_160]];
 /** Presses of the tab key after which every control must have had its turn. */
 const TABS_MAX = 60;
 
-test('the page is pleasant to use', { timeout: 400_000 }, async (t) => {
+test('the page is pleasant to use', { timeout: 900_000 }, async (t) => {
   const server = await Server.start(t, 'looks', 'mnist-long.toml');
   await server.createRun('text-short.toml');
   server.addWorker('--lanes', '1', '--duty', String(SLOW_PERCENT));

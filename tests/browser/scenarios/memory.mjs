@@ -7,7 +7,7 @@ import { openBrowser, Tab } from '../lib/tab.mjs';
 /** Pages of 64 KiB to a module. With few, a lane has no room to compute; with more, the session none for its data. */
 const PAGES = { lane: 40, session: 80 };
 
-test('a tab that gets no memory says so, and gives its work back', { timeout: 200_000 }, async (t) => {
+test('a tab that gets no memory says so, and gives its work back', { timeout: 900_000 }, async (t) => {
   const server = await Server.start(t, 'memory', 'mnist-short.toml');
   for (const [part, pages] of Object.entries(PAGES)) {
     await t.test(`none for a ${part}`, async (t) => {

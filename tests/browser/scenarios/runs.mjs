@@ -6,7 +6,7 @@ import { openBrowser, Tab } from '../lib/tab.mjs';
 
 const SLOW_PERCENT = 20;
 
-test('a visitor finds the run to help among several', { timeout: 400_000 }, async (t) => {
+test('a visitor finds the run to help among several', { timeout: 900_000 }, async (t) => {
   const server = await Server.start(t, 'runs', 'mnist-long.toml');
   await server.createRun('text-short.toml');
   const browser = await openBrowser(t);

@@ -13,7 +13,7 @@ const QUOTA_BYTES = 1_000;
 /** More than the page itself sends and receives when it is paused at once. */
 const PAUSED_BYTES = 2_000_000;
 
-test('a browser that keeps nothing can help all the same', { timeout: 300_000 }, async (t) => {
+test('a browser that keeps nothing can help all the same', { timeout: 900_000 }, async (t) => {
   const server = await Server.start(t, 'storage', 'mnist-long.toml');
 
   await t.test('a window without storage: it says so, trains and asks again', async (t) => {

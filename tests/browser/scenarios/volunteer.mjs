@@ -16,7 +16,7 @@ const SETTLE_MS = 800;
 const LONG_TASK_MS = 50;
 const WATCH_MS = 5_000;
 
-test('a volunteer can rely on the page', { timeout: 400_000 }, async (t) => {
+test('a volunteer can rely on the page', { timeout: 900_000 }, async (t) => {
   const server = await Server.start(t, 'volunteer', 'mnist-long.toml');
   const browser = await openBrowser(t);
   const tab = await Tab.open(browser, server.origin);
