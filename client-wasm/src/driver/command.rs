@@ -193,6 +193,16 @@ mod tests {
                 Command::Settings { settings },
             ),
             (
+                r#"{"kind":"settings","settings":{"duty_percent":50,"lanes":2,"gpu":"auto"}}"#
+                    .to_owned(),
+                Command::Settings {
+                    settings: Settings {
+                        gpu: GpuWish::Auto,
+                        ..settings
+                    },
+                },
+            ),
+            (
                 r#"{"kind":"online","online":false}"#.to_owned(),
                 Command::Online { online: false },
             ),
