@@ -12,9 +12,12 @@ use tabswarm_model::run_file::RunFileError;
 const SCHEMA: &str = include_str!("../../../docs/run-file.schema.json");
 
 /// Together they have every key.
-const FULL: [&str; 2] = [
+const FULL: [&str; 5] = [
     include_str!("schema/images.toml"),
     include_str!("schema/text.toml"),
+    include_str!("schema/table.toml"),
+    include_str!("schema/arrays.toml"),
+    include_str!("schema/pictures.toml"),
 ];
 
 fn schema() -> Value {

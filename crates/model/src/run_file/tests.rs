@@ -169,7 +169,7 @@ fn every_key_is_taken_over() {
     let about = About {
         owner: "A school".to_owned(),
         link: "https://example.org/digits".to_owned(),
-        license: String::new(),
+        license: "CC-BY-4.0".to_owned(),
         download: true,
     };
     assert_eq!(run.about, about);
