@@ -67,7 +67,7 @@ impl<'a> Writer<'a> {
                 output,
                 activation,
                 ..
-            } => self.conv2d([Some(weight), bias], shape, [input, output], activation),
+            } => self.conv2d(weight, bias, shape, [input, output], activation),
             Op::MaxPool {
                 shape,
                 input,
@@ -91,6 +91,13 @@ impl<'a> Writer<'a> {
             Op::Dropout { input, output, .. } | Op::Copy { input, output } => {
                 self.values[output.0] = self.values[input.0].clone();
             }
+            op => self.sequence_step(op),
+        }
+    }
+
+    /// Those on sequences, and the end of a residual block.
+    fn sequence_step(&mut self, op: Op) {
+        match op {
             Op::Embedding {
                 table,
                 rows,
@@ -124,17 +131,8 @@ impl<'a> Writer<'a> {
                 right,
                 output,
             } => self.add(left, right, output),
-            Op::DenseBackward { .. }
-            | Op::Conv2dBackward { .. }
-            | Op::MaxPoolBackward { .. }
-            | Op::AvgPoolBackward { .. }
-            | Op::ActivationBackward { .. }
-            | Op::DropoutBackward { .. }
-            | Op::EmbeddingBackward { .. }
-            | Op::AddPositionBackward { .. }
-            | Op::LayerNormBackward { .. }
-            | Op::AttentionBackward { .. } => {
-                unreachable!("a forward pass has no backward operations")
+            _ => {
+                unreachable!("the others are above, and a forward pass has no backward operations")
             }
         }
     }
@@ -168,9 +166,10 @@ impl<'a> Writer<'a> {
         activation: Activation,
     ) {
         let shape = &self.graph.layout.tensor(weight.tensor).shape;
-        let [inputs, outputs] = match weight.transposed {
-            false => [shape[0], shape[1]],
-            true => [shape[1], shape[0]],
+        let [inputs, outputs] = if weight.transposed {
+            [shape[1], shape[0]]
+        } else {
+            [shape[0], shape[1]]
         };
         let mut factor = self.parameter(weight.tensor);
         if weight.transposed {
@@ -189,14 +188,13 @@ impl<'a> Writer<'a> {
 
     fn conv2d(
         &mut self,
-        tensors: [Option<TensorId>; 2],
+        weight: TensorId,
+        bias: Option<TensorId>,
         shape: ConvShape,
         [input, output]: [BufferId; 2],
         activation: Activation,
     ) {
         let values = self.channels_first(input, shape.input);
-        let [weight, bias] = tensors;
-        let weight = weight.expect("a convolution has weights");
         let mut inputs = vec![values, self.kernel(weight, shape)];
         inputs.extend(bias.map(|bias| self.parameter(bias)));
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
