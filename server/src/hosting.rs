@@ -17,7 +17,7 @@ use tabswarm_model::run_file::RunFileError;
 use tabswarm_protocol::{ParamVersion, RunId};
 use tabswarm_store::{
     ChangeError, Disk, Hosting, LogOptions, Recovered, RecoveryReport, RunStore, SnapshotInfo,
-    StoreError, UNFINISHED,
+    StoreError, UNFINISHED, create_with_params,
 };
 use thiserror::Error;
 use tracing::{error, info, warn};
@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use crate::actor::{Origin, PreparedRun};
 use crate::dataset::{IngestError, Ingested, TestSet, ingest};
 use crate::history::History;
+use crate::initial::{self, InitialError};
 use crate::snapshot_place::{SnapshotPlace, SnapshotPlaceError};
 use crate::store::Store;
 use crate::store::chunks::StoredSetError;
@@ -42,6 +43,9 @@ pub(crate) enum CreateError {
         /// The name.
         name: String,
     },
+    /// The parameters to begin with can't be used.
+    #[error(transparent)]
+    Initial(#[from] InitialError),
     /// The data can't be used.
     #[error(transparent)]
     Ingest(#[from] IngestError),
@@ -93,6 +97,8 @@ impl Hosts {
         if self.is_taken(&dir) {
             return Err(CreateError::Exists { name: run.name });
         }
+        // Before the data, which takes longer.
+        let params = initial::read(&run, &self.datasets_dir)?;
         let Ingested {
             dataset,
             manifest,
@@ -107,11 +113,21 @@ impl Hosts {
         };
         let test_set = TestSet::load(&self.store, test_set)?;
         let objects = self.snapshots.of_new_run(&dir)?;
-        let mut run_store = RunStore::create(Arc::clone(&self.disk), &dir, run_toml, hosting)?;
-        if let Some(objects) = objects {
-            run_store = run_store.with_objects(objects);
-        }
+        let run_store = match params {
+            Some(params) => {
+                let files = (run_toml, hosting);
+                create_with_params(&self.disk, &dir, &run, params, files, objects)?
+            }
+            None => {
+                let created = RunStore::create(Arc::clone(&self.disk), &dir, run_toml, hosting)?;
+                match objects {
+                    Some(objects) => created.with_objects(objects),
+                    None => created,
+                }
+            }
+        };
         let recovered = run_store.recover(&run, self.log_options)?;
+        let snapshots = run_store.snapshots().list()?;
         info!(run = run.name, %run_id, samples = manifest.samples, "run created");
         let parts = Parts {
             run,
@@ -119,7 +135,7 @@ impl Hosts {
             test_set,
             recovered,
         };
-        Ok(parts.prepare(run_store, History::default(), Vec::new(), Origin::Created))
+        Ok(parts.prepare(run_store, History::default(), snapshots, Origin::Created))
     }
 
     /// Whether there is a run in a folder. Where that can't be told, making one fails and says why.

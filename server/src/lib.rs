@@ -22,6 +22,7 @@ mod export;
 mod history;
 mod hosting;
 mod http;
+mod initial;
 mod ledger;
 mod limits;
 mod listener;

@@ -11,7 +11,7 @@
 mod card;
 mod onnx;
 pub mod protobuf;
-mod safetensors;
+pub mod safetensors;
 
 use std::borrow::Cow;
 

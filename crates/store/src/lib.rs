@@ -29,7 +29,8 @@ pub use error::{ChangeError, FORMAT, StoreError};
 pub use hosting::Hosting;
 pub use log::{Log, LogOptions, LogQueue};
 pub use maintain::{
-    LostStep, RepairReport, VerifyReport, change, compact, fork, repair, rollback, verify,
+    LostStep, RepairReport, VerifyReport, change, compact, create_with_params, fork, repair,
+    rollback, verify,
 };
 pub use objects::{DiskObjects, Objects};
 pub use recover::{Alarm, RecoveryReport, ReplayedStep};

@@ -264,6 +264,11 @@ pub(super) fn refused(error: CreateError) -> Problem {
             error.to_string(),
         ),
         CreateError::Snapshots(_) | CreateError::Stored(_) => Problem::internal(),
+        CreateError::Initial(error) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let title = "Unusable parameters";
+            Problem::new(status, "bad_parameters", title, error.to_string())
+        }
         CreateError::Ingest(error) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Problem::new(

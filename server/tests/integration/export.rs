@@ -7,6 +7,7 @@ use tabswarm_model::digest::Digest;
 
 use crate::durability::finish;
 use crate::support::child::{ChildServer, told};
+use crate::support::worker::Worker;
 use crate::support::{Server, Site, run_toml};
 
 const SHARED: &str = "[about]\nowner = \"A school\"\nlicense = \"CC0-1.0\"\ndownload = true\n";
@@ -136,4 +137,65 @@ fn the_command_line_writes_files_and_overwrites_none() {
         "{stderr}"
     );
     assert_eq!(server.terminate().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_begins_with_the_parameters_of_another() {
+    let site = Site::new("init");
+    let server = Server::start(site.config()).await;
+    let created = server
+        .admin("POST", "/admin/runs?start=true", &run_toml("digits", ""))
+        .await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let digest = finish(&server).await;
+    let model = "/admin/runs/digits/export?format=safetensors";
+    let model = server.admin("GET", model, "").await.body;
+    fs::write(site.datasets_dir().join("digits.safetensors"), &model).unwrap();
+    let begun = |name: &str, file: &str| {
+        run_toml(name, "").replace(
+            "model = {",
+            &format!("model = {{ init = \"{file}.safetensors\","),
+        )
+    };
+    let next = begun("next", "digits");
+    let created = server.admin("POST", "/admin/runs", &next).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let check = |run: &Value| {
+        assert_eq!(run["version"], json!(0));
+        assert_eq!(run["params_digest"], json!(digest));
+    };
+    check(&server.run("next").await);
+    for (file, content, part) in [
+        ("none", None, "none.safetensors"),
+        ("half", Some(&model[..100]), "no safetensors file"),
+    ] {
+        if let Some(content) = content {
+            fs::write(site.datasets_dir().join(format!("{file}.safetensors")), content).unwrap();
+        }
+        let refused = server.admin("POST", "/admin/runs", &begun("bad", file)).await;
+        assert_eq!(refused.problem(), (422, "bad_parameters".to_owned()));
+        assert!(refused.detail().contains(part), "{}", refused.detail());
+    }
+    let wider = begun("bad", "digits").replace("units = 4", "units = 5");
+    let refused = server.admin("POST", "/admin/runs", &wider).await.detail();
+    assert!(refused.contains("shape [6, 4]") && refused.contains("[6, 5]"), "{refused}");
+    let outside = begun("bad", "../digits");
+    let refused = server.admin("POST", "/admin/runs", &outside).await;
+    assert_eq!(refused.problem().0, 422);
+    assert!(!site.data_dir().join("runs/bad").exists());
+    server.stop().await;
+
+    // After a restart too, without the file, which has been taken over.
+    fs::remove_file(site.datasets_dir().join("digits.safetensors")).unwrap();
+    let server = Server::start(site.config()).await;
+    check(&server.run("next").await);
+    let started = server.admin("POST", "/admin/runs/next/start", "").await;
+    assert_eq!(started.status, 200, "{}", started.text());
+    let (mut worker, _) = Worker::join(server.public(), Some("next")).await;
+    worker.work_for(20).await;
+    let run = server
+        .run_until("next", |run| run["version"].as_u64() > Some(0))
+        .await;
+    assert_ne!(run["params_digest"], json!(digest));
+    server.stop().await;
 }

@@ -182,6 +182,9 @@ pub struct Run {
     pub data: DataSpec,
     /// Model.
     pub model: ModelSpec,
+    /// The safetensors file below the data set directory that the first parameters come from; none where they follow
+    /// from the seed.
+    pub init: Option<String>,
     /// Passes over the training set.
     pub epochs: u32,
     /// Samples of a micro-batch.
@@ -330,6 +333,10 @@ impl Run {
         json(&raw::RawRun {
             about: raw::RawAbout::default(),
             workers: raw::RawWorkers::default(),
+            model: raw::RawModel {
+                init: None,
+                ..self.raw.model.clone()
+            },
             ..self.raw.clone()
         })
     }

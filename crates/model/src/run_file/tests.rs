@@ -32,6 +32,7 @@ shuffle_window = 8192
 
 [model]
 input = [28, 28, 1]
+init = "digits/begin.safetensors"
 layers = [
     { kind = "flatten" },
     { kind = "dense", units = 128 },
@@ -187,6 +188,7 @@ fn every_key_is_taken_over() {
         (&[28, 28, 1][..], 4)
     );
     assert_eq!(run.model.layers[1], LayerSpec::dense(128));
+    assert_eq!(run.init.as_deref(), Some("digits/begin.safetensors"));
     assert_eq!(
         (run.epochs, run.micro_batch, run.global_batch),
         (10, 32, 128)
@@ -425,4 +427,14 @@ fn the_run_files_of_this_repository_are_valid() {
     for name in ["mnist-mlp", "mnist-cnn", "char-gpt", "iris-csv"] {
         assert!(names.contains(&name.to_owned()), "{names:?}");
     }
+}
+
+#[test]
+fn workers_are_told_what_they_need() {
+    let run = Run::from_toml(VALID).unwrap();
+    let json = run.to_worker_json();
+    for key in ["about", "init", "workers"] {
+        assert!(!json.contains(&format!("\"{key}\"")), "{key} in {json}");
+    }
+    assert_eq!(Run::from_json(&json).unwrap().model, run.model);
 }

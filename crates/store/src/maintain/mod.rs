@@ -9,4 +9,4 @@ mod tests;
 
 pub use repair::{LostStep, RepairReport, repair};
 pub use verify::{VerifyReport, verify};
-pub use versions::{change, compact, fork, rollback};
+pub use versions::{change, compact, create_with_params, fork, rollback};

@@ -8,9 +8,11 @@ use tabswarm_coordinator::{Change, LogEntry, Rollback, RunPhase, RunState, Setti
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::master::Master;
+use tabswarm_model::optim::Optimizer;
+use tabswarm_model::{Layout, Run};
 use tabswarm_protocol::ParamVersion;
 
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::error::{ChangeError, StoreError};
 use crate::hosting::{self, Hosting};
 use crate::log::LogOptions;
@@ -252,19 +254,72 @@ pub fn fork(
         credits: Vec::new(),
         settings,
     };
-    let disk = store.disk();
-    fill_and_place(&**disk, new_dir, |unfinished| {
+    let files = (new_run_file, new_hosting);
+    place(
+        store.disk(),
+        new_dir,
+        files,
+        objects,
+        &Snapshot::of(state, &master),
+        master.layout(),
+    )
+}
+
+/// Stores a new run that begins with parameters of its own instead of those that follow from its seed.
+///
+/// `objects` are where it keeps its snapshots, if not in its folder. They must be empty.
+///
+/// # Errors
+/// [`StoreError::Io`].
+///
+/// # Panics
+/// Where the parameters are another model's.
+pub fn create_with_params(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    run: &Run,
+    params: Vec<f32>,
+    files: (&str, Hosting),
+    objects: Option<Arc<dyn Objects>>,
+) -> Result<RunStore, StoreError> {
+    let optimizer = Optimizer::new(run.master_optimizer(), params.len());
+    let master = Master::restore(run, params, optimizer);
+    let state = RunState {
+        // As if the parameters had been its first change: a run without entries begins with those of its seed.
+        sequence: 1,
+        ..RunState::fresh(run)
+    };
+    place(
+        disk,
+        dir,
+        files,
+        objects,
+        &Snapshot::of(state, &master),
+        master.layout(),
+    )
+}
+
+/// Stores a run that begins with a snapshot: all of it or nothing.
+fn place(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    (run_file, hosting): (&str, Hosting),
+    objects: Option<Arc<dyn Objects>>,
+    snapshot: &Snapshot,
+    layout: &Layout,
+) -> Result<RunStore, StoreError> {
+    fill_and_place(&**disk, dir, |unfinished| {
         let path = unfinished.join(RUN_FILE);
-        disk::replace(&**disk, &path, new_run_file.as_bytes()).map_err(StoreError::io(&path))?;
+        disk::replace(&**disk, &path, run_file.as_bytes()).map_err(StoreError::io(&path))?;
         let in_folder = || DiskObjects::new(disk.clone(), unfinished.join(SNAPSHOT_DIR));
         let place = objects.clone().unwrap_or_else(|| Arc::new(in_folder()));
-        let snapshots = Snapshots::new(place, new_hosting.run_id, new_dir.to_owned());
-        snapshots.put(&Snapshot::of(state, &master), master.layout(), 1)?;
-        hosting::write(&**disk, unfinished, new_hosting, new_run_file)
+        let snapshots = Snapshots::new(place, hosting.run_id, dir.to_owned());
+        snapshots.put(snapshot, layout, 1)?;
+        hosting::write(&**disk, unfinished, hosting, run_file)
     })?;
-    let new = RunStore::open(disk.clone(), new_dir)?;
+    let store = RunStore::open(disk.clone(), dir)?;
     Ok(match objects {
-        Some(objects) => new.with_objects(objects),
-        None => new,
+        Some(objects) => store.with_objects(objects),
+        None => store,
     })
 }

@@ -5,6 +5,7 @@
     reason = "the figures of an enumeration are what it is for"
 )]
 
+mod begun;
 mod crashes;
 mod failures;
 mod flips;

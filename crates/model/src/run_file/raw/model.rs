@@ -13,6 +13,9 @@ pub(in crate::run_file) struct RawModel {
     pub(in crate::run_file) input: Vec<usize>,
     pub(in crate::run_file) layers: Vec<RawLayer>,
     pub(in crate::run_file) loss: RawLoss,
+    /// The server's business: workers get parameters from it in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::run_file) init: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

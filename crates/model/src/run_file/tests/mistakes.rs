@@ -20,6 +20,7 @@ const TOP: &[Edit] = &[
     (r#"name = "digits""#, r#"name = "../digits""#),
     (r#"title = "Digits""#, r#"title = "a\u0007b""#),
     (r#"owner = "A school""#, r#"owner = "A\u001bschool""#),
+    (r#"license = "CC-BY-4.0""#, r#"license = "a\u001bb""#),
     ("https://example.org/digits", "http://example.org/digits"),
     ("https://example.org/digits", "javascript:alert(1)"),
     ("download = true", r#"download = "yes""#),
@@ -46,6 +47,9 @@ const DATA: &[Edit] = &[
 ];
 
 const MODEL: &[Edit] = &[
+    ("begin.safetensors", "begin.bin"),
+    ("digits/begin", "../begin"),
+    ("digits/begin", "/begin"),
     ("input = [28, 28, 1]", "input = []"),
     ("input = [28, 28, 1]", "input = [28, 0]"),
     ("input = [28, 28, 1]", "input = [1, 1, 1, 1, 1, 1, 1, 1, 1]"),
@@ -445,9 +449,9 @@ fn json_mistakes_have_a_place_too() {
             .unwrap_err()
             .to_string()
     };
-    expect!["invalid value: integer `-8`, expected u64 at line 1 column 154"]
+    expect!["invalid value: integer `-8`, expected u64 at line 1 column 176"]
         .assert_eq(&of("\"seed\":8", "\"seed\":-8"));
-    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `about`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability`, `workers` at line 1 column 160"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
+    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `about`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability`, `workers` at line 1 column 182"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
     expect!["train.epochs: 0 is out of range; write a whole number from 1 to 1000000"]
         .assert_eq(&of("\"epochs\":10", "\"epochs\":0"));
     assert!(Run::from_json("").is_err());

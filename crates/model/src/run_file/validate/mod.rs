@@ -4,6 +4,7 @@ use std::fmt;
 
 mod about;
 mod data;
+mod initial;
 mod loss;
 mod memory;
 mod mode;
@@ -27,6 +28,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     check.about(&raw.about);
     let data = check.data(&raw.data);
     let model = check.model(&raw.model, &data);
+    let init = check.initial(&raw.model);
     check.train(&raw.train);
     let optimizer = check.optimizer("optimizer", &raw.optimizer);
     let schedule = check.schedule(&raw.schedule);
@@ -60,6 +62,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
         seed: raw.seed,
         data,
         model,
+        init,
         epochs: raw.train.epochs,
         micro_batch: raw.train.micro_batch,
         global_batch: raw.train.global_batch,
