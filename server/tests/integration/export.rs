@@ -170,15 +170,24 @@ async fn a_run_begins_with_the_parameters_of_another() {
         ("half", Some(&model[..100]), "no safetensors file"),
     ] {
         if let Some(content) = content {
-            fs::write(site.datasets_dir().join(format!("{file}.safetensors")), content).unwrap();
+            fs::write(
+                site.datasets_dir().join(format!("{file}.safetensors")),
+                content,
+            )
+            .unwrap();
         }
-        let refused = server.admin("POST", "/admin/runs", &begun("bad", file)).await;
+        let refused = server
+            .admin("POST", "/admin/runs", &begun("bad", file))
+            .await;
         assert_eq!(refused.problem(), (422, "bad_parameters".to_owned()));
         assert!(refused.detail().contains(part), "{}", refused.detail());
     }
     let wider = begun("bad", "digits").replace("units = 4", "units = 5");
     let refused = server.admin("POST", "/admin/runs", &wider).await.detail();
-    assert!(refused.contains("shape [6, 4]") && refused.contains("[6, 5]"), "{refused}");
+    assert!(
+        refused.contains("shape [6, 4]") && refused.contains("[6, 5]"),
+        "{refused}"
+    );
     let outside = begun("bad", "../digits");
     let refused = server.admin("POST", "/admin/runs", &outside).await;
     assert_eq!(refused.problem().0, 422);
