@@ -19,6 +19,9 @@ const VERBS: Record<AdminRun['phase'], readonly RunVerb[]> = {
   stopped: [],
 };
 
+/** A run can go back to thousands of versions; of older ones the snapshots are the likely choice. */
+const VERSIONS_SHOWN = 200;
+
 type Ask = (question: Question) => void;
 
 export function RunPage() {
@@ -82,7 +85,8 @@ function Verbs({ run, ask }: { run: AdminRun; ask: Ask }) {
 }
 
 function Versions({ run, ask }: { run: AdminRun; ask: Ask }) {
-  const versions = store.files.value?.versions ?? [];
+  const all = store.files.value?.versions ?? [];
+  const versions = all.slice(0, VERSIONS_SHOWN);
   return (
     <section>
       <h2 id="versions-heading">{words.run.versions}</h2>
@@ -91,7 +95,10 @@ function Versions({ run, ask }: { run: AdminRun; ask: Ask }) {
       ) : (
         <>
           {run.phase !== 'paused' && <p class="fine">{words.run.mustRest}</p>}
-          <div class="table-scroll wide" tabIndex={0} role="region" aria-labelledby="versions-heading">
+          {all.length > versions.length && (
+            <p class="fine">{words.run.newest(formatCount(versions.length), formatCount(all.length))}</p>
+          )}
+          <div class="table-scroll versions" tabIndex={0} role="region" aria-labelledby="versions-heading">
             <table data-testid="versions">
               <thead>
                 <tr>

@@ -11,6 +11,9 @@ const TOKEN_KEY = 'tabswarm.console.token';
 /** Older events are asked for with the program. */
 const EVENTS_KEPT = 1_000;
 
+/** The server reads its log for the list of versions, so it is not asked every second. */
+const FILES_EVERY_MS = 10_000;
+
 /** What is read for the page of one run beyond its status. */
 export interface RunFiles {
   versions: Version[];
@@ -38,6 +41,7 @@ class ConsoleStore {
   });
   readonly #poller: Poller;
   #newestEvent: number | null = null;
+  #filesAtMs = 0;
 
   constructor() {
     this.#poller = new Poller({
@@ -127,6 +131,7 @@ class ConsoleStore {
       this.problem.value = messageOf(error);
       return false;
     }
+    this.#filesAtMs = 0;
     this.#poller.now();
     return true;
   }
@@ -158,11 +163,10 @@ class ConsoleStore {
     if (place.page === 'overview') await Promise.all(runs.map((run) => this.#pollHistory(api, run)));
     const run = this.run.value;
     if (place.page !== 'run' || run === null) return;
-    const [versions, snapshots] = await Promise.all([
-      api.versions(run.name),
-      api.snapshots(run.name),
-      this.#pollHistory(api, run),
-    ]);
+    await this.#pollHistory(api, run);
+    if (this.files.value !== null && Date.now() - this.#filesAtMs < FILES_EVERY_MS) return;
+    const [versions, snapshots] = await Promise.all([api.versions(run.name), api.snapshots(run.name)]);
+    this.#filesAtMs = Date.now();
     this.files.value = { versions: [...versions].reverse(), snapshots };
   }
 

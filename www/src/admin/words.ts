@@ -52,6 +52,8 @@ export const words = {
       string
     >,
     versions: 'Versions that can be restored',
+    newest: (shown: string, all: string): string =>
+      `The newest ${shown} of ${all}. The program tabswarm reaches all of them.`,
     noVersions: 'None yet: the first snapshot brings one.',
     version: 'Version',
     actions: 'Actions',
