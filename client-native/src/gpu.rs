@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::backend::{Backend, Cpu, GradientEngine};
 
 /// After a GPU was given up, or not chosen, it is not tried again for so long.
-const RETRY_AFTER: Duration = Duration::from_secs(600);
+const RETRY_AFTER: Duration = Duration::from_mins(10);
 
 /// What to compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -97,16 +97,19 @@ fn clippy_native(workspace: &Workspace) -> Result<()> {
     ]))
 }
 
-/// With the fuller of the two instruction sets and with lanes on GPUs, so that all is looked at, and with
-/// a configuration of its own that bans what compiles for a browser but fails there.
+/// With the fuller of the two instruction sets, so that all kernels are looked at, with lanes on GPUs and with all the
+/// rest, and with a configuration of its own that bans what compiles for a browser but fails there.
 fn clippy_wasm(workspace: &Workspace) -> Result<()> {
     let configuration = workspace.root().join("ci/clippy-wasm");
-    command::run(
-        Flavor::Gpu
-            .cargo(workspace, "clippy")?
-            .env("CLIPPY_CONF_DIR", configuration)
-            .args(["--", "--deny", "warnings"]),
-    )
+    for flavor in [Flavor::Relaxed, Flavor::Gpu] {
+        command::run(
+            flavor
+                .cargo(workspace, "clippy")?
+                .env("CLIPPY_CONF_DIR", &configuration)
+                .args(["--", "--deny", "warnings"]),
+        )?;
+    }
+    Ok(())
 }
 
 fn rust_tests(workspace: &Workspace) -> Result<()> {

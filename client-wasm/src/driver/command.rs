@@ -193,16 +193,6 @@ mod tests {
                 Command::Settings { settings },
             ),
             (
-                r#"{"kind":"settings","settings":{"duty_percent":50,"lanes":2,"gpu":"auto"}}"#
-                    .to_owned(),
-                Command::Settings {
-                    settings: Settings {
-                        gpu: GpuWish::Auto,
-                        ..settings
-                    },
-                },
-            ),
-            (
                 r#"{"kind":"online","online":false}"#.to_owned(),
                 Command::Online { online: false },
             ),
@@ -211,6 +201,16 @@ mod tests {
             assert_eq!(Command::from_json(&json), Ok(command), "{json}");
         }
         assert!(Command::from_json(r#"{"kind":"dance"}"#).is_err());
+    }
+
+    #[test]
+    fn a_gpu_is_used_where_it_is_wished() {
+        for wish in [GpuWish::Off, GpuWish::Auto, GpuWish::Always] {
+            let gpu = wish.as_str();
+            let json = format!(r#"{{"duty_percent":50,"lanes":2,"gpu":"{gpu}"}}"#);
+            let settings: Settings = serde_json::from_str(&json).unwrap();
+            assert_eq!(settings.gpu(), wish);
+        }
     }
 
     #[test]

@@ -24,18 +24,14 @@ pub(crate) struct Options {
     /// Whom to compare with in the browser (Burn natively too).
     #[arg(long, value_name = "PEERS", value_enum, value_delimiter = ',', default_values = ["all"])]
     peers: Vec<Peer>,
-    /// Compare with PyTorch too, which must be installed.
-    #[arg(long)]
-    pytorch: bool,
+    #[command(flatten)]
+    extras: Extras,
     /// Measure natively only.
     #[arg(long)]
     no_browser: bool,
     /// Measure in the browser only.
     #[arg(long, conflicts_with_all = ["no_browser", "pytorch"])]
     no_native: bool,
-    /// Measure WebGPU too, on a GPU made of software.
-    #[arg(long, conflicts_with = "no_browser")]
-    gpu: bool,
     /// Rounds; every contender is measured once in each.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
@@ -44,6 +40,17 @@ pub(crate) struct Options {
     millis: u32,
     #[command(flatten)]
     format: Format,
+}
+
+/// What is only measured where it is asked for.
+#[derive(Debug, Args)]
+struct Extras {
+    /// Compare with PyTorch too, which must be installed.
+    #[arg(long)]
+    pytorch: bool,
+    /// Measure WebGPU too, on a GPU made of software.
+    #[arg(long, conflicts_with = "no_browser")]
+    gpu: bool,
 }
 
 /// How figures are printed; a table for a terminal where nothing is asked for.
@@ -144,7 +151,7 @@ impl Stage {
         } else {
             None
         };
-        let pytorch = if options.pytorch {
+        let pytorch = if options.extras.pytorch {
             add("PyTorch", None, Place::PyTorch);
             Some(peers::start_pytorch(workspace).context("PyTorch")?)
         } else {
@@ -178,7 +185,7 @@ impl Stage {
             if has_tfjs {
                 add("TensorFlow.js, wasm", None, Place::Browser("tfjs"));
             }
-            if options.gpu {
+            if options.extras.gpu {
                 add("WebGPU", None, Place::Browser("gpu"));
                 if has_tfjs {
                     let name = "TensorFlow.js, WebGPU";

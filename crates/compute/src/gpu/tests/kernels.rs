@@ -75,6 +75,18 @@ fn known_answers_cover_every_kernel_and_pass() {
 }
 
 #[test]
+fn software_computes_in_blocks_and_is_measured_once() {
+    let device = device();
+    let shape = block_on(device.shape()).unwrap();
+    if device.summary().is_software {
+        assert!(matches!(shape, Shape::Blocks { .. }), "{shape:?}");
+    }
+    // Once it is known the device is not asked, so that even one that is gone has it.
+    device.device.destroy();
+    assert_eq!(block_on(device.shape()), Ok(shape));
+}
+
+#[test]
 fn random_graphs_dispatch_by_dispatch() {
     let device = device();
     for seed in 0..60 {
