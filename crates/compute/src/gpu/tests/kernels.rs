@@ -20,9 +20,8 @@ use crate::{ArithmeticClass, Path};
 /// Recordings, run by twins, give the gradients of the CPU engine: no device is involved.
 #[test]
 fn recordings_are_the_graph() {
-    for seed in 0..150 {
+    for (seed, shape) in (0..150).zip(Shape::ALL.into_iter().cycle()) {
         let case = Case::random(seed);
-        let shape = Shape::ALL[seed as usize % Shape::ALL.len()];
         let recording = Recording::new(&case.graph, case.samples, shape);
         let mut twin = started(&case, &recording);
         for dispatch in &recording.gradient {
@@ -89,9 +88,8 @@ fn software_computes_in_blocks_and_is_measured_once() {
 #[test]
 fn random_graphs_dispatch_by_dispatch() {
     let device = device();
-    for seed in 0..60 {
+    for (seed, shape) in (0..60).zip(Shape::ALL.into_iter().cycle()) {
         let case = Case::random(seed);
-        let shape = Shape::ALL[seed as usize % Shape::ALL.len()];
         let tested = block_on(test_case(&device, &case, shape, |_| true));
         tested.unwrap_or_else(|error| panic!("{seed}: {error}"));
     }
@@ -170,9 +168,8 @@ fn check(device: &crate::gpu::GpuDevice, input: &[usize], layers: Vec<LayerSpec>
 /// The rest of a micro-batch at an epoch's end needs no more memory than a whole one.
 #[test]
 fn fewer_samples_fit_the_buffers_of_more() {
-    for seed in 0..40 {
+    for (seed, shape) in (0..40).zip(Shape::ALL.into_iter().cycle()) {
         let case = Case::random(seed);
-        let shape = Shape::ALL[seed as usize % Shape::ALL.len()];
         let whole = Recording::new(&case.graph, 700, shape);
         for samples in [1, 127, 512, 699] {
             let part = Recording::new(&case.graph, samples, shape);
