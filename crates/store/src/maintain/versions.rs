@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tabswarm_coordinator::{Change, LogEntry, Rollback, RunPhase, RunState, Settings};
-use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::master::Master;
 use tabswarm_model::optim::Optimizer;

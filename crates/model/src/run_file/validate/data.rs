@@ -272,7 +272,7 @@ fn scaling(word: RawScalingWord) -> Scaling {
     }
 }
 
-fn is_path_part(part: &str) -> bool {
+pub(super) fn is_path_part(part: &str) -> bool {
     !part.is_empty()
         && part.len() <= 255
         && !part.starts_with('.')

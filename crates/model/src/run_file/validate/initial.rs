@@ -1,7 +1,8 @@
 //! Parameters to begin with that do not follow from the seed.
 
 use super::super::raw::RawModel;
-use super::{Check, is_path_part};
+use super::Check;
+use super::data::is_path_part;
 
 impl Check {
     pub(super) fn initial(&mut self, raw: &RawModel) -> Option<String> {
