@@ -9,11 +9,12 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{get, put};
 use tabswarm_model::run_file::MAX_RUN_FILE_BYTES;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 
 use crate::actor::ActorHandle;
+use crate::admin::health;
 use crate::assets::Assets;
 use crate::auth::Guard;
 use crate::blob_cache::BlobCache;
@@ -57,15 +58,28 @@ pub(crate) struct App {
     pub(crate) sockets: Arc<Semaphore>,
     /// Number of the next socket.
     pub(crate) next_connection: AtomicU64,
+    /// Orders that may come twice.
+    pub(crate) orders: admin::idempotency::Keys,
+    /// One permit per stream of events.
+    pub(crate) event_streams: Arc<Semaphore>,
+    /// True from when the server goes down.
+    pub(crate) goes_down: watch::Receiver<bool>,
     /// Held by every socket: shutdown waits until all are dropped.
     pub(crate) alive: mpsc::Sender<()>,
+}
+
+impl App {
+    /// Whether new requests and workers are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !*self.goes_down.borrow()
+    }
 }
 
 /// The volunteers' interface.
 pub(crate) fn public_router(app: Arc<App>) -> Router {
     Router::new()
         .route("/ws", get(ws::upgrade))
-        .route("/healthz", get(healthz))
+        .route("/healthz", get(health::well))
         .route("/api/runs", get(api::runs::list))
         .route("/api/runs/{name}", get(api::runs::show))
         .route("/api/runs/{name}/run.json", get(api::runs::run_json))
@@ -99,54 +113,21 @@ pub(crate) fn public_router(app: Arc<App>) -> Router {
 
 /// The operators' interface.
 pub(crate) fn admin_router(app: Arc<App>) -> Router {
-    Router::new()
-        .route(
-            "/admin/runs",
-            get(admin::runs::list).post(admin::runs::create),
-        )
-        .route("/admin/runs/{name}", get(admin::runs::show))
-        .route(
-            "/admin/runs/{name}/rollback",
-            post(admin::versions::roll_back),
-        )
-        .route("/admin/runs/{name}/fork", post(admin::versions::fork))
-        .route(
-            "/admin/runs/{name}/versions",
-            get(admin::versions::versions),
-        )
-        .route("/admin/runs/{name}/digest", get(admin::versions::digest))
-        .route("/admin/runs/{name}/run.toml", put(admin::settings::change))
-        .route("/admin/runs/{name}/{verb}", post(admin::runs::command))
-        .route("/admin/runs/{name}/run.json", get(api::runs::run_json))
-        .route("/admin/runs/{name}/snapshots", get(api::runs::snapshots))
-        .route("/admin/runs/{name}/export", get(export::of_any_run))
-        .route("/admin/params/{digest}", get(api::blobs::params))
-        .route("/admin/datasets/{digest}", get(api::blobs::dataset))
-        .route("/admin/health", get(admin::health))
-        .route("/admin/workers", get(admin::workers::list))
-        .route("/admin/events", get(admin::ledger::events))
-        .route("/admin/credits", get(admin::ledger::credits))
-        .route("/metrics", get(admin::metrics))
+    admin::router()
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&app),
-            admin::require_token,
+            admin::access::authenticate,
         ))
-        // Outside the token: a supervisor may ask without one.
-        .route("/healthz", get(healthz))
-        .merge(admin::console::routes(&app))
+        // Outside the token: supervisors may ask without one.
+        .route("/healthz", get(health::well))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .merge(admin::console::routes())
         .layer(DefaultBodyLimit::max(MAX_RUN_FILE_BYTES))
         .layer(axum::middleware::map_response(secure))
         .with_state(app)
-}
-
-/// For everybody: whether all is well. It answers, so it serves: reads go on while the disk refuses writes.
-async fn healthz(State(app): State<Arc<App>>) -> &'static str {
-    let view = app.view.get();
-    let degraded = view.runs.iter().any(|run| run.status.degraded.is_some())
-        || app.ledger.status().degraded.is_some();
-    if degraded { "degraded" } else { "ok" }
 }
 
 async fn unknown(uri: Uri) -> Problem {

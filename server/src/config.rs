@@ -18,6 +18,9 @@ pub const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 64;
 /// Workers connected at a time.
 pub const DEFAULT_MAX_WORKERS: usize = 2_048;
 
+/// Largest file that can be uploaded: larger data sets come in several.
+pub const DEFAULT_MAX_UPLOAD_BYTES: u64 = 16 << 30;
+
 /// One WebSocket write must get through within so long: 1 MiB at 50 KB/s.
 pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -47,6 +50,8 @@ pub struct Config {
     pub max_connections_per_address: usize,
     /// Most connected workers.
     pub max_workers: usize,
+    /// Largest file of a data set that can be uploaded.
+    pub max_upload_bytes: u64,
     /// A worker that takes one message for longer is cut.
     pub write_timeout: Duration,
     /// Certificate and key of the volunteers' listener; without them it speaks plain HTTP.
@@ -71,6 +76,7 @@ impl Config {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             max_connections_per_address: DEFAULT_MAX_CONNECTIONS_PER_ADDRESS,
             max_workers: DEFAULT_MAX_WORKERS,
+            max_upload_bytes: DEFAULT_MAX_UPLOAD_BYTES,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             tls: None,
             trusted_proxies: Vec::new(),

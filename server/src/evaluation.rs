@@ -92,6 +92,13 @@ impl Evaluator {
             .insert(run_id, Arc::new(Subject { run, test_set }));
     }
 
+    /// Forgets a run.
+    pub(crate) fn remove_run(&self, run_id: RunId) {
+        let mut queue = self.shared.lock();
+        queue.subjects.remove(&run_id);
+        queue.jobs.remove(&run_id);
+    }
+
     /// Queues an evaluation.
     pub(crate) fn submit(&self, job: Job) {
         self.shared.lock().jobs.insert(job.run_id, job);
@@ -142,6 +149,9 @@ impl Shared {
         let mut last = None;
         while let Some((job, subject)) = self.next(last) {
             last = Some(job.run_id);
+            // Engines of runs that are gone take memory for nothing.
+            let hosted: Vec<RunId> = self.lock().subjects.keys().copied().collect();
+            lanes.retain(|run_id, _| hosted.contains(run_id));
             let outcome = self.evaluate(&mut lanes, &job, &subject);
             report(Evaluated {
                 run_id: job.run_id,

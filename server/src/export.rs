@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -17,16 +16,18 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::ParamVersion;
 use tabswarm_store::StoreError;
 use tracing::error;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::admin::versions::no_version;
+use crate::admin::no_version;
 use crate::api::runs::no_run;
 use crate::app::App;
+use crate::extract::{Path, Query};
 use crate::history::History;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::view::{RunFacts, RunView};
 
 /// What a model is written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// Parameters by name, with the model card among the metadata.
@@ -73,7 +74,8 @@ impl Format {
 }
 
 /// Which file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExportQuery {
     format: Format,
@@ -85,7 +87,7 @@ pub(crate) struct ExportQuery {
 pub(crate) async fn of_any_run(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    query: Result<Query<ExportQuery>, QueryRejection>,
+    Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
     export(&app, &name, query, |_run| Ok(())).await
 }
@@ -94,7 +96,7 @@ pub(crate) async fn of_any_run(
 pub(crate) async fn of_shared_run(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    query: Result<Query<ExportQuery>, QueryRejection>,
+    Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
     export(&app, &name, query, |run| {
         if run.facts.run.about.download {
@@ -104,7 +106,7 @@ pub(crate) async fn of_shared_run(
             "The run {name:?} does not offer its model; its operator may, with `download = true` in [about]."
         );
         let status = StatusCode::FORBIDDEN;
-        Err(Problem::new(status, "not_offered", "Not offered", detail))
+        Err(Problem::new(status, Code::NotOffered, detail))
     })
     .await
 }
@@ -112,14 +114,9 @@ pub(crate) async fn of_shared_run(
 async fn export(
     app: &App,
     name: &str,
-    query: Result<Query<ExportQuery>, QueryRejection>,
+    ExportQuery { format, version }: ExportQuery,
     allow: impl FnOnce(&RunView) -> Result<(), Problem>,
 ) -> Result<Response, Problem> {
-    let Query(ExportQuery { format, version }) = query.map_err(|error| {
-        Problem::bad_query(format!(
-            "{error}; `format` is safetensors, onnx or card, `version` a number"
-        ))
-    })?;
     let view = app.view.get();
     let run = view.run(name).ok_or_else(|| no_run(name))?;
     allow(run)?;

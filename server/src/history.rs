@@ -1,6 +1,7 @@
 //! The loss curve and the evaluations of a run, thinned so that they stay small however long it trains.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Most points of the loss curve: more than a chart has pixels.
 pub(crate) const MAX_STEP_POINTS: usize = 2_000;
@@ -18,7 +19,7 @@ pub(crate) struct StepPoint {
 }
 
 /// One evaluation on the test set.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EvalPoint {
     /// Version of the parameters.

@@ -2,6 +2,10 @@
 //!
 //! Blocking: files are read, hashed and written here.
 
+mod archive;
+
+pub(crate) use archive::ArchiveError;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,7 +108,7 @@ impl Hosts {
             manifest,
             test_set,
             ..
-        } = ingest(&run, &self.datasets_dir, &self.store)?;
+        } = ingest(&run, &self.data_root(&run), &self.store)?;
         let run_id = RunId(self.next_run_id.fetch_add(1, Ordering::Relaxed));
         let hosting = Hosting {
             run_id,
@@ -138,9 +142,25 @@ impl Hosts {
         Ok(parts.prepare(run_store, History::default(), snapshots, Origin::Created))
     }
 
-    /// Whether there is a run in a folder. Where that can't be told, making one fails and says why.
+    /// Whether there is a run in a folder, or one that lay there before it was put away. Where that can't be told,
+    /// making one fails and says why.
     fn is_taken(&self, dir: &Path) -> bool {
-        self.disk.exists(dir).unwrap_or(false)
+        let is_there = |dir: &Path| self.disk.exists(dir).unwrap_or(false);
+        is_there(dir)
+            || dir
+                .file_name()
+                .is_some_and(|name| is_there(&self.store.archive_path().join(name)))
+    }
+
+    /// The folder below which a run's data is: the operator's, or that of uploads where it is only there.
+    fn data_root(&self, run: &Run) -> PathBuf {
+        let uploads = self.store.uploads_path();
+        if !self.datasets_dir.join(&run.data.path).exists() && uploads.join(&run.data.path).exists()
+        {
+            uploads
+        } else {
+            self.datasets_dir.clone()
+        }
     }
 
     /// All stored runs. One that can't be restored is logged and left alone; its name stays taken.
@@ -148,6 +168,7 @@ impl Hosts {
         let names = self
             .run_names()
             .context("the folder of runs can't be read")?;
+        self.pass_archived_ids();
         let mut prepared = Vec::new();
         for name in names {
             let dir = self.store.run_dir(&name);
@@ -297,7 +318,7 @@ impl Hosts {
             Err(problem) => problem,
         };
         warn!(run = run.name, %problem, "stored data set unusable, reading the original files again");
-        let ingested = ingest(run, &self.datasets_dir, &self.store)?;
+        let ingested = ingest(run, &self.data_root(run), &self.store)?;
         if (ingested.dataset, ingested.test_set) != (hosting.dataset, hosting.test_set) {
             bail!("the files of its data set have changed since it was created");
         }

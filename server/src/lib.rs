@@ -19,6 +19,7 @@ mod config;
 mod dataset;
 mod evaluation;
 mod export;
+mod extract;
 mod history;
 mod hosting;
 mod http;
@@ -39,6 +40,7 @@ mod store;
 mod telemetry;
 mod tensorboard;
 mod tls;
+mod uploads;
 mod view;
 mod ws;
 
@@ -49,8 +51,8 @@ mod scratch;
 
 pub use auth::{AdminToken, TokenError};
 pub use config::{
-    Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
-    DEFAULT_WRITE_TIMEOUT,
+    Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_UPLOAD_BYTES,
+    DEFAULT_MAX_WORKERS, DEFAULT_WRITE_TIMEOUT,
 };
 pub use proxies::Network;
 pub use server::{Handle, ServeError, serve};

@@ -70,5 +70,7 @@ pub(crate) const COMPRESS_JSON_BYTES: usize = 1 << 10;
 pub(crate) const RECONNECT_IN_MS: u32 = 2_000;
 /// Snapshots must be durable within so long at shutdown; service managers kill after 90 s.
 pub(crate) const SNAPSHOT_DEADLINE: Duration = Duration::from_mins(1);
+/// A start waits so long for the ledger to say who is banned.
+pub(crate) const BANS_PATIENCE: Duration = Duration::from_secs(2);
 /// Connections have so long to end at shutdown.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(5);

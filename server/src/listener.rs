@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use crate::limits::{HEADER_READ_TIMEOUT, MAX_HEAD_BYTES};
 use crate::metrics::Metrics;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::proxies::{self, Network};
 use crate::tls::Tls;
 
@@ -153,12 +153,7 @@ fn too_many() -> Problem {
     let detail =
         "There are too many connections from your address; close some, or try again later.";
     let status = StatusCode::TOO_MANY_REQUESTS;
-    Problem::new(
-        status,
-        "too_many_connections",
-        "Too many connections",
-        detail,
-    )
+    Problem::new(status, Code::TooManyConnections, detail)
 }
 
 /// Accepts and serves until told to end.

@@ -15,6 +15,9 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::actor::{self, ActorHandle, Message, PreparedRun};
+use crate::admin::bans;
+use crate::admin::idempotency::Keys;
+use crate::admin::stream::MAX_STREAMS;
 use crate::app::{self, App};
 use crate::assets::Assets;
 use crate::auth::{AdminToken, Guard, TokenError, random_bytes};
@@ -23,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::hosting::Hosts;
 use crate::ledger::LedgerLink;
-use crate::limits::{BLOB_CACHE_BYTES, DRAIN_DEADLINE, SNAPSHOT_DEADLINE};
+use crate::limits::{BANS_PATIENCE, BLOB_CACHE_BYTES, DRAIN_DEADLINE, SNAPSHOT_DEADLINE};
 use crate::listener::{self, Listener};
 use crate::metrics::Metrics;
 use crate::snapshot_place::{FirstUse, SnapshotPlace};
@@ -149,30 +152,15 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
         ledger: Arc::clone(&ledger),
         sockets: Arc::new(Semaphore::new(config.max_workers)),
         next_connection: AtomicU64::new(1),
+        orders: Keys::default(),
+        event_streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        goes_down: shutdown.clone(),
         alive: alive.clone(),
         config,
     });
-    let listening = |socket, max_per_address| Listener {
-        socket,
-        tls: None,
-        trusted_proxies: app.config.trusted_proxies.clone().into(),
-        max_connections: app.config.max_connections,
-        max_per_address,
-        metrics: Arc::clone(&metrics),
-        shutdown: shutdown.clone(),
-        alive: alive.clone(),
-    };
-    let mut public = listening(listener, app.config.max_connections_per_address);
-    if let Some(tls) = tls {
-        tokio::spawn(Arc::clone(&tls).watch(shutdown.clone()));
-        public.tls = Some(tls);
-    }
-    let admin = listening(admin_listener, app.config.max_connections);
-    tokio::spawn(listener::accept(
-        public,
-        app::public_router(Arc::clone(&app)),
-    ));
-    tokio::spawn(listener::accept(admin, app::admin_router(app)));
+    restore_bans(&app).await;
+    let sockets = (listener, admin_listener);
+    listen(&app, sockets, tls, &metrics, &shutdown, &alive);
     let (public_addr, admin_addr) = addresses;
     info!(%public_addr, %admin_addr, "listening");
     Ok(Handle {
@@ -188,6 +176,38 @@ pub async fn serve(config: Config) -> Result<Handle, ServeError> {
     })
 }
 
+/// Accepts connections of both listeners from now on.
+fn listen(
+    app: &Arc<App>,
+    (public, admin): (TcpListener, TcpListener),
+    tls: Option<Arc<Tls>>,
+    metrics: &Arc<Metrics>,
+    shutdown: &watch::Receiver<bool>,
+    alive: &mpsc::Sender<()>,
+) {
+    let listening = |socket, max_per_address| Listener {
+        socket,
+        tls: None,
+        trusted_proxies: app.config.trusted_proxies.clone().into(),
+        max_connections: app.config.max_connections,
+        max_per_address,
+        metrics: Arc::clone(metrics),
+        shutdown: shutdown.clone(),
+        alive: alive.clone(),
+    };
+    let mut public = listening(public, app.config.max_connections_per_address);
+    if let Some(tls) = tls {
+        tokio::spawn(Arc::clone(&tls).watch(shutdown.clone()));
+        public.tls = Some(tls);
+    }
+    let admin = listening(admin, app.config.max_connections);
+    tokio::spawn(listener::accept(
+        public,
+        app::public_router(Arc::clone(app)),
+    ));
+    tokio::spawn(listener::accept(admin, app::admin_router(Arc::clone(app))));
+}
+
 fn random_epoch() -> Result<u32, ServeError> {
     let [e0, e1, e2, e3, ..] = random_bytes()?;
     Ok(u32::from_le_bytes([e0, e1, e2, e3]))
@@ -200,6 +220,15 @@ async fn host_all(actor: &ActorHandle, runs: Vec<PreparedRun>) -> Result<(), Ser
         created.map_err(|_gone| ServeError::Broken)?;
     }
     Ok(())
+}
+
+/// Nobody who is banned comes in while the bans are read; without a ledger they hold from when it opens.
+async fn restore_bans(app: &Arc<App>) {
+    let restored = tokio::spawn(bans::restore(Arc::downgrade(app)));
+    if app.ledger.read().is_ok() {
+        // A ledger that can't be read goes on being tried.
+        drop(timeout(BANS_PATIENCE, restored).await);
+    }
 }
 
 async fn open_ledger(ledger: &Arc<LedgerLink>, actor: &ActorHandle) -> Result<(), ServeError> {

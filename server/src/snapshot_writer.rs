@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use tabswarm_model::Layout;
 use tabswarm_protocol::RunId;
-use tabswarm_store::{RunStore, Snapshot, SnapshotInfo};
+use tabswarm_store::{RunStore, Snapshot, SnapshotId, SnapshotInfo, StoreError};
+use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::history::History;
@@ -16,7 +17,7 @@ use crate::limits::WRITER_QUEUE_JOBS;
 /// Something to write.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// A snapshot and the history that belongs to it; answered with a [`Written`].
+    /// A snapshot and the history that belongs to it; answered with a [`Told::Written`].
     Snapshot(Box<SnapshotJob>),
     /// A history that a late evaluation has completed.
     History {
@@ -25,6 +26,26 @@ pub(crate) enum Job {
         /// The history.
         history: Arc<History>,
     },
+    /// Remove a snapshot that is not the newest; a [`Told::Listed`] tells what there is then.
+    Remove {
+        /// Of which run.
+        run_id: RunId,
+        /// Where.
+        store: Arc<RunStore>,
+        /// Which.
+        id: SnapshotId,
+        /// Told whether it was, or why it could not be.
+        done: oneshot::Sender<Result<bool, String>>,
+    },
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// What became of a snapshot.
+    Written(Written),
+    /// A run has these snapshots now, newest first.
+    Listed(RunId, Vec<SnapshotInfo>),
 }
 
 /// A snapshot to write.
@@ -73,7 +94,7 @@ pub(crate) struct SnapshotWriter {
 
 impl SnapshotWriter {
     /// Starts the thread; `report` is called on it.
-    pub(crate) fn spawn(report: impl Fn(Written) + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn spawn(report: impl Fn(Told) + Send + 'static) -> io::Result<Self> {
         let (sender, jobs) = sync_channel(WRITER_QUEUE_JOBS);
         let thread = thread::Builder::new()
             .name("snapshots".to_owned())
@@ -103,17 +124,36 @@ impl Drop for SnapshotWriter {
     }
 }
 
-fn work(jobs: &Receiver<Job>, report: &impl Fn(Written)) {
+fn work(jobs: &Receiver<Job>, report: &impl Fn(Told)) {
     for job in jobs {
         match job {
-            Job::Snapshot(job) => report(write_snapshot(&job)),
+            Job::Snapshot(job) => report(Told::Written(write_snapshot(&job))),
             Job::History { store, history } => {
                 if let Err(error) = store.write_history(&*history) {
                     error!(%error, "the loss curve could not be stored and will be lost by a restart");
                 }
             }
+            Job::Remove {
+                run_id,
+                store,
+                id,
+                done,
+            } => {
+                let outcome = remove(&store, id).map(|(removed, listed)| {
+                    report(Told::Listed(run_id, listed));
+                    removed
+                });
+                // Whoever asked may have gone away.
+                done.send(outcome.map_err(|error| error.to_string())).ok();
+            }
         }
     }
+}
+
+fn remove(store: &RunStore, id: SnapshotId) -> Result<(bool, Vec<SnapshotInfo>), StoreError> {
+    let snapshots = store.snapshots();
+    let removed = snapshots.remove_older(id)?;
+    Ok((removed, snapshots.list()?))
 }
 
 fn write_snapshot(job: &SnapshotJob) -> Written {

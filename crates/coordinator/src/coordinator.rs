@@ -4,12 +4,14 @@ mod answers;
 mod durable;
 mod granting;
 mod leases;
+mod removals;
 mod runs;
 mod sharing;
 mod workers;
 
 use std::collections::BTreeMap;
 
+use tabswarm_model::digest::Digest;
 use tabswarm_protocol::{RunId, ServerMessage, Timestamp};
 
 use crate::effect::Effect;
@@ -19,12 +21,15 @@ use crate::invariants::InvariantId;
 use crate::registry::Registry;
 use crate::run::HostedRun;
 use crate::status::{RunStatus, WorkerStatus};
+use removals::Ban;
 
 /// The decisions of a parameter server.
 #[derive(Debug)]
 pub struct Coordinator {
     runs: BTreeMap<RunId, HostedRun>,
     registry: Registry,
+    /// Who may not work here. Some may be over.
+    bans: BTreeMap<Digest, Ban>,
     next_lease_id: u64,
     next_nonce: u64,
     next_sweep: Timestamp,
@@ -45,6 +50,7 @@ impl Coordinator {
         Self {
             runs: BTreeMap::new(),
             registry: Registry::default(),
+            bans: BTreeMap::new(),
             next_lease_id: u64::from(epoch) << 32,
             next_nonce: 0,
             next_sweep: Timestamp(0),
@@ -92,6 +98,14 @@ impl Coordinator {
                 state,
                 params_digest,
             } => self.replace(now, run_id, (run, *state), params_digest, effects),
+            Input::RemoveRun { run_id } => self.remove_run(now, run_id, effects),
+            Input::Ban {
+                identity,
+                until,
+                reason,
+            } => self.ban(now, identity, until, reason, effects),
+            Input::Unban { identity } => self.unban(identity),
+            Input::Drain { worker_id } => self.drain(now, worker_id, effects),
             Input::Shutdown { reconnect_in_ms } => self.shutdown(now, reconnect_in_ms, effects),
         }
         if now >= self.next_sweep {
@@ -130,9 +144,17 @@ impl Coordinator {
     }
 
     /// All workers, connected ones and those that may resume.
-    pub fn workers(&self) -> Vec<WorkerStatus> {
+    pub fn workers(&self, now: Timestamp) -> Vec<WorkerStatus> {
         let of = |worker: &crate::registry::Worker| WorkerStatus {
             worker_id: worker.id,
+            identity: worker.identity,
+            draining: worker.draining,
+            banned: self.banned(now, worker.identity).is_some(),
+            silent_ms: now.since_ms(worker.last_heard),
+            leases: worker.leases.len(),
+            params: worker.params,
+            memory_mib: worker.memory_mib,
+            gpu: worker.gpu,
             kind: worker.kind,
             software: worker.software.clone(),
             lanes: worker.lanes,

@@ -131,6 +131,11 @@ pub enum Event {
         /// The version from which on they hold.
         version: ParamVersion,
     },
+    /// A run is no longer hosted.
+    RunRemoved {
+        /// Which run.
+        run_id: RunId,
+    },
     /// An invariant does not hold: a bug.
     InvariantViolated {
         /// Which.

@@ -7,7 +7,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_model::master::{Diverged, StepReport};
 use tabswarm_protocol::client::{Hello, Update};
 use tabswarm_protocol::server::RejectReason;
-use tabswarm_protocol::{ClientMessage, ParamVersion, RunId, Token};
+use tabswarm_protocol::{ClientMessage, ParamVersion, RunId, Timestamp, Token, WorkerId};
 
 use crate::phase::RunCommand;
 use crate::run_state::RunState;
@@ -145,6 +145,30 @@ pub enum Input {
         state: Box<RunState>,
         /// Digest of its parameters.
         params_digest: Digest,
+    },
+    /// Forget a run that is over. [`crate::Coordinator::may_remove`] was true.
+    RemoveRun {
+        /// Which run.
+        run_id: RunId,
+    },
+    /// Send an identity away and keep it out. A later ban of the same one takes the place of this one.
+    Ban {
+        /// Digest of its token.
+        identity: Digest,
+        /// It is over then; never if none.
+        until: Option<Timestamp>,
+        /// In the operator's words; the worker is told.
+        reason: String,
+    },
+    /// Let an identity in again.
+    Unban {
+        /// Digest of its token.
+        identity: Digest,
+    },
+    /// Give a worker no more leases, and send it away once it has answered those that it has.
+    Drain {
+        /// Which worker.
+        worker_id: WorkerId,
     },
     /// The server goes down: snapshots are taken and workers are told.
     Shutdown {

@@ -4,6 +4,8 @@
 pub const MAX_RUNS: usize = 64;
 /// Most workers, connected or remembered for resumption.
 pub const MAX_WORKERS: usize = 100_000;
+/// Most identities that are banned.
+pub const MAX_BANS: usize = 10_000;
 /// Pings are so far apart: half of the shortest idle time-out of common proxies would be 15 s.
 pub const HEARTBEAT_MS: u32 = 5_000;
 /// A worker that was silent for so long is gone: three pings were lost.

@@ -48,6 +48,11 @@ impl RunPhase {
         all.into_iter().find(|phase| phase.as_str() == word)
     }
 
+    /// Whether it is the last one.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Stopped)
+    }
+
     /// Whether a command makes sense now.
     pub fn allows(self, command: RunCommand) -> bool {
         match command {

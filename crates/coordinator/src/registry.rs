@@ -14,6 +14,10 @@ use crate::speed::Speed;
 
 /// A worker, connected or remembered for resumption.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each read by its name"
+)]
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     /// Digest of its token: credits are kept under it.
@@ -41,6 +45,8 @@ pub(crate) struct Worker {
     parked: BTreeMap<RunId, Speed>,
     /// It gets no more leases of its run, and another run as soon as it has answered those that it has.
     pub(crate) moving: Option<Move>,
+    /// It gets no more leases, and is sent away once it has answered those that it has.
+    pub(crate) draining: bool,
     /// When it last answered: what it has now it could not begin before.
     answered_at: Timestamp,
     pub(crate) idle_since: Timestamp,
@@ -67,8 +73,8 @@ impl Worker {
 
     /// Whether it could take a lease of its run now, having fewer than `depth`.
     pub(crate) fn has_room(&self, depth: usize) -> bool {
-        let takes_leases = self.connection.is_some() && self.ready && self.moving.is_none();
-        takes_leases && self.leases.len() < depth
+        let stays = self.moving.is_none() && !self.draining;
+        self.connection.is_some() && self.ready && stays && self.leases.len() < depth
     }
 
     /// Its speed for a run; nothing is known of one that it did not work for.
@@ -98,6 +104,14 @@ impl Worker {
         }
         self.moving = None;
         self.reset_run();
+    }
+
+    /// There is no such run any more.
+    pub(crate) fn forget_run(&mut self, run_id: RunId) {
+        if self.run_id == Some(run_id) {
+            self.set_run(None);
+        }
+        self.parked.remove(&run_id);
     }
 
     /// A lease is not its any more.
@@ -245,6 +259,7 @@ impl Registry {
                 speed: Speed::default(),
                 parked: BTreeMap::new(),
                 moving: None,
+                draining: false,
                 answered_at: now,
                 idle_since: now,
                 idle_notice: None,
@@ -280,6 +295,7 @@ impl Registry {
         worker.memory_mib = hello.memory_mib;
         worker.gpu = hello.gpu;
         worker.moving = None;
+        worker.draining = false;
         worker.last_heard = now;
         worker.last_ping = now;
         worker.reset_run();

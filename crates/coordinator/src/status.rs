@@ -39,9 +39,29 @@ pub struct RunStatus {
 
 /// A worker at a moment.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each read by its name"
+)]
 pub struct WorkerStatus {
     /// Who.
     pub worker_id: WorkerId,
+    /// Digest of its token, under which it is credited.
+    pub identity: Digest,
+    /// It gets no more leases, and is sent away once it has answered those that it has.
+    pub draining: bool,
+    /// It may not work here.
+    pub banned: bool,
+    /// Time since it was last heard.
+    pub silent_ms: u64,
+    /// Leases that it is expected to answer.
+    pub leases: usize,
+    /// Version of the parameters that it has.
+    pub params: Option<ParamVersion>,
+    /// Its memory, where it says.
+    pub memory_mib: u32,
+    /// Whether it has a GPU that computes.
+    pub gpu: bool,
     /// Kind of program.
     pub kind: WorkerKind,
     /// Name and version of the program.

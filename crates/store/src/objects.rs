@@ -37,6 +37,45 @@ pub trait Objects: Send + Sync + fmt::Debug {
     fn place(&self, name: &str) -> PathBuf;
 }
 
+/// Objects whose names begin alike, under what follows.
+#[derive(Debug, Clone)]
+pub(crate) struct Prefixed {
+    pub(crate) all: Arc<dyn Objects>,
+    pub(crate) prefix: &'static str,
+}
+
+impl Prefixed {
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+impl Objects for Prefixed {
+    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.all.put(&self.name(name), bytes)
+    }
+
+    fn get(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.all.get(&self.name(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = self.all.list()?;
+        let own = names
+            .iter()
+            .filter_map(|name| name.strip_prefix(self.prefix));
+        Ok(own.map(ToOwned::to_owned).collect())
+    }
+
+    fn delete(&self, name: &str) -> io::Result<()> {
+        self.all.delete(&self.name(name))
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.all.place(&self.name(name))
+    }
+}
+
 /// Objects as files of a folder.
 #[derive(Debug, Clone)]
 pub struct DiskObjects {

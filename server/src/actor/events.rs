@@ -53,6 +53,7 @@ pub(super) fn record(event: &Event, metrics: &Metrics) {
         | Event::LogRecovered { .. }
         | Event::RolledBack { .. }
         | Event::SettingsChanged { .. }
+        | Event::RunRemoved { .. }
         | Event::InvariantViolated { .. } => record_of_run(event, metrics),
     }
 }
@@ -93,6 +94,7 @@ fn record_of_run(event: &Event, metrics: &Metrics) {
         Event::SettingsChanged { run_id, version } => {
             info!(%run_id, %version, "settings changed");
         }
+        Event::RunRemoved { run_id } => info!(%run_id, "run no longer hosted"),
         Event::InvariantViolated { id, detail } => {
             metrics.violated(*id);
             error!(%id, detail, "invariant violated: please report this");

@@ -110,6 +110,7 @@ impl Actor {
                 Some(*run_id),
                 json!({ "version": version.0 }),
             ),
+            Event::RunRemoved { run_id } => ("run-archived", Some(*run_id), json!({})),
             Event::InvariantViolated { id, detail } => {
                 if self.violations_noted >= MAX_VIOLATION_EVENTS {
                     return;

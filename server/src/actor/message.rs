@@ -1,8 +1,12 @@
 //! What the coordinator's thread may be told.
 
+use std::time::Duration;
+
 use tabswarm_coordinator::{ConnectionId, ReceivedUpdate, RunCommand, RunPhase, WorkerStatus};
+use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::Hello;
-use tabswarm_protocol::{ClientMessage, RunId, Token};
+use tabswarm_protocol::{ClientMessage, RunId, Token, WorkerId};
+use tabswarm_store::{SnapshotId, SnapshotInfo};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -78,6 +82,15 @@ pub(crate) enum Message {
         /// Answered when it is in the published view.
         done: oneshot::Sender<()>,
     },
+    /// What an operator wants besides a run's phase.
+    Order(Order),
+    /// The snapshots of a run are others now.
+    Snapshots {
+        /// Of which run.
+        run_id: RunId,
+        /// All of them, newest first.
+        snapshots: Vec<SnapshotInfo>,
+    },
     /// Give the ledger the credits of a run whole, or those of all runs.
     Reconcile {
         /// Which run.
@@ -96,6 +109,48 @@ pub(crate) enum Message {
     Written(Written),
     /// Take snapshots, tell workers, end.
     Shutdown,
+}
+
+/// What an operator may want besides a run's phase.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Forget a run that is over: its files will be put away.
+    Remove {
+        /// Which run.
+        run_id: RunId,
+        /// Answered as [`Message::Detach`], when it is not in the published view any more.
+        done: oneshot::Sender<Result<Durable, Forbidden>>,
+    },
+    /// Remove a snapshot that is not the newest.
+    RemoveSnapshot {
+        /// Of which run.
+        run_id: RunId,
+        /// Which.
+        id: SnapshotId,
+        /// Answered with whether it was, or why it could not be.
+        done: oneshot::Sender<Result<bool, String>>,
+    },
+    /// Send an identity away and keep it out.
+    Ban {
+        /// Whose.
+        identity: Digest,
+        /// It is over after so long; never if none.
+        lasts: Option<Duration>,
+        /// The worker is told.
+        reason: String,
+    },
+    /// Let an identity in again.
+    Unban {
+        /// Whose.
+        identity: Digest,
+    },
+    /// Give a worker no more leases, and send it away once it has answered those that it has.
+    Drain {
+        /// Which.
+        worker_id: WorkerId,
+        /// Answered with whether it is connected.
+        done: oneshot::Sender<bool>,
+    },
 }
 
 /// What an operator may want of a run.

@@ -8,10 +8,11 @@ mod events;
 mod hosted;
 mod ledger;
 mod message;
+mod orders;
 mod outbox;
 
 pub(crate) use hosted::{Origin, PreparedRun};
-pub(crate) use message::{Command, Durable, Forbidden, Message};
+pub(crate) use message::{Command, Durable, Forbidden, Message, Order};
 pub(crate) use outbox::{EdgeRun, Outbound, Outbox, TooSlow};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -39,7 +40,7 @@ use crate::limits::{
 };
 use crate::log_writer::{self, LogWriter};
 use crate::metrics::Metrics;
-use crate::snapshot_writer::{self, SnapshotWriter};
+use crate::snapshot_writer::{self, SnapshotWriter, Told};
 use crate::tensorboard::EventFiles;
 use crate::view::ViewCell;
 use hosted::HostedRun;
@@ -100,8 +101,11 @@ pub(crate) fn spawn(
         drop(results.blocking_send(Message::Evaluated(evaluated)));
     })?;
     let results = sender.clone();
-    let writer = SnapshotWriter::spawn(move |written| {
-        drop(results.blocking_send(Message::Written(written)));
+    let writer = SnapshotWriter::spawn(move |told| {
+        drop(results.blocking_send(match told {
+            Told::Written(written) => Message::Written(written),
+            Told::Listed(run_id, snapshots) => Message::Snapshots { run_id, snapshots },
+        }));
     })?;
     let results = sender.clone();
     let log = LogWriter::spawn(Arc::clone(&metrics), move |logged| {
@@ -270,11 +274,13 @@ impl Actor {
                 self.publish();
                 done.send(()).ok();
             }
+            Message::Order(order) => self.take_order(order),
+            Message::Snapshots { run_id, snapshots } => self.list_snapshots(run_id, snapshots),
             Message::Reconcile { run_id: None } => self.reconcile_all(),
             Message::Reconcile {
                 run_id: Some(run_id),
             } => self.reconcile(run_id),
-            Message::Workers { reply } => drop(reply.send(self.coordinator.workers())),
+            Message::Workers { reply } => self.tell_workers(reply),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
             Message::Logged(logged) => self.logged(logged),
             Message::Written(written) => self.written(written),

@@ -2,33 +2,33 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use tabswarm_coordinator::RunPhase;
 use tabswarm_coordinator::limits::MAX_RUNS;
-use tabswarm_model::run_file::MAX_RUN_FILE_BYTES;
 use tabswarm_protocol::RunId;
 use tabswarm_store::StoreError;
 use tracing::error;
+use utoipa::{IntoParams, ToSchema};
 
+use super::problems::{BadRequest, Conflict, NotFound, NotStored, TooLarge, Unprocessable};
 use crate::actor::{Command, Forbidden, Message};
 use crate::api::runs::no_run;
 use crate::api::wire::RunStatusJson;
 use crate::app::App;
 use crate::dataset::IngestError;
+use crate::extract::{Path, Query, Text};
 use crate::hosting::CreateError;
 use crate::http::json;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::snapshot_place::SnapshotPlaceError;
 use crate::view::RunView;
 
 /// A run as the operator sees it.
-#[derive(Debug, Serialize)]
-struct AdminRunJson {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AdminRunJson {
     run_id: u32,
     /// Why it is in its phase, where that was not a command.
     reason: Option<String>,
@@ -52,14 +52,25 @@ impl AdminRunJson {
     }
 }
 
-/// All runs.
+/// List runs.
+///
+/// All that are hosted, by id.
+#[utoipa::path(
+    get, path = "/admin/runs", tag = "runs", operation_id = "list_runs",
+    responses((status = 200, description = "All runs.", body = Vec<AdminRunJson>))
+)]
 pub(crate) async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let view = app.view.get();
     let runs: Vec<_> = view.runs.iter().map(AdminRunJson::new).collect();
     json(&headers, &runs)
 }
 
-/// One run.
+/// Show a run.
+#[utoipa::path(
+    get, path = "/admin/runs/{name}", tag = "runs", operation_id = "show_run",
+    params(("name" = String, Path, description = "The run's name.")),
+    responses((status = 200, description = "The run.", body = AdminRunJson), BadRequest, NotFound)
+)]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
@@ -76,21 +87,31 @@ pub(super) fn answer(app: &App, headers: &HeaderMap, name: &str) -> Result<Respo
 }
 
 /// What to do with a new run.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CreateQuery {
+    /// Start it at once.
     #[serde(default)]
     start: bool,
 }
 
-/// Creates a run from a run file.
+/// Create a run.
+///
+/// Its data set is read and stored before the answer comes.
+#[utoipa::path(
+    post, path = "/admin/runs", tag = "runs", operation_id = "create_run", params(CreateQuery),
+    request_body(content = String, content_type = "application/toml", description = "The run file."),
+    responses(
+        (status = 201, description = "The run.", body = AdminRunJson),
+        BadRequest, Conflict, TooLarge, Unprocessable, NotStored
+    )
+)]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
-    query: Result<Query<CreateQuery>, axum::extract::rejection::QueryRejection>,
+    Query(CreateQuery { start }): Query<CreateQuery>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Text(text): Text,
 ) -> Result<Response, Problem> {
-    let Query(CreateQuery { start }) = query.map_err(|error| bad_run_file(error.to_string()))?;
-    let text = run_file_text(body)?;
     // On a task of its own: a client that goes away must not leave a run that is stored but not hosted.
     let task = tokio::spawn(host(Arc::clone(&app), text, start));
     let name = task.await.map_err(|panic| {
@@ -99,16 +120,6 @@ pub(crate) async fn create(
     })??;
     let answer = answer(&app, &headers, &name)?;
     Ok((StatusCode::CREATED, answer).into_response())
-}
-
-/// The run file in a body.
-pub(super) fn run_file_text(body: Result<Bytes, BytesRejection>) -> Result<String, Problem> {
-    let body = body.map_err(|rejection| {
-        let detail = format!("The run file can't be read: {rejection}. At most {MAX_RUN_FILE_BYTES} bytes are allowed.");
-        Problem::new(rejection.status(), "bad_body", "Unreadable run file", detail)
-    })?;
-    String::from_utf8(body.into())
-        .map_err(|error| bad_run_file(format!("the run file is not UTF-8: {error}")))
 }
 
 /// Makes a run ready, hands it to the coordinator's thread and returns its name.
@@ -139,35 +150,76 @@ pub(super) fn check_room(app: &App) -> Result<(), Problem> {
     if app.view.get().runs.len() < MAX_RUNS {
         return Ok(());
     }
-    let detail = format!("The server has {MAX_RUNS} runs, as many as it takes.");
-    Err(Problem::new(
-        StatusCode::CONFLICT,
-        "too_many_runs",
-        "Too many runs",
-        detail,
-    ))
+    let detail =
+        format!("The server has {MAX_RUNS} runs, as many as it takes; archive one that is over.");
+    Err(Problem::conflict(Code::TooManyRuns, detail))
 }
 
-/// Starts, pauses, resumes or stops a run.
-pub(crate) async fn command(
-    State(app): State<Arc<App>>,
-    Path((name, verb)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let command = match verb.as_str() {
-        "start" => Command::Start,
-        "pause" => Command::Pause,
-        "resume" => Command::Resume,
-        "stop" => Command::Stop,
-        _ => {
-            let detail =
-                format!("{verb:?} is no command; there are start, pause, resume and stop.");
-            return Err(Problem::not_found(detail));
+macro_rules! command {
+    ($name:ident, $command:expr, $operation:literal, $path:literal, $summary:literal, $more:literal) => {
+        #[doc = $summary]
+        #[doc = ""]
+        #[doc = $more]
+        #[utoipa::path(
+                            post, path = $path, tag = "runs", operation_id = $operation,
+                            params(("name" = String, Path, description = "The run's name.")),
+                            responses(
+                                (status = 200, description = "The run.", body = AdminRunJson),
+                                BadRequest, NotFound, Conflict, NotStored
+                            )
+                        )]
+        pub(crate) async fn $name(
+            State(app): State<Arc<App>>,
+            Path(name): Path<String>,
+            headers: HeaderMap,
+        ) -> Result<Response, Problem> {
+            command(&app, &headers, &name, $command).await
         }
     };
-    let run_id = app.view.get().run(&name).map(|run| run.facts.run_id);
-    order(&app, run_id.ok_or_else(|| no_run(&name))?, &name, command).await?;
-    answer(&app, &headers, &name)
+}
+
+command!(
+    start,
+    Command::Start,
+    "start_run",
+    "/admin/runs/{name}/start",
+    "Start a run.",
+    "Hands out work: begins, or goes on after a pause."
+);
+command!(
+    pause,
+    Command::Pause,
+    "pause_run",
+    "/admin/runs/{name}/pause",
+    "Pause a run.",
+    "Hands out no more work until the run is resumed; a snapshot is taken."
+);
+command!(
+    resume,
+    Command::Resume,
+    "resume_run",
+    "/admin/runs/{name}/resume",
+    "Resume a run.",
+    "Goes on after a pause."
+);
+command!(
+    stop,
+    Command::Stop,
+    "stop_run",
+    "/admin/runs/{name}/stop",
+    "Stop a run.",
+    "For good; a snapshot is taken."
+);
+
+async fn command(
+    app: &App,
+    headers: &HeaderMap,
+    name: &str,
+    command: Command,
+) -> Result<Response, Problem> {
+    let run_id = app.view.get().run(name).map(|run| run.facts.run_id);
+    order(app, run_id.ok_or_else(|| no_run(name))?, name, command).await?;
+    answer(app, headers, name)
 }
 
 pub(super) async fn order(
@@ -187,12 +239,7 @@ pub(super) async fn order(
     let ordered = ordered.map_err(|_gone| Problem::going_down())?;
     let durable = ordered.map_err(|Forbidden { phase }| {
         let detail = format!("The run {name:?} is {phase}; {}.", possible(phase));
-        Problem::new(
-            StatusCode::CONFLICT,
-            "wrong_phase",
-            "Not possible now",
-            detail,
-        )
+        Problem::conflict(Code::WrongPhase, detail)
     })?;
     // Whoever gave an order may rely on it after a power cut.
     durable.await.map_err(|_dropped| not_stored(name))
@@ -203,12 +250,7 @@ fn not_stored(name: &str) -> Problem {
     let detail = format!(
         "The order holds, but it could not be stored: see the storage_problem of the run {name:?}. It will be as soon as the disk takes it."
     );
-    Problem::new(
-        StatusCode::INSUFFICIENT_STORAGE,
-        "not_stored",
-        "Not stored yet",
-        detail,
-    )
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, Code::NotStored, detail)
 }
 
 fn possible(phase: RunPhase) -> &'static str {
@@ -220,31 +262,14 @@ fn possible(phase: RunPhase) -> &'static str {
     }
 }
 
-pub(super) fn bad_run_file(detail: String) -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "bad_run_file",
-        "Bad run file",
-        detail,
-    )
-}
-
 /// Why a run can't be created.
 pub(super) fn refused(error: CreateError) -> Problem {
     match error {
-        CreateError::RunFile(error) => bad_run_file(error.to_string()),
-        CreateError::Exists { .. } => Problem::new(
-            StatusCode::CONFLICT,
-            "name_taken",
-            "Name taken",
-            error.to_string(),
-        ),
-        CreateError::Snapshots(SnapshotPlaceError::NotEmpty { .. }) => Problem::new(
-            StatusCode::CONFLICT,
-            "objects_exist",
-            "Objects exist",
-            error.to_string(),
-        ),
+        CreateError::RunFile(error) => Problem::unprocessable(Code::BadRunFile, error.to_string()),
+        CreateError::Exists { .. } => Problem::conflict(Code::NameTaken, error.to_string()),
+        CreateError::Snapshots(SnapshotPlaceError::NotEmpty { .. }) => {
+            Problem::conflict(Code::ObjectsExist, error.to_string())
+        }
         CreateError::Ingest(IngestError::Store(_))
         | CreateError::Snapshots(_)
         | CreateError::Stored(_)
@@ -259,24 +284,13 @@ pub(super) fn refused(error: CreateError) -> Problem {
         }
         CreateError::RunStore(error) => Problem::new(
             StatusCode::NOT_FOUND,
-            "no_such_version",
-            "No such version",
+            Code::NoSuchVersion,
             error.to_string(),
         ),
         CreateError::Snapshots(_) | CreateError::Stored(_) => Problem::internal(),
         CreateError::Initial(error) => {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            let title = "Unusable parameters";
-            Problem::new(status, "bad_parameters", title, error.to_string())
+            Problem::unprocessable(Code::BadParameters, error.to_string())
         }
-        CreateError::Ingest(error) => {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Problem::new(
-                status,
-                "bad_dataset",
-                "Unusable data set",
-                error.to_string(),
-            )
-        }
+        CreateError::Ingest(error) => Problem::unprocessable(Code::BadDataset, error.to_string()),
     }
 }

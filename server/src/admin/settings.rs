@@ -2,34 +2,45 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use tabswarm_coordinator::{RunPhase, SettingsError};
 use tabswarm_model::Run;
 use tabswarm_store::ChangeError;
 use tracing::error;
 
-use super::runs::{answer, bad_run_file, order, run_file_text};
+use super::problems::{BadRequest, Conflict, NotFound, NotStored, TooLarge, Unprocessable};
+use super::runs::{AdminRunJson, answer, order};
 use super::versions::{facts, work_on_files};
 use crate::actor::Command;
 use crate::app::App;
+use crate::extract::{Path, Text};
 use crate::hosting::SettingsChangeError;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::view::RunFacts;
 
-/// Gives a run the settings of a run file. A running one is paused for that and goes on afterwards, whether or
-/// not they could be changed.
+/// Change a run's settings.
+///
+/// The run gets those of a run file from its version on. A running one is paused for that and goes on afterwards, whether
+/// or not they could be changed.
+#[utoipa::path(
+    put, path = "/admin/runs/{name}/run.toml", tag = "runs", operation_id = "change_run",
+    params(("name" = String, Path, description = "The run's name.")),
+    request_body(content = String, content_type = "application/toml", description = "The run file with the new settings."),
+    responses(
+        (status = 200, description = "The run.", body = AdminRunJson),
+        BadRequest, NotFound, Conflict, TooLarge, Unprocessable, NotStored
+    )
+)]
 pub(crate) async fn change(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Text(text): Text,
 ) -> Result<Response, Problem> {
-    let text = run_file_text(body)?;
-    let to = Run::from_toml(&text).map_err(|error| bad_run_file(error.to_string()))?;
+    let to = Run::from_toml(&text)
+        .map_err(|error| Problem::unprocessable(Code::BadRunFile, error.to_string()))?;
     let facts = facts(&app, &name)?;
     // On a task of its own: a client that goes away must not leave the run without its log, or paused.
     let task = tokio::spawn(change_at_rest(Arc::clone(&app), facts, to));
@@ -70,18 +81,12 @@ fn refused(error: &SettingsChangeError) -> Problem {
     };
     let detail = reason.to_string();
     match reason {
-        SettingsError::RunFile(_) | SettingsError::NothingLeft { .. } => bad_run_file(detail),
-        SettingsError::Phase { .. } => Problem::new(
-            StatusCode::CONFLICT,
-            "wrong_phase",
-            "Not possible now",
-            detail,
-        ),
-        SettingsError::TooMany | SettingsError::TooManyMissing { .. } => Problem::new(
-            StatusCode::CONFLICT,
-            "settings_kept",
-            "Settings can't change now",
-            detail,
-        ),
+        SettingsError::RunFile(_) | SettingsError::NothingLeft { .. } => {
+            Problem::unprocessable(Code::BadRunFile, detail)
+        }
+        SettingsError::Phase { .. } => Problem::conflict(Code::WrongPhase, detail),
+        SettingsError::TooMany | SettingsError::TooManyMissing { .. } => {
+            Problem::conflict(Code::SettingsKept, detail)
+        }
     }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -15,48 +14,64 @@ use tabswarm_protocol::{ParamVersion, RunId};
 use tabswarm_store::StoreError;
 use tokio::time::sleep;
 use tracing::error;
+use utoipa::{IntoParams, ToSchema};
 
-use super::runs::{answer, refused};
+use super::problems::{BadRequest, Conflict, NotFound, Unprocessable};
+use super::runs::{AdminRunJson, answer, refused};
 use crate::actor::{Durable, Forbidden, Message};
 use crate::api::runs::no_run;
 use crate::app::App;
+use crate::extract::{Path, Query};
 use crate::hosting::Hosts;
 use crate::http::json;
 use crate::limits::{DETACH_PATIENCE, DETACH_RETRY};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::snapshot_place::SnapshotPlaceError;
 use crate::view::RunFacts;
 
 /// A version that can be restored.
-#[derive(Debug, Serialize)]
-struct VersionJson {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VersionJson {
     version: u64,
+    /// Of its parameters.
+    #[schema(value_type = String)]
     params_digest: Digest,
 }
 
 /// Which version.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VersionQuery {
+    /// One that can be restored; the newest if left out.
     version: Option<u64>,
 }
 
 /// Where to go back to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RollbackQuery {
+    /// The version.
     to: u64,
 }
 
 /// The new run.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ForkQuery {
+    /// The new run's name.
     name: String,
+    /// The version; the newest if left out.
     at: Option<u64>,
 }
 
-/// All versions that can be restored, oldest first.
+/// List versions.
+///
+/// All that can be restored, oldest first.
+#[utoipa::path(
+    get, path = "/admin/runs/{name}/versions", tag = "runs", operation_id = "list_versions",
+    params(("name" = String, Path, description = "The run's name.")),
+    responses((status = 200, description = "The versions.", body = Vec<VersionJson>), BadRequest, NotFound)
+)]
 pub(crate) async fn versions(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
@@ -74,15 +89,20 @@ pub(crate) async fn versions(
     Ok(json(&headers, &all))
 }
 
-/// The digest of the newest version, or of one that can be restored.
+/// Read a digest.
+///
+/// That of the newest version's parameters, or of those of one that can be restored.
+#[utoipa::path(
+    get, path = "/admin/runs/{name}/digest", tag = "runs", operation_id = "digest",
+    params(("name" = String, Path, description = "The run's name."), VersionQuery),
+    responses((status = 200, description = "The digest.", body = VersionJson), BadRequest, NotFound)
+)]
 pub(crate) async fn digest(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    query: Result<Query<VersionQuery>, QueryRejection>,
+    Query(VersionQuery { version }): Query<VersionQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(VersionQuery { version }) =
-        query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let view = app.view.get();
     let status = &view.run(&name).ok_or_else(|| no_run(&name))?.status;
     let version = version.unwrap_or(status.version.0);
@@ -109,15 +129,20 @@ async fn read_versions(
     blocking(name, move || facts.store.versions(&facts.base)).await
 }
 
-/// Takes a resting run back to an earlier version.
+/// Roll a run back.
+///
+/// A run that is not running goes back to an earlier version. Samples stay credited.
+#[utoipa::path(
+    post, path = "/admin/runs/{name}/rollback", tag = "runs", operation_id = "roll_back_run",
+    params(("name" = String, Path, description = "The run's name."), RollbackQuery),
+    responses((status = 200, description = "The run.", body = AdminRunJson), BadRequest, NotFound, Conflict)
+)]
 pub(crate) async fn roll_back(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    query: Result<Query<RollbackQuery>, QueryRejection>,
+    Query(RollbackQuery { to }): Query<RollbackQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(RollbackQuery { to }) =
-        query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let facts = facts(&app, &name)?;
     // On a task of its own: a client that goes away must not leave the run without its log.
     let task = tokio::spawn(take_back(Arc::clone(&app), facts, ParamVersion(to)));
@@ -186,15 +211,23 @@ async fn detach(app: &App, run_id: RunId, name: &str) -> Result<Durable, Problem
     }
 }
 
-/// Begins another run at a version of this one.
+/// Fork a run.
+///
+/// Begins another run at a version of this one: with its parameters and optimizer, without credits.
+#[utoipa::path(
+    post, path = "/admin/runs/{name}/fork", tag = "runs", operation_id = "fork_run",
+    params(("name" = String, Path, description = "The run's name."), ForkQuery),
+    responses(
+        (status = 201, description = "The new run.", body = AdminRunJson),
+        BadRequest, NotFound, Conflict, Unprocessable
+    )
+)]
 pub(crate) async fn fork(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    query: Result<Query<ForkQuery>, QueryRejection>,
+    Query(ForkQuery { name: new_name, at }): Query<ForkQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(ForkQuery { name: new_name, at }) =
-        query.map_err(|error| Problem::bad_query(error.to_string()))?;
     let newest = app.view.get();
     let newest = newest.run(&name).ok_or_else(|| no_run(&name))?;
     let at = ParamVersion(at.unwrap_or(newest.status.version.0));
@@ -229,6 +262,7 @@ async fn branch(
     Ok(name)
 }
 
+/// What never changes of a run.
 pub(super) fn facts(app: &App, name: &str) -> Result<Arc<RunFacts>, Problem> {
     let view = app.view.get();
     let run = view.run(name).ok_or_else(|| no_run(name))?;
@@ -256,27 +290,27 @@ async fn blocking<T: Send + 'static, E: Into<SnapshotPlaceError> + Send + 'stati
     }
 }
 
+/// Works on files away from the network's threads.
+pub(super) async fn blocking_io<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| {
+        error!(%panic, "work on files panicked");
+        Problem::internal()
+    })
+}
+
 /// There is no way back to this version.
 pub(crate) fn no_version(name: &str, version: u64) -> Problem {
     let detail = format!(
         "Version {version} of the run {name:?} can't be restored; `tabswarm run versions {name}` lists those that can."
     );
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no_such_version",
-        "No such version",
-        detail,
-    )
+    Problem::new(StatusCode::NOT_FOUND, Code::NoSuchVersion, detail)
 }
 
 fn busy(name: &str, phase: RunPhase) -> Problem {
     let detail = format!(
         "The run {name:?} is {phase}; pause it first, and try again when all that it did is stored."
     );
-    Problem::new(
-        StatusCode::CONFLICT,
-        "wrong_phase",
-        "Not possible now",
-        detail,
-    )
+    Problem::conflict(Code::WrongPhase, detail)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -12,9 +12,10 @@ use tabswarm_protocol::ParamVersion;
 use tracing::error;
 
 use crate::app::App;
+use crate::extract::Path;
 use crate::http::{IMMUTABLE, accepts_brotli, has_etag};
 use crate::params::to_bytes;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::view::View;
 
 /// Parameters of a current or recent version, or of a snapshot, as little-endian `f32`.
@@ -23,7 +24,7 @@ pub(crate) async fn params(
     Path(digest): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let digest = parse(&digest)?;
+    let digest = parse_digest(&digest)?;
     let view = app.view.get();
     let recent = view
         .runs
@@ -84,7 +85,7 @@ pub(crate) async fn dataset(
     Path(digest): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let digest = parse(&digest)?;
+    let digest = parse_digest(&digest)?;
     let path = app.store.training.manifest_path(digest);
     let bytes = file(&app, format!("dataset/{digest}"), path).await?;
     Ok(immutable(
@@ -101,7 +102,7 @@ pub(crate) async fn chunk(
     Path(digest): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let digest = parse(&digest)?;
+    let digest = parse_digest(&digest)?;
     let store = &app.store.training;
     let body = if accepts_brotli(&headers) {
         let bytes = file(
@@ -144,10 +145,11 @@ async fn file(app: &App, key: String, path: PathBuf) -> Result<Bytes, Problem> {
     }
 }
 
-fn parse(digest: &str) -> Result<Digest, Problem> {
+/// A digest of an address.
+pub(crate) fn parse_digest(digest: &str) -> Result<Digest, Problem> {
     Digest::from_hex(digest).ok_or_else(|| {
         let detail = "A digest is 64 lower-case hexadecimal digits.";
-        Problem::new(StatusCode::BAD_REQUEST, "bad_digest", "Bad digest", detail)
+        Problem::new(StatusCode::BAD_REQUEST, Code::BadDigest, detail)
     })
 }
 

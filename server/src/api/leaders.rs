@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -17,9 +16,10 @@ use tabswarm_protocol::RunId;
 
 use super::runs::no_run;
 use crate::app::App;
+use crate::auth::bearer;
 use crate::http::json;
 use crate::ledger::{Ledger, LedgerError, Named, Naming, unix_ms};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// Lines of the leaderboard.
 const LEADERS: u32 = 50;
@@ -112,18 +112,18 @@ pub(crate) async fn name(
     let identity = Digest::of(&secret(&headers)?);
     let Json(request) = request.map_err(|error| {
         let detail = format!("{error}; send {{\"key\": …, \"name\": …}} of at most 1 KiB.");
-        Problem::new(StatusCode::BAD_REQUEST, "bad_body", "Bad body", detail)
+        Problem::new(StatusCode::BAD_REQUEST, Code::BadBody, detail)
     })?;
     let key = Digest::from_hex(&request.key).ok_or_else(|| {
         let detail = "The key is 64 lower-case hexadecimal digits.";
-        Problem::new(StatusCode::BAD_REQUEST, "bad_key", "Bad key", detail)
+        Problem::new(StatusCode::BAD_REQUEST, Code::BadKey, detail)
     })?;
     let name = checked_name(&request.name).ok_or_else(|| {
         let detail = format!(
             "A name has {MIN_NAME_CHARS} to {MAX_NAME_CHARS} letters and digits; spaces, dashes, dots and \
              apostrophes may stand between them."
         );
-        Problem::new(StatusCode::BAD_REQUEST, "bad_name", "Bad name", detail)
+        Problem::new(StatusCode::BAD_REQUEST, Code::BadName, detail)
     })?;
     let naming = Naming {
         volunteer: Digest::of(&key.0),
@@ -137,17 +137,17 @@ pub(crate) async fn name(
         Named::NoCredit => {
             let detail = "This worker has no credit yet; names are for those who helped.";
             let status = StatusCode::FORBIDDEN;
-            Err(Problem::new(status, "no_credit", "No credit", detail))
+            Err(Problem::new(status, Code::NoCredit, detail))
         }
         Named::Taken => {
             let detail = "Another volunteer has this name; choose another one.";
             let status = StatusCode::CONFLICT;
-            Err(Problem::new(status, "name_taken", "Name taken", detail))
+            Err(Problem::new(status, Code::NameTaken, detail))
         }
         Named::TooMany => {
             let detail = "The leaderboard has no room for more names.";
             let status = StatusCode::INSUFFICIENT_STORAGE;
-            Err(Problem::new(status, "too_many", "Too many", detail))
+            Err(Problem::new(status, Code::TooMany, detail))
         }
     }
 }
@@ -181,26 +181,15 @@ fn checked_name(name: &str) -> Option<String> {
 
 /// The bearer's secret.
 fn secret(headers: &HeaderMap) -> Result<[u8; 32], Problem> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next(), values.next()) else {
-        return Err(unauthorized());
-    };
-    let text = value.and_then(|value| value.to_str().ok());
-    let secret = text.and_then(|text| text.strip_prefix("Bearer "));
     // A secret is written like a digest.
-    let secret = secret.and_then(Digest::from_hex);
+    let secret = bearer(headers).and_then(Digest::from_hex);
     secret.map(|secret| secret.0).ok_or_else(unauthorized)
 }
 
 fn unauthorized() -> Problem {
     let detail =
         "Send the secret as `Authorization: Bearer` with 64 lower-case hexadecimal digits.";
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "Unauthorized",
-        detail,
-    )
+    Problem::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, detail)
 }
 
 fn run_of(

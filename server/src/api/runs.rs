@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::blobs;
 use super::wire::{HistoryJson, RunStatusJson, SnapshotJson};
 use crate::app::App;
 use crate::dataset::brotli;
+use crate::extract::{Path, Query};
 use crate::http::json;
 use crate::problem::Problem;
 
@@ -51,8 +53,10 @@ pub(crate) async fn run_json(
 }
 
 /// Which part of a history.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct After {
+    /// What is later than this version; all if left out.
     #[serde(default)]
     after: u64,
 }
@@ -61,11 +65,9 @@ pub(crate) struct After {
 pub(crate) async fn history(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
-    query: Result<Query<After>, axum::extract::rejection::QueryRejection>,
+    Query(After { after }): Query<After>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(After { after }) =
-        query.map_err(|error| Problem::bad_query(format!("{error}; `after` is a version")))?;
     let view = app.view.get();
     let run = view.run(&name).ok_or_else(|| no_run(&name))?;
     Ok(json(&headers, &HistoryJson::after(run, after)))

@@ -4,12 +4,13 @@ use serde::Serialize;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::DataFormat;
 use tabswarm_store::SnapshotInfo;
+use utoipa::ToSchema;
 
 use crate::history::{EvalPoint, StepPoint};
 use crate::view::RunView;
 
 /// A run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts, which the page reads by name"
@@ -36,7 +37,9 @@ pub(crate) struct RunStatusJson {
     workers: usize,
     lanes: usize,
     parameters: usize,
+    #[schema(value_type = String)]
     params_digest: Digest,
+    #[schema(value_type = String)]
     dataset: Digest,
     classes: usize,
     input_shape: Vec<usize>,

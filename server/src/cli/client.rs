@@ -1,6 +1,8 @@
 //! The admin listener's client.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -8,6 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tabswarm_model::run_file::MAX_PARAMETERS;
+use thiserror::Error;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
@@ -60,6 +63,27 @@ pub(super) struct Client {
     agent: Agent,
     base: String,
     authorization: String,
+}
+
+/// Why there is no good answer.
+#[derive(Debug, Error)]
+pub(super) enum ClientError {
+    /// Nobody answers.
+    #[error("no answer from {base}: is the server running, and is --admin right?")]
+    NoAnswer {
+        /// The address.
+        base: String,
+        /// What happened.
+        source: ureq::Error,
+    },
+    /// The server answers with a problem.
+    #[error("{detail}")]
+    Problem {
+        /// The answer's status.
+        status: u16,
+        /// What happened and what to do.
+        detail: String,
+    },
 }
 
 #[derive(Deserialize)]
@@ -117,7 +141,7 @@ impl Client {
         )
     }
 
-    /// The text of the answer to new content.
+    /// The text of the answer to something that is put in its place.
     pub(super) fn put(&self, path: &str, body: &str) -> anyhow::Result<String> {
         let request = self.agent.put(format!("{}{path}", self.base));
         self.read(
@@ -127,35 +151,76 @@ impl Client {
         )
     }
 
+    /// Sends a file, however long it takes; the text of the answer.
+    pub(super) fn upload(&self, path: &str, file: &Path) -> anyhow::Result<String> {
+        let opened = File::open(file);
+        let opened = opened.with_context(|| format!("{} can't be read", file.display()))?;
+        let request = self.agent.put(format!("{}{path}", self.base));
+        let request = request.config().timeout_global(None).build();
+        let request = request.header("authorization", &self.authorization);
+        let answer = self.read(request.send(&opened));
+        answer.with_context(|| format!("{} is not uploaded", file.display()))
+    }
+
+    /// Writes an answer into a new file, which is there whole or not at all; its length.
+    pub(super) fn download(&self, path: &str, file: &Path) -> anyhow::Result<u64> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = request.config().timeout_global(None).build();
+        let answer = request.header("authorization", &self.authorization).call();
+        let mut answer = self.checked(answer)?;
+        let unwritable = || format!("{} can't be written", file.display());
+        let mut output = File::create_new(file).with_context(unwritable)?;
+        let written = io::copy(&mut answer.body_mut().as_reader(), &mut output)
+            .and_then(|bytes| output.sync_all().map(|()| bytes));
+        if written.is_err() {
+            // What is left would look like a whole file.
+            drop(std::fs::remove_file(file));
+        }
+        written.with_context(unwritable)
+    }
+
+    /// The text of the answer to a removal.
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<String> {
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        self.read(request.header("authorization", &self.authorization).call())
+    }
+
     fn read(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<String> {
         String::from_utf8(self.read_bytes(answer)?).context("the answer is no text")
     }
 
     fn read_bytes(&self, answer: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Vec<u8>> {
-        let mut answer = answer.with_context(|| {
-            format!(
-                "no answer from {}: is the server running, and is --admin right?",
-                self.base
-            )
+        body_of(&mut self.checked(answer)?)
+    }
+
+    /// An answer that is no problem.
+    fn checked(
+        &self,
+        answer: Result<Response<Body>, ureq::Error>,
+    ) -> anyhow::Result<Response<Body>> {
+        let mut answer = answer.map_err(|source| ClientError::NoAnswer {
+            base: self.base.clone(),
+            source,
         })?;
         let status = answer.status();
-        let bytes = answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER_BYTES)
-            .read_to_vec()
-            .context("the answer broke off")?;
         if status.is_success() {
-            return Ok(bytes);
+            return Ok(answer);
         }
-        match serde_json::from_slice::<ProblemJson>(&bytes) {
-            Ok(problem) => bail!("{}", problem.detail),
-            Err(_) => bail!(
+        let detail = match serde_json::from_slice::<ProblemJson>(&body_of(&mut answer)?) {
+            Ok(problem) => problem.detail,
+            Err(_) => format!(
                 "{} answered {status}: is it a Tabswarm server's admin address?",
                 self.base
             ),
-        }
+        };
+        let status = status.as_u16();
+        Err(ClientError::Problem { status, detail }.into())
     }
+}
+
+fn body_of(answer: &mut Response<Body>) -> anyhow::Result<Vec<u8>> {
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES);
+    body.read_to_vec().context("the answer broke off")
 }
 
 /// Reads an answer.

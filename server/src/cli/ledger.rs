@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::client::{ClientArgs, parse};
 use super::run::checked_name;
-use super::table::{Align, grouped, or_dash, table};
+use super::table::{Align, grouped, or_dash, plain, table};
 use super::time::utc;
 use super::{print, print_lines};
 
@@ -182,11 +182,6 @@ fn of_run(run: Option<&str>) -> anyhow::Result<String> {
     };
     checked_name(name)?;
     Ok(format!("&run={name}"))
-}
-
-/// Workers choose some of these texts: nothing in them may steer the terminal.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ use super::client::{ClientArgs, parse};
 use super::init::InitArgs;
 use super::print;
 use super::sample::SampleArgs;
-use super::table::{Align, grouped, or_dash, table};
+use super::table::{Align, grouped, or_dash, pairs, plain, table};
+use super::watch::WatchArgs;
 
 /// Verbs about runs.
 #[derive(Debug, Subcommand)]
 pub(super) enum RunCommand {
     /// Check a run file without a server.
+    #[command(alias = "validate")]
     #[command(after_help = "Example:\n  tabswarm run check runs/mnist-mlp.toml")]
     Check {
         /// The run file.
@@ -68,6 +70,17 @@ pub(super) enum RunCommand {
     },
     /// End a run for good; a snapshot is taken.
     Stop(Named),
+    /// Look at a run as it goes on.
+    Watch(WatchArgs),
+    /// Put a run away that is finished or stopped: it leaves memory and all lists, and can be restored.
+    Archive(Named),
+    /// List the runs that were put away.
+    Archived {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Take a run back that was put away.
+    Restore(Named),
     /// List the versions that a run can go back to, with their digests.
     Versions(Named),
     /// Take a run that is not running back to an earlier version; samples stay credited.
@@ -108,25 +121,30 @@ pub(super) struct Named {
 
 /// What the tables need of the server's answer.
 #[derive(Debug, Deserialize)]
-struct RunRow {
-    name: String,
+pub(super) struct RunRow {
+    pub(super) name: String,
     title: String,
-    phase: String,
+    pub(super) phase: String,
     reason: Option<String>,
-    storage_problem: Option<String>,
-    version: u64,
-    steps_total: u64,
-    epoch: u64,
-    epochs: u64,
+    pub(super) storage_problem: Option<String>,
+    pub(super) version: u64,
+    pub(super) steps_total: u64,
+    pub(super) epoch: u64,
+    pub(super) epochs: u64,
     samples_committed: u64,
-    samples_per_s: f64,
-    train_loss: Option<f64>,
-    eval: Option<EvalRow>,
-    workers: u64,
-    lanes: u64,
+    pub(super) samples_per_s: f64,
+    pub(super) train_loss: Option<f64>,
+    pub(super) eval: Option<EvalRow>,
+    pub(super) workers: u64,
+    pub(super) lanes: u64,
     parameters: u64,
     params_digest: String,
-    eta_s: Option<f64>,
+    pub(super) eta_s: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ArchivedRow {
+    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -161,8 +179,9 @@ impl DigestArgs {
     }
 }
 
+/// The newest evaluation.
 #[derive(Debug, Deserialize)]
-struct EvalRow {
+pub(super) struct EvalRow {
     version: u64,
     loss: f64,
     accuracy: f64,
@@ -193,6 +212,14 @@ impl RunCommand {
                 show(&named.client, &named.client.client()?.put(&path, &text)?)
             }
             Self::Stop(named) => named.order("stop"),
+            Self::Watch(args) => args.run(),
+            Self::Archive(named) => named.archive(),
+            Self::Archived { client } => archived(&client),
+            Self::Restore(named) => {
+                checked_name(&named.name)?;
+                let path = format!("/admin/archive/{}/restore", named.name);
+                show(&named.client, &named.client.client()?.post(&path, "")?)
+            }
             Self::Versions(named) => named.versions(),
             Self::Rollback { named, to } => named.order(&format!("rollback?to={to}")),
             Self::Fork {
@@ -237,6 +264,17 @@ impl Named {
             .map(|row| vec![grouped(row.version), row.params_digest])
             .collect();
         print(&table(&columns, &rows))
+    }
+
+    fn archive(&self) -> anyhow::Result<()> {
+        let answer = self.client.client()?.post(&self.path("/archive")?, "")?;
+        if self.client.json {
+            return print(&answer);
+        }
+        let name = &self.name;
+        print(&format!(
+            "The run {name:?} is archived; `tabswarm run restore {name}` takes it back."
+        ))
     }
 
     fn order(&self, verb: &str) -> anyhow::Result<()> {
@@ -328,8 +366,21 @@ fn list(args: &ClientArgs) -> anyhow::Result<()> {
     print(&table(&columns, &rows))
 }
 
+fn archived(args: &ClientArgs) -> anyhow::Result<()> {
+    let answer = args.client()?.get("/admin/archive")?;
+    if args.json {
+        return print(&answer);
+    }
+    let runs: Vec<ArchivedRow> = parse(&answer)?;
+    if runs.is_empty() {
+        return print("No run is archived.");
+    }
+    let names: Vec<String> = runs.into_iter().map(|run| run.name).collect();
+    print(&names.join("\n"))
+}
+
 impl EvalRow {
-    fn percent(&self) -> String {
+    pub(super) fn percent(&self) -> String {
         format!("{:.2} %", self.accuracy * 100.0)
     }
 }
@@ -352,7 +403,7 @@ fn show(args: &ClientArgs, answer: &str) -> anyhow::Result<()> {
         eval.map(|e| format!("{}, loss {:.4} (step {})", e.percent(), e.loss, e.version));
     let lines = [
         ("name", run.name),
-        ("title", run.title),
+        ("title", plain(&run.title)),
         ("phase", format!("{}{reason}", run.phase)),
         (
             "step",
@@ -378,9 +429,5 @@ fn show(args: &ClientArgs, answer: &str) -> anyhow::Result<()> {
         ("parameters", grouped(run.parameters)),
         ("digest", run.params_digest),
     ];
-    let lines: Vec<String> = lines
-        .iter()
-        .map(|(key, value)| format!("{key:<14} {value}"))
-        .collect();
-    print(&lines.join("\n"))
+    print(&pairs(&lines))
 }

@@ -77,7 +77,7 @@ impl SampleArgs {
             );
         };
         let status: Status = parse(&get("")?)?;
-        let manifest = client.get(&format!("/admin/datasets/{}", status.dataset))?;
+        let manifest = client.get(&format!("/admin/manifests/{}", status.dataset))?;
         let vocabulary = Manifest::from_json(&manifest)?.vocabulary;
         let vocabulary = vocabulary.context("the run's data set has no vocabulary")?;
         let params = client.get_bytes(&format!("/admin/params/{}", newest.params_digest))?;

@@ -12,8 +12,8 @@ use tracing::{error, warn};
 
 use crate::auth::AdminToken;
 use crate::config::{
-    Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_WORKERS,
-    DEFAULT_WRITE_TIMEOUT,
+    Config, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_CONNECTIONS_PER_ADDRESS, DEFAULT_MAX_UPLOAD_BYTES,
+    DEFAULT_MAX_WORKERS, DEFAULT_WRITE_TIMEOUT,
 };
 use crate::proxies::Network;
 use crate::server::{Handle, serve};
@@ -106,6 +106,9 @@ pub(super) struct ServeArgs {
     /// times. Then limits for each address are those of the clients behind it.
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<Network>,
+    /// Largest file of a data set that can be uploaded, in bytes.
+    #[arg(long, default_value_t = DEFAULT_MAX_UPLOAD_BYTES, value_name = "BYTES")]
+    max_upload_bytes: u64,
     /// Form of the log lines on standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -165,6 +168,7 @@ impl ServeArgs {
             max_connections: self.max_connections.max(1),
             max_connections_per_address: self.max_connections_per_address.max(1),
             max_workers: self.max_workers,
+            max_upload_bytes: self.max_upload_bytes,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             tls: self
                 .tls_cert

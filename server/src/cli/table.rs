@@ -54,6 +54,21 @@ pub(super) fn grouped(n: u64) -> String {
     text
 }
 
+/// Keys with their values, a line each.
+pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let lines: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key:<width$}  {value}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// A text that others chose: nothing in it may steer the terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 /// A number that may be missing.
 pub(super) fn or_dash(value: Option<String>) -> String {
     value.unwrap_or_else(|| "-".to_owned())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sqlx::migrate::MigrateError;
 use thiserror::Error;
 
-use super::limits::{MAX_DAMAGED, MAX_TOKENS};
+use super::limits::{MAX_BANS, MAX_DAMAGED, MAX_TOKENS};
 
 /// See each variant.
 #[derive(Debug, Error)]
@@ -77,6 +77,9 @@ pub(crate) enum LedgerError {
     /// There are too many tokens.
     #[error("there are {MAX_TOKENS} valid tokens, which is the most; revoke some first")]
     TooManyTokens,
+    /// There are too many bans.
+    #[error("{MAX_BANS} identities are banned, which is the most; lift some bans first")]
+    TooManyBans,
     /// The same token was issued before.
     #[error("this token was issued before; make a new one")]
     TokenExists,

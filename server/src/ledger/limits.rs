@@ -28,6 +28,8 @@ pub(crate) const MAX_TEXT_BYTES: usize = 200;
 pub(crate) const MAX_STORED_RECORDS: u64 = 1_000_000;
 /// Most tokens; each was issued by an operator.
 pub(crate) const MAX_TOKENS: u64 = 10_000;
+/// Most bans that hold; each was an operator's decision.
+pub(crate) const MAX_BANS: u64 = 10_000;
 /// Most volunteers with a name; each has done work for it.
 pub(crate) const MAX_VOLUNTEERS: u64 = 100_000;
 /// Most identities of one volunteer: years of daily sessions.

@@ -17,11 +17,11 @@
     not(test),
     expect(
         dead_code,
-        unused_imports,
-        reason = "tokens and audits are stored here, and nothing issues or makes any yet"
+        reason = "audits are stored here, and nothing makes any yet"
     )
 )]
 
+mod bans;
 mod error;
 pub(crate) mod limits;
 mod link;
@@ -47,6 +47,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::RunId;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub(crate) use bans::Ban;
 pub(crate) use error::LedgerError;
 use limits::QUEUE_REQUESTS;
 pub(crate) use link::LedgerLink;
@@ -379,8 +380,12 @@ impl Ledger {
     }
 
     /// Tokens with ids larger than `after`, void ones too; at most [`limits::MAX_ROWS`].
-    pub(crate) async fn list_tokens(&self, after: u64) -> Result<Vec<StoredToken>, LedgerError> {
-        let read = tokens::list(&self.readers, after).await;
+    pub(crate) async fn list_tokens(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredToken>, LedgerError> {
+        let read = tokens::list(&self.readers, after, limit).await;
         read.map_err(LedgerError::reading(&self.path))
     }
 }

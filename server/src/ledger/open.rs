@@ -14,7 +14,7 @@ use super::error::{LedgerError, sqlite_code, too_many_damaged};
 use super::limits::{BUSY_TIMEOUT, MAX_DAMAGED, READER_TIMEOUT, READERS};
 
 /// All migrations, oldest first: version, name, statements.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (
         1,
         "ledger",
@@ -24,6 +24,11 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
         2,
         "volunteers",
         include_str!("../../migrations/0002_volunteers.sql"),
+    ),
+    (
+        3,
+        "operators",
+        include_str!("../../migrations/0003_operators.sql"),
     ),
 ];
 /// What SQLite puts beside the file.

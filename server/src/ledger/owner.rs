@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 use super::Shared;
+use super::bans::{self, Ban};
 use super::error::LedgerError;
 use super::limits::{FLUSH_INTERVAL, RECONCILE_REMINDER, RETRY_PAUSE_MAX};
 use super::open::{connect, is_damage};
@@ -46,6 +47,8 @@ pub(super) enum Request {
         now_ms: u64,
         answer: oneshot::Sender<Result<bool, LedgerError>>,
     },
+    Ban(Ban, oneshot::Sender<Result<(), LedgerError>>),
+    Unban(Digest, oneshot::Sender<Result<bool, LedgerError>>),
     Name(Naming, oneshot::Sender<Result<Named, LedgerError>>),
     Forget(Digest, oneshot::Sender<Result<bool, LedgerError>>),
     /// Write what waits now; answered when that has been tried.
@@ -193,6 +196,12 @@ impl<F: Fn(RunId)> Owner<F> {
             Request::Revoke { id, now_ms, answer } => {
                 answer.send(self.revoke(id, now_ms).await).ok();
             }
+            Request::Ban(ban, answer) => {
+                answer.send(self.ban(&ban).await).ok();
+            }
+            Request::Unban(identity, answer) => {
+                answer.send(self.unban(identity).await).ok();
+            }
             Request::Name(naming, answer) => {
                 answer.send(self.name(&naming).await).ok();
             }
@@ -308,6 +317,26 @@ impl<F: Fn(RunId)> Owner<F> {
     async fn revoke(&mut self, id: u64, now_ms: u64) -> Result<bool, LedgerError> {
         let result = match self.connected().await {
             Ok(connection) => tokens::revoke(connection, id, now_ms).await,
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| self.fail(error))
+    }
+
+    async fn ban(&mut self, ban: &Ban) -> Result<(), LedgerError> {
+        let result = match self.connected().await {
+            Ok(connection) => bans::put(connection, ban).await,
+            Err(error) => Err(error),
+        };
+        if result.map_err(|error| self.fail(error))? {
+            Ok(())
+        } else {
+            Err(LedgerError::TooManyBans)
+        }
+    }
+
+    async fn unban(&mut self, identity: Digest) -> Result<bool, LedgerError> {
+        let result = match self.connected().await {
+            Ok(connection) => bans::lift(connection, identity).await,
             Err(error) => Err(error),
         };
         result.map_err(|error| self.fail(error))

@@ -7,12 +7,13 @@ use super::limits::{MAX_ROWS, MAX_TOKENS};
 use super::read::from_sql;
 use super::records::bounded_text;
 use super::write::to_sql;
+use crate::auth::Scope;
 
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenKind {
-    /// The admin listener.
-    Admin,
+    /// The admin listener, for so much.
+    Admin(Scope),
     /// Joining runs that aren't open to everyone.
     Join,
     /// Being one worker across its connections.
@@ -20,19 +21,33 @@ pub(crate) enum TokenKind {
 }
 
 impl TokenKind {
-    fn name(self) -> &'static str {
+    /// As it is stored.
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Admin => "admin",
+            Self::Admin(_) => "admin",
             Self::Join => "join",
             Self::Worker => "worker",
         }
     }
 
-    fn from_name(name: &str) -> Result<Self, sqlx::Error> {
-        [Self::Admin, Self::Join, Self::Worker]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(|| sqlx::Error::Decode(format!("no token kind is called {name}").into()))
+    /// What it is good for on the admin listener.
+    pub(crate) fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Admin(scope) => Some(scope),
+            Self::Join | Self::Worker => None,
+        }
+    }
+
+    fn from_sql(kind: &str, scope: Option<&str>) -> Result<Self, sqlx::Error> {
+        match (kind, scope.and_then(Scope::from_name)) {
+            ("admin", Some(scope)) => Ok(Self::Admin(scope)),
+            ("join", None) => Ok(Self::Join),
+            ("worker", None) => Ok(Self::Worker),
+            _ => {
+                let problem = format!("no token is of the kind {kind} and the scope {scope:?}");
+                Err(sqlx::Error::Decode(problem.into()))
+            }
+        }
     }
 }
 
@@ -92,8 +107,8 @@ pub(super) async fn issue(
     token: &NewToken,
 ) -> Result<Issued, sqlx::Error> {
     const MAKE_ROOM: &str = "DELETE FROM tokens WHERE revoked_ms IS NOT NULL OR expires_ms <= ?";
-    const PUT: &str = "INSERT INTO tokens (hash, kind, label, created_ms, expires_ms)
-        VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING";
+    const PUT: &str = "INSERT INTO tokens (hash, kind, scope, label, created_ms, expires_ms)
+        VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING";
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     if count(&mut transaction).await? >= MAX_TOKENS {
         sqlx::query(MAKE_ROOM)
@@ -107,6 +122,7 @@ pub(super) async fn issue(
     let done = sqlx::query(PUT)
         .bind(&token.hash.0[..])
         .bind(token.kind.name())
+        .bind(token.kind.scope().map(Scope::as_str))
         .bind(bounded_text(&token.label))
         .bind(to_sql(token.created_ms))
         .bind(token.expires_ms.map(to_sql))
@@ -141,15 +157,28 @@ pub(super) async fn revoke(
     Ok(done.rows_affected() > 0)
 }
 
-type Row = (i64, String, String, i64, Option<i64>, Option<i64>);
+type Row = (
+    i64,
+    String,
+    Option<String>,
+    String,
+    i64,
+    Option<i64>,
+    Option<i64>,
+);
 
 /// Tokens with larger ids than `after`, void ones too, oldest first.
-pub(super) async fn list(pool: &SqlitePool, after: u64) -> Result<Vec<StoredToken>, sqlx::Error> {
-    const SQL: &str = "SELECT id, kind, label, created_ms, expires_ms, revoked_ms FROM tokens
+pub(super) async fn list(
+    pool: &SqlitePool,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<StoredToken>, sqlx::Error> {
+    const SQL: &str =
+        "SELECT id, kind, scope, label, created_ms, expires_ms, revoked_ms FROM tokens
         WHERE id > ? ORDER BY id LIMIT ?";
     let found: Vec<Row> = sqlx::query_as(SQL)
         .bind(to_sql(after))
-        .bind(MAX_ROWS)
+        .bind(limit.min(MAX_ROWS))
         .fetch_all(pool)
         .await?;
     found.into_iter().map(stored).collect()
@@ -160,7 +189,8 @@ pub(super) async fn lookup(
     pool: &SqlitePool,
     hash: Digest,
 ) -> Result<Option<StoredToken>, sqlx::Error> {
-    const SQL: &str = "SELECT id, kind, label, created_ms, expires_ms, revoked_ms FROM tokens
+    const SQL: &str =
+        "SELECT id, kind, scope, label, created_ms, expires_ms, revoked_ms FROM tokens
         WHERE hash = ?";
     let found: Option<Row> = sqlx::query_as(SQL)
         .bind(&hash.0[..])
@@ -170,10 +200,10 @@ pub(super) async fn lookup(
 }
 
 fn stored(row: Row) -> Result<StoredToken, sqlx::Error> {
-    let (id, kind, label, created_ms, expires_ms, revoked_ms) = row;
+    let (id, kind, scope, label, created_ms, expires_ms, revoked_ms) = row;
     Ok(StoredToken {
         id: from_sql(id),
-        kind: TokenKind::from_name(&kind)?,
+        kind: TokenKind::from_sql(&kind, scope.as_deref())?,
         label,
         created_ms: from_sql(created_ms),
         expires_ms: expires_ms.map(from_sql),

@@ -8,6 +8,8 @@
 //! test-sets/…                 the same two for test sets, which are never served
 //! ledger.db                   credits, identities and events, see the module `ledger`
 //! snapshots.json              only where snapshots are kept in a bucket: which one
+//! uploads/NAME/               data sets that came through the admin listener
+//! archive/NAME/               runs that were put away, as they lay in runs/
 //! runs/NAME/                  one folder a run, see the crate `tabswarm_store`
 //! ```
 //! Every file is written under another name, made durable and renamed, so that a crash leaves the old one or
@@ -145,6 +147,16 @@ impl Store {
         self.root.join("runs")
     }
 
+    /// The folder of the folders of runs that were put away.
+    pub(crate) fn archive_path(&self) -> PathBuf {
+        self.root.join("archive")
+    }
+
+    /// The folder of data sets that came through the admin listener, one folder each.
+    pub(crate) fn uploads_path(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
     /// A run's folder; the name is a validated run name.
     pub(crate) fn run_dir(&self, name: &str) -> PathBuf {
         self.runs_path().join(name)
@@ -159,6 +171,10 @@ impl Store {
             .chain(self.test.folders())
         {
             atomic::remove_unfinished(folder)?;
+        }
+        let uploads = self.uploads_path();
+        if uploads.exists() {
+            atomic::remove_unfinished(&uploads)?;
         }
         Ok(())
     }

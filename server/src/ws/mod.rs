@@ -21,7 +21,7 @@ use tabswarm_coordinator::ConnectionId;
 use crate::app::App;
 use crate::limits::{MAX_WS_MESSAGE_BYTES, WS_READ_BUFFER_BYTES, WS_WRITE_BUFFER_BYTES};
 use crate::listener::ConnectionGuard;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// Turns a request into a worker's socket.
 pub(crate) async fn upgrade(
@@ -35,18 +35,13 @@ pub(crate) async fn upgrade(
         Err(rejection) => {
             let detail = format!("This address is for WebSockets: {rejection}.");
             let status = rejection.into_response().status();
-            return Problem::new(status, "no_websocket", "Not a WebSocket", detail).into_response();
+            return Problem::new(status, Code::NoWebsocket, detail).into_response();
         }
     };
     if !origin::is_allowed(&headers, &app.config.allowed_origins) {
         let detail =
             "Pages of this origin may not connect; the operator can admit it with --allow-origin.";
-        let problem = Problem::new(
-            StatusCode::FORBIDDEN,
-            "foreign_origin",
-            "Foreign origin",
-            detail,
-        );
+        let problem = Problem::new(StatusCode::FORBIDDEN, Code::ForeignOrigin, detail);
         return problem.into_response();
     }
     let connection = ConnectionId(app.next_connection.fetch_add(1, Ordering::Relaxed));

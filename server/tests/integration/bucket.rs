@@ -245,7 +245,7 @@ async fn a_server_does_not_start_with_the_wrong_place() {
     let letters = site.file("letters.toml", &run_toml("letters", ""));
     let (code, _, problem) =
         told(&server.verb(site, &["run", "create", letters.to_str().unwrap()]));
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(5));
     assert!(problem.contains("another name"), "{problem}");
     server.kill();
     // The bucket is another one, or empty.

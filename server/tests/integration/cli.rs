@@ -90,9 +90,13 @@ fn verbs_command_a_server() {
             "{args:?}: {stdout:?} should contain {part:?}"
         );
     };
-    let fails = |args: &[&str], part: &str| {
+    let fails = |args: &[&str], expected: i32, part: &str| {
         let (code, stdout, stderr) = told(&server.verb(&site, args));
-        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{args:?}: {stderr}");
+        assert_eq!(
+            (code, stdout.as_str()),
+            (Some(expected), ""),
+            "{args:?}: {stderr}"
+        );
         assert!(
             stderr.starts_with("error: ") && stderr.contains(part),
             "{args:?}: {stderr:?} should contain {part:?}"
@@ -100,8 +104,8 @@ fn verbs_command_a_server() {
     };
     does(&["run", "list"], "There are no runs");
     does(&["run", "create", file], "created");
-    fails(&["run", "create", file], "another name");
-    fails(&["run", "pause", "digits"], "can be started");
+    fails(&["run", "create", file], 5, "another name");
+    fails(&["run", "pause", "digits"], 5, "can be started");
     does(&["run", "start", "digits"], "running");
     does(&["run", "pause", "digits"], "paused");
     does(&["run", "resume", "digits"], "running");
@@ -109,12 +113,34 @@ fn verbs_command_a_server() {
     does(&["run", "list", "--json"], "\"phase\":\"running\"");
     does(&["run", "show", "digits"], "0 of 120");
     does(&["worker", "list"], "There are no workers");
-    does(&["worker", "list", "--json"], "[]");
+    does(&["worker", "list", "--json"], "\"workers\":[]");
+    fails(&["worker", "drain", "w7"], 5, "worker list");
+    fails(&["worker", "show", "../runs"], 1, "such as w12");
+    let identity = "0".repeat(64);
+    does(
+        &[
+            "worker", "ban", &identity, "--reason", "spam", "--for", "2h",
+        ],
+        "is banned until",
+    );
+    does(&["worker", "bans"], "spam");
+    does(&["worker", "unban", &identity], "may work here again");
+    does(&["worker", "bans"], "Nobody is banned");
+    does(&["snapshot", "list", "digits"], "VERSION");
+    fails(
+        &["snapshot", "delete", "digits", "77"],
+        5,
+        "no whole snapshot",
+    );
+    does(&["health"], "ok, ready");
+    does(&["run", "watch", "digits", "--help"], "ends with the run");
     does(&["run", "stop", "digits"], "stopped");
-    fails(&["run", "show", "nobody"], "\"nobody\"");
-    fails(&["run", "show", "../runs"], "letters, digits and dashes");
+    does(&["run", "watch", "digits"], "stopped  step 0 of 120");
+    fails(&["run", "show", "nobody"], 5, "\"nobody\"");
+    fails(&["run", "show", "../runs"], 1, "letters, digits and dashes");
     fails(
         &["run", "list", "--token", "0123456789abcdef"],
+        4,
         "admin-token",
     );
     let (code, log) = server.terminate();
@@ -171,6 +197,115 @@ fn a_run_file_is_taken_apart() {
         stdout.contains("38 parameters") && stdout.contains("flatten"),
         "{stdout}"
     );
+}
+
+#[test]
+fn values_come_from_the_file_the_environment_and_flags_in_this_order() {
+    let site = Site::new("layers");
+    let file = site.file(
+        "tabswarm.toml",
+        "[serve]\nlisten = \"127.0.0.1:1\"\nmax_workers = 7\nallow_origin = [\"https://a.example\", \"https://b.example\"]\n\
+         [client]\ntoken = \"0123456789abcdef\"\n",
+    );
+    let printed = |extra: &[&str]| {
+        let mut command = tabswarm();
+        command
+            .args(["config", "print", "--json"])
+            .arg("--config")
+            .arg(&file);
+        command.env("TABSWARM_LISTEN", "127.0.0.1:2").args(extra);
+        let (code, stdout, stderr) = told(&command.output().unwrap());
+        assert_eq!(code, Some(0), "{stderr}");
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&stdout).unwrap();
+        move |key: &str| {
+            let row = rows.iter().find(|row| row["key"] == key).unwrap();
+            let from = row["from"]
+                .as_str()
+                .unwrap()
+                .split(' ')
+                .next()
+                .unwrap()
+                .to_owned();
+            (row["value"].as_str().unwrap_or("-").to_owned(), from)
+        }
+    };
+    let pair = |value: &str, from: &str| (value.to_owned(), from.to_owned());
+    let of = printed(&[]);
+    assert_eq!(of("serve.listen"), pair("127.0.0.1:2", "environment,"));
+    assert_eq!(of("serve.max_workers"), pair("7", "file"));
+    assert_eq!(
+        of("serve.allow_origin"),
+        pair("https://a.example, https://b.example", "file")
+    );
+    assert_eq!(of("serve.data_dir"), pair("data", "default"));
+    assert_eq!(of("client.token"), pair("(hidden)", "file"));
+    let of = printed(&["--", "--listen", "127.0.0.1:3"]);
+    assert_eq!(of("serve.listen"), pair("127.0.0.1:3", "flag"));
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_refused_with_its_place() {
+    let site = Site::new("bad-config");
+    for (content, parts) in [
+        (
+            "[serve]\nlisten = \"nowhere\"",
+            &["nowhere", "--listen"][..],
+        ),
+        (
+            "[serve]\nlisen = \"127.0.0.1:0\"",
+            &["tabswarm.toml", "lisen", "listen"],
+        ),
+        ("[sever]", &["tabswarm.toml", "[sever]", "[serve]"]),
+        (
+            "listen = \"127.0.0.1:0\"",
+            &["tabswarm.toml", "listen", "[serve]"],
+        ),
+        (
+            "[serve]\nmax_workers = 1.5",
+            &["tabswarm.toml", "serve.max_workers", "whole number"],
+        ),
+        ("[serve]\nmax_workers = -1", &["-1", "--max-workers"]),
+        ("[serve", &["tabswarm.toml", "line 1"]),
+    ] {
+        let file = site.file("tabswarm.toml", content);
+        let mut command = tabswarm();
+        command.args(["config", "check"]).arg("--config").arg(file);
+        let (code, stdout, stderr) = told(&command.output().unwrap());
+        assert_eq!(
+            (code, stdout.as_str()),
+            (Some(2), ""),
+            "{content}: {stderr}"
+        );
+        for part in parts {
+            assert!(
+                stderr.contains(part),
+                "{content}: {stderr:?} should contain {part:?}"
+            );
+        }
+    }
+    // A server that is started with it says so, too.
+    let file = site.file("tabswarm.toml", "[serve]\nlisten = \"nowhere\"");
+    let mut command = tabswarm();
+    let output = command.arg("serve").arg("--config").arg(file).output();
+    let (code, _, stderr) = told(&output.unwrap());
+    assert_eq!(
+        (code, stderr.contains("config print")),
+        (Some(2), true),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn shells_get_a_script_that_knows_the_verbs() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, stdout, _) = told(&tabswarm().args(["completion", shell]).output().unwrap());
+        assert_eq!(code, Some(0));
+        for verb in ["snapshot", "token", "rollback"] {
+            assert!(stdout.contains(verb), "{shell}: no {verb}");
+        }
+    }
+    let (code, ..) = told(&tabswarm().args(["completion", "dos"]).output().unwrap());
+    assert_eq!(code, Some(2));
 }
 
 const TALE_TOML: &str = r#"
@@ -258,7 +393,7 @@ fn an_unreachable_server_is_named() {
     );
     std::fs::write(site.data_dir().join("admin-token"), "0123456789abcdef\n").unwrap();
     let (code, _, stderr) = told(&verb(&closed, &site.data_dir(), &["run", "list"]));
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(3));
     assert!(
         stderr.contains(&closed) && stderr.contains("is the server running"),
         "{stderr}"

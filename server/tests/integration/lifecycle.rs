@@ -47,7 +47,7 @@ async fn commands_follow_the_phases() {
     }
     let answer = server.admin("POST", "/admin/runs/digits/dance", "").await;
     assert_eq!(answer.problem().0, 404);
-    assert!(answer.detail().contains("start, pause, resume and stop"));
+    assert!(answer.detail().contains("/admin/runs/digits/dance"));
     let answer = server.admin("POST", "/admin/runs/nobody/start", "").await;
     assert_eq!(
         (answer.problem().0, answer.detail().contains("nobody")),

@@ -234,7 +234,8 @@ async fn bad_updates_are_rejected_with_a_reason_and_counted_never() {
         }
     }
     worker.work_for(1).await;
-    let workers = server.admin("GET", "/admin/workers", "").await.json();
+    let answer = server.admin("GET", "/admin/workers", "").await.json();
+    let workers = &answer["workers"];
     assert!(
         workers[0]["updates_rejected"].as_u64() >= Some(4),
         "{workers}"
@@ -268,8 +269,8 @@ async fn a_worker_that_reads_nothing_is_cut_and_its_work_goes_on() {
     .await;
     let mut cut = false;
     for _ in 0..200 {
-        let metrics = server.admin("GET", "/admin/workers", "").await.json();
-        cut = metrics[0]["connected"] == false;
+        let answer = server.admin("GET", "/admin/workers", "").await.json();
+        cut = answer["workers"][0]["connected"] == false;
         if cut {
             break;
         }

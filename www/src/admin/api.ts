@@ -1,6 +1,6 @@
 /** The admin API over HTTP. The token goes into each request's header and nowhere else. */
 import type { HistoryPage, Snapshot } from '../api/types.ts';
-import type { AdminRun, EventPage, Health, RunVerb, Version, WorkerRow } from './types.ts';
+import type { AdminRun, EventPage, Health, RunVerb, Version, WorkerPage, WorkerRow } from './types.ts';
 
 /** A server that does not answer in this time counts as away. */
 const TIMEOUT_MS = 15_000;
@@ -8,6 +8,7 @@ const TIMEOUT_MS = 15_000;
 const CREATE_TIMEOUT_MS = 600_000;
 /** Events of one request. */
 const EVENTS_MAX = 200;
+const WORKERS_MAX = 500;
 
 /** The server refused, in its own words. */
 export class Refusal extends Error {
@@ -36,8 +37,10 @@ export class AdminApi {
     return this.#json('/admin/health');
   }
 
-  workers(): Promise<WorkerRow[]> {
-    return this.#json('/admin/workers');
+  /** The first workers, as many as a page of them has. */
+  async workers(): Promise<WorkerRow[]> {
+    const page: WorkerPage = await this.#json(`/admin/workers?limit=${WORKERS_MAX}`);
+    return page.workers;
   }
 
   /** The newest events, or those after one. */

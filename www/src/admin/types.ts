@@ -13,6 +13,11 @@ export interface AdminRun extends RunStatus {
 }
 
 /** `GET /admin/workers`. */
+export interface WorkerPage {
+  workers: WorkerRow[];
+}
+
+/** One of them. */
 export interface WorkerRow {
   worker_id: string;
   kind: 'browser' | 'native';

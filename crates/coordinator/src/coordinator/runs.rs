@@ -82,7 +82,7 @@ impl Coordinator {
         self.hand_out(now, run_id, effects);
     }
 
-    fn members(&self, run_id: RunId) -> Vec<WorkerId> {
+    pub(super) fn members(&self, run_id: RunId) -> Vec<WorkerId> {
         let workers = self.registry.workers.values();
         workers
             .filter(|worker| worker.run_id == Some(run_id))

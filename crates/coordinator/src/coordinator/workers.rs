@@ -27,7 +27,7 @@ impl Coordinator {
         fresh_token: Token,
         effects: &mut Vec<Effect>,
     ) {
-        if let Err((code, message)) = self.admit(connection, &hello) {
+        if let Err((code, message)) = self.admit(now, connection, &hello) {
             refuse(connection, code, message, effects);
             return;
         }
@@ -71,6 +71,7 @@ impl Coordinator {
 
     fn admit(
         &mut self,
+        now: Timestamp,
         connection: ConnectionId,
         hello: &Hello,
     ) -> Result<(), (RefusalCode, String)> {
@@ -97,6 +98,10 @@ impl Coordinator {
                 RefusalCode::Full,
                 "The server is going down; try again in a minute.",
             );
+        }
+        let identity = hello.resume.map(|token| Digest::of(&token.0));
+        if let Some(message) = identity.and_then(|identity| self.banned(now, identity)) {
+            return refuse(RefusalCode::Unauthorized, &message);
         }
         let is_known = hello
             .resume
@@ -203,7 +208,7 @@ impl Coordinator {
     }
 
     /// Closes a connection with a reason.
-    fn cut(
+    pub(super) fn cut(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
@@ -239,6 +244,7 @@ impl Coordinator {
         self.hedge(now, effects);
         self.share(now, effects);
         self.tell_credits(now, effects);
+        self.send_drained_away(now, effects);
         for run in self.runs.values_mut() {
             run.begin_snapshot(now, effects);
         }

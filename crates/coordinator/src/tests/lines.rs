@@ -195,6 +195,7 @@ fn event_line(event: &Event) -> String {
         Event::LogRecovered { run_id } => format!("log of {run_id} recovered"),
         Event::RolledBack { run_id, version } => format!("{run_id} back to {version}"),
         Event::SettingsChanged { run_id, version } => format!("settings {run_id} {version}"),
+        Event::RunRemoved { run_id } => format!("{run_id} removed"),
         Event::InvariantViolated { id, detail } => format!("VIOLATED {id}: {detail}"),
     }
 }

@@ -8,6 +8,7 @@ mod leases;
 mod lines;
 mod modes;
 mod overflows;
+mod removals;
 mod runs;
 mod script;
 mod settings;

@@ -18,6 +18,7 @@
 //! slow-disk                                      from here on the log is durable only when the script says so:
 //! logged r1 3 | log-failed r1
 //! replace r1 v1 [create's] [missing=2] [to=sync]   the run went back, or has other settings
+//! ban c1 [500] | unban c1 | drain w1 | remove r1 what the operator takes away; for 500 ms
 //! wait 500 | keep 500         lets time pass, with ticks when they are due; and answers pings meanwhile
 //! status r1 | workers
 //! ```
@@ -34,7 +35,7 @@ use tabswarm_protocol::client::{
     Class, Hello, MicroBatchRange, PauseReason, ReleaseReason, Update, WorkerKind,
 };
 use tabswarm_protocol::server::RejectReason;
-use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, Token};
+use tabswarm_protocol::{ClientMessage, LeaseId, ParamVersion, RunId, Timestamp, Token, WorkerId};
 
 use super::lines::line;
 use crate::coordinator::Coordinator;
@@ -85,6 +86,7 @@ impl Runner {
             "keep" => self.wait(words.number(1), true),
             "status" => self.status(words.run_id(1)),
             "workers" => self.workers(),
+            "ban" | "unban" | "drain" | "remove" => self.handle(taken_away(self.now, &words)),
             "slow-disk" => self.slow_disk = true,
             "durable" | "failed" => {
                 let of = (words.run_id(1), words.version(2));
@@ -188,7 +190,7 @@ impl Runner {
     }
 
     fn workers(&mut self) {
-        for worker in self.coordinator.workers() {
+        for worker in self.coordinator.workers(self.now) {
             writeln!(
                 self.output,
                 "  {} connected {}, run {:?}, paused {:?}, {} accepted, {} credited, {} rejected",
@@ -274,6 +276,25 @@ fn hello(connection: ConnectionId, words: &Words<'_>) -> Input {
             gpu: words.option("gpu").is_some(),
         },
         fresh_token: token(connection.0),
+    }
+}
+
+fn taken_away(now: Timestamp, words: &Words<'_>) -> Input {
+    let number = number(words.all[1], 1);
+    let identity = Digest::of(&[u8::try_from(number).unwrap(); 32]);
+    match words.all[0] {
+        "ban" => Input::Ban {
+            identity,
+            until: words.all.get(2).map(|ms| now + ms.parse::<u64>().unwrap()),
+            reason: "wrong gradients".to_owned(),
+        },
+        "unban" => Input::Unban { identity },
+        "drain" => Input::Drain {
+            worker_id: WorkerId(number),
+        },
+        _ => Input::RemoveRun {
+            run_id: words.run_id(1),
+        },
     }
 }
 

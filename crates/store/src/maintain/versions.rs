@@ -17,7 +17,7 @@ use crate::hosting::{self, Hosting};
 use crate::log::LogOptions;
 use crate::log::reader;
 use crate::objects::{DiskObjects, Objects};
-use crate::recover::{Base, Survey, Tolerance, plan_of};
+use crate::recover::{Base, Survey, Tolerance, plan_of, rollback_of};
 use crate::run_store::{LOG_DIR, RUN_FILE, Recovered, RunStore, SNAPSHOT_DIR, fill_and_place};
 use crate::snapshot::{Snapshot, Snapshots};
 
@@ -73,25 +73,24 @@ impl RunStore {
         restored.ok_or_else(|| self.no_such(version))
     }
 
-    /// The settings that hold at a version, for a run of another name.
-    fn settings_at(
-        &self,
-        base: &Run,
-        version: ParamVersion,
-        name: &str,
-    ) -> Result<Vec<Settings>, StoreError> {
-        let state = self.survey(base, Tolerance::Refuse)?.plan.state;
-        let held = state.settings.into_iter();
-        let held = held.take_while(|settings| settings.version() <= version);
-        held.map(|settings| {
+    /// The settings that hold at a version.
+    fn settings_at(&self, base: &Run, version: ParamVersion) -> Result<Vec<Settings>, StoreError> {
+        let mut settings = self.survey(base, Tolerance::Refuse)?.plan.state.settings;
+        settings.retain(|settings| settings.version() <= version);
+        Ok(settings)
+    }
+
+    /// The same settings for a run of another name.
+    fn renamed(&self, settings: &[Settings], name: &str) -> Result<Vec<Settings>, StoreError> {
+        let renamed = settings.iter().map(|settings| {
             let renamed = settings.run.renamed(name);
             let again = renamed.and_then(|run| Settings::parse(&run.to_json()));
             again.map_err(|error| StoreError::Foreign {
                 path: self.dir().to_owned(),
                 problem: format!("its settings can't be those of a run named {name:?}: {error}"),
             })
-        })
-        .collect()
+        });
+        renamed.collect()
     }
 
     /// Looks at the run from each usable snapshot, newest first, and from the beginning if that is in the log,
@@ -223,8 +222,8 @@ pub fn compact(store: &RunStore, run: &Run, options: LogOptions) -> Result<RunSt
     Ok(recovered.state)
 }
 
-/// Begins another run at a version of this one: its parameters, optimizer, settings and place in the schedule,
-/// without credits. `new_run_file` must be the same but for its name.
+/// Begins another run at a version of this one, or at a pinned copy: its parameters, optimizer, settings and place in
+/// the schedule, without credits. `new_run_file` must be the same but for its name.
 ///
 /// `objects` are where the new run keeps its snapshots, if not in its folder. They must be empty.
 ///
@@ -238,8 +237,20 @@ pub fn fork(
     (new_name, new_run_file, new_hosting): (&str, &str, Hosting),
     objects: Option<Arc<dyn Objects>>,
 ) -> Result<RunStore, StoreError> {
-    let settings = store.settings_at(run, at, new_name)?;
-    let (at, master) = store.restore_version(run, at)?;
+    let (at, master, settings) = match store.restore_version(run, at) {
+        Err(StoreError::NoSuchVersion { .. }) => {
+            let pinned = store.snapshots().load_pinned(at, run)?;
+            let at = rollback_of(&pinned.state, pinned.params_digest);
+            let master = pinned.master(run);
+            (at, master, pinned.state.settings)
+        }
+        restored => {
+            let (at, master) = restored?;
+            let settings = store.settings_at(run, at.version)?;
+            (at, master, settings)
+        }
+    };
+    let settings = store.renamed(&settings, new_name)?;
     let state = RunState {
         // As if the fork had been its first change: a run without entries begins at version 0.
         sequence: 1,

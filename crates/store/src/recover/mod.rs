@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::log::reader::{self, Scan};
 use crate::log::segment;
 use crate::snapshot::{Snapshot, SnapshotId, Snapshots};
-pub(crate) use plan::{PathStep, Plan, PlanError};
+pub(crate) use plan::{PathStep, Plan, PlanError, rollback_of};
 use replay::Replay;
 pub use report::{Alarm, RecoveryReport, ReplayedStep};
 

@@ -97,7 +97,8 @@ pub(crate) fn plan<'a>(
     Ok(plan)
 }
 
-fn rollback_of(state: &RunState, digest: Digest) -> Rollback {
+/// A state in the form that a rollback to it has.
+pub(crate) fn rollback_of(state: &RunState, digest: Digest) -> Rollback {
     Rollback {
         version: state.version,
         digest,

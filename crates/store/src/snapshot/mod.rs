@@ -2,9 +2,10 @@
 //!
 //! Two objects each, `s%016x-v%012d.safetensors` (master parameters and optimizer slots) and
 //! `s%016x-v%012d.json` (everything else, and the digest of the first). The manifest is written last and
-//! removed first: a snapshot without manifest does not exist.
+//! removed first: a snapshot without manifest does not exist. A pinned copy has the prefix `pinned-`.
 
 mod manifest;
+mod pins;
 mod tensors;
 
 #[cfg(test)]
@@ -193,12 +194,7 @@ impl Snapshots {
     /// # Errors
     /// [`StoreError::NoSuchVersion`], [`StoreError::Damaged`], [`StoreError::Io`].
     pub fn params(&self, version: ParamVersion, layout: &Layout) -> Result<Vec<f32>, StoreError> {
-        let ids = self.ids()?;
-        let id = ids.into_iter().find(|id| id.version == version.0);
-        let id = id.ok_or_else(|| StoreError::NoSuchVersion {
-            version: version.0,
-            dir: self.dir.clone(),
-        })?;
+        let id = self.id_of(version)?;
         let manifest = self.manifest(id)?;
         let bytes = self.tensors(id, &manifest)?;
         tensors::decode(&bytes, tensors::MASTER, layout)

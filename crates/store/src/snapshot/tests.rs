@@ -130,3 +130,52 @@ fn another_runs_snapshot_is_refused() {
     let error = other.load(id, &run).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
 }
+
+#[test]
+fn a_pinned_copy_stays_and_is_no_snapshot() {
+    let (_disk, snapshots, run) = written(&[(1, 1), (2, 2), (3, 3)], 3);
+    let first = SnapshotId {
+        sequence: 1,
+        version: 1,
+    };
+    let file = snapshots.file(ParamVersion(1)).unwrap();
+    snapshots.pin(first).unwrap();
+    snapshots.pin(first).unwrap();
+    let layout = run.graph().layout;
+    snapshots.put(&snapshot(&run, 4, 4), &layout, 1).unwrap();
+    assert_eq!(versions(&snapshots), [4], "recovery sees no pinned copies");
+    let pinned = snapshots.pinned().unwrap();
+    assert_eq!(
+        pinned.iter().map(|info| info.id).collect::<Vec<_>>(),
+        [first]
+    );
+    assert_eq!(snapshots.file(ParamVersion(1)).unwrap(), file);
+    let loaded = snapshots.load_pinned(ParamVersion(1), &run).unwrap();
+    assert_eq!(loaded.params, snapshot(&run, 1, 1).params);
+    assert!(matches!(
+        snapshots.pin(SnapshotId {
+            sequence: 2,
+            version: 2
+        }),
+        Err(StoreError::Damaged { .. })
+    ));
+    snapshots.unpin(first).unwrap();
+    snapshots.unpin(first).unwrap();
+    assert!(matches!(
+        snapshots.file(ParamVersion(1)),
+        Err(StoreError::NoSuchVersion { .. })
+    ));
+}
+
+#[test]
+fn the_newest_snapshot_can_not_be_removed_alone() {
+    let (_disk, snapshots, _) = written(&[(1, 1), (2, 2)], 3);
+    let id = |n| SnapshotId {
+        sequence: n,
+        version: n,
+    };
+    assert!(!snapshots.remove_older(id(2)).unwrap());
+    assert!(snapshots.remove_older(id(1)).unwrap());
+    assert!(!snapshots.remove_older(id(2)).unwrap());
+    assert_eq!(versions(&snapshots), [2]);
+}

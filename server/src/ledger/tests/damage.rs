@@ -143,7 +143,7 @@ async fn a_newer_schema_is_refused_with_a_remedy() {
         error,
         LedgerError::Newer {
             found: 99,
-            known: 2,
+            known: 3,
             ..
         }
     ));

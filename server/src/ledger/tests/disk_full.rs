@@ -65,7 +65,7 @@ async fn nothing_of_a_runs_credits_is_lost_and_events_say_how_many_were() {
         issued += 1;
         assert!(issued < 1_000, "they fit into a full file");
     }
-    let stored = ledger.list_tokens(0).await.unwrap();
+    let stored = ledger.list_tokens(0, 1_000).await.unwrap();
     assert_eq!(u64::try_from(stored.len()).unwrap(), issued);
     for sequence in 4..=50 {
         ledger.credit(batch(sequence - 1, sequence));

@@ -6,7 +6,7 @@ use tabswarm_protocol::ParamVersion;
 
 use super::super::limits::MAX_DETAIL_BYTES;
 use super::super::open::connect;
-use super::super::{Audit, IdentityKind, NewToken, Sighting, TokenKind};
+use super::super::{Audit, Ban, IdentityKind, NewToken, Sighting, TokenKind};
 use super::*;
 
 #[tokio::test]
@@ -142,10 +142,10 @@ async fn tokens_are_valid_until_they_expire_or_are_revoked() {
     assert!(!found.is_valid(1_000));
     let revoked = found.revoked_ms;
     assert!(ledger.revoke_token(first).await.unwrap());
-    let all = ledger.list_tokens(0).await.unwrap();
+    let all = ledger.list_tokens(0, 1_000).await.unwrap();
     assert_eq!(all.len(), 2);
     assert_eq!(all[0].revoked_ms, revoked, "the first time stays");
-    assert_eq!(ledger.list_tokens(first).await.unwrap(), all[1..]);
+    assert_eq!(ledger.list_tokens(first, 1_000).await.unwrap(), all[1..]);
     ledger.close().await.unwrap();
 
     let file = std::fs::read(bed.path()).unwrap();
@@ -153,6 +153,42 @@ async fn tokens_are_valid_until_they_expire_or_are_revoked() {
         !file.windows(6).any(|bytes| bytes == b"second"),
         "only hashes"
     );
+}
+
+#[tokio::test]
+async fn bans_hold_until_they_are_over_or_lifted() {
+    let bed = Bed::new("bans");
+    let ledger = bed.open().await;
+    let ban = |n: u8, until_ms| Ban {
+        identity: Digest([n; 32]),
+        reason: "wrong gradients".to_owned(),
+        banned_ms: 1_000,
+        until_ms,
+    };
+    ledger.ban(ban(2, None)).await.unwrap();
+    ledger.ban(ban(1, Some(3_000))).await.unwrap();
+    // The later one counts.
+    ledger.ban(ban(2, Some(2_000))).await.unwrap();
+    ledger.close().await.unwrap();
+
+    let ledger = bed.open().await;
+    let all = ledger.list_bans(None, 1_000).await.unwrap();
+    assert_eq!(all, [ban(1, Some(3_000)), ban(2, Some(2_000))]);
+    assert_eq!(
+        ledger.list_bans(Some(Digest([1; 32])), 1).await.unwrap(),
+        all[1..]
+    );
+    assert!(all[1].holds(1_999) && !all[1].holds(2_000) && ban(3, None).holds(u64::MAX));
+    assert!(ledger.unban(Digest([1; 32])).await.unwrap());
+    assert!(!ledger.unban(Digest([1; 32])).await.unwrap());
+    // What is over makes room for the next.
+    let later = Ban {
+        banned_ms: 2_000,
+        ..ban(3, None)
+    };
+    ledger.ban(later.clone()).await.unwrap();
+    assert_eq!(ledger.list_bans(None, 1_000).await.unwrap(), [later]);
+    ledger.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -71,10 +71,19 @@ pub(crate) async fn request(
             .timeout_global(Some(Duration::from_mins(1)))
             .build();
         let mut answer = Agent::from(config).run(request).unwrap();
+        let headers = answer.headers().clone();
+        // A stream has no end.
+        let is_stream = headers
+            .get("content-type")
+            .is_some_and(|kind| kind.as_bytes() == b"text/event-stream");
         Answer {
             status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            body: answer.body_mut().read_to_vec().unwrap(),
+            headers,
+            body: if is_stream {
+                Vec::new()
+            } else {
+                answer.body_mut().read_to_vec().unwrap()
+            },
         }
     };
     tokio::task::spawn_blocking(blocking).await.unwrap()

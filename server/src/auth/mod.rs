@@ -1,17 +1,20 @@
-//! The admin token: made, stored, compared.
+//! Who may use the admin listener: the admin token of the data directory, and tokens that the ledger has.
 //!
-//! Only its hash is kept in memory for comparison; the comparison takes the same time wherever they differ.
-//! The token itself appears in no log and no `Debug` output.
+//! Only hashes are kept for comparison. No token appears in a log or in `Debug` output.
+
+mod bearer;
+mod scope;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use tabswarm_model::digest::Digest;
 use thiserror::Error;
+
+pub(crate) use bearer::bearer;
+pub(crate) use scope::Scope;
 
 /// Shorter ones can be guessed.
 const MIN_TOKEN_LEN: usize = 16;
@@ -116,34 +119,40 @@ fn write_private(path: &Path, token: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Checks requests against the token.
+/// Knows the admin token by its hash.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
     expected: blake3::Hash,
 }
 
 impl Guard {
-    /// A guard that lets this token in.
+    /// A guard that knows this token.
     pub(crate) fn new(token: &AdminToken) -> Self {
         Self {
             expected: blake3::hash(token.0.as_bytes()),
         }
     }
 
-    /// Whether the request carries the token.
-    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return false;
-        };
-        let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' '))
-        else {
-            return false;
-        };
+    /// Whether it is the admin token.
+    pub(crate) fn knows(&self, secret: &str) -> bool {
         // blake3's comparison of hashes takes constant time.
-        scheme.eq_ignore_ascii_case("bearer")
-            && blake3::hash(token.trim().as_bytes()) == self.expected
+        blake3::hash(secret.as_bytes()) == self.expected
     }
+}
+
+/// Begins every token that is issued, so that tools which look for leaked secrets know one.
+const ISSUED_PREFIX: &str = "tsw_";
+
+/// A fresh token of 256 random bits, and the hash under which it is stored.
+pub(crate) fn fresh_token() -> Result<(String, Digest), TokenError> {
+    let token = format!("{ISSUED_PREFIX}{}", Digest(random_bytes()?));
+    let hash = hash_of(&token);
+    Ok((token, hash))
+}
+
+/// The hash under which a token is stored. It needs no salt: tokens are random and long.
+pub(crate) fn hash_of(token: &str) -> Digest {
+    Digest::of(token.as_bytes())
 }
 
 #[cfg(test)]
@@ -152,29 +161,25 @@ mod tests {
     use crate::scratch::Scratch;
 
     #[test]
-    fn only_the_token_opens() {
+    fn only_the_admin_token_is_known() {
         let guard = Guard::new(&AdminToken::new("0123456789abcdef").unwrap());
-        let admits = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(AUTHORIZATION, value.parse().unwrap());
-            }
-            guard.admits(&headers)
-        };
-        assert!(admits(&["Bearer 0123456789abcdef"]));
-        assert!(admits(&["bearer  0123456789abcdef"]));
-        for wrong in [
-            &[][..],
-            &["Bearer"],
-            &["Bearer "],
-            &["0123456789abcdef"],
-            &["Basic 0123456789abcdef"],
-            &["Bearer 0123456789abcdeF"],
-            &["Bearer 0123456789abcdef0"],
-            &["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"],
-        ] {
-            assert!(!admits(wrong), "{wrong:?}");
+        assert!(guard.knows("0123456789abcdef"));
+        for wrong in ["", "0123456789abcdeF", "0123456789abcdef0"] {
+            assert!(!guard.knows(wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn issued_tokens_differ_and_have_the_hash_that_is_looked_up() {
+        let (first, hash) = fresh_token().unwrap();
+        let (second, _) = fresh_token().unwrap();
+        assert_ne!(first, second);
+        assert!(
+            first.starts_with("tsw_") && first.len() == 68,
+            "{}",
+            first.len()
+        );
+        assert_eq!(hash_of(&first), hash);
     }
 
     #[test]

@@ -1,104 +1,101 @@
 //! Errors of the HTTP interfaces, as `application/problem+json` (RFC 9457).
 
+mod code;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+pub(crate) use code::Code;
 
 /// An error as clients see it. What only the operator may know goes to the log instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     status: StatusCode,
-    /// For programs: never changes.
-    code: &'static str,
-    /// For people: the same for every problem of this code.
-    title: &'static str,
+    code: Code,
     /// For people: what happened this time and what to do.
     detail: String,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemJson<'a> {
+    /// The same for every problem of this code.
     title: &'a str,
+    /// That of the answer.
     status: u16,
-    code: &'a str,
+    /// For programs.
+    code: Code,
+    /// For people: what happened this time and what to do.
     detail: &'a str,
 }
 
 impl Problem {
     /// A problem.
-    pub(crate) fn new(
-        status: StatusCode,
-        code: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         Self {
             status,
             code,
-            title,
             detail: detail.into(),
         }
     }
 
-    /// The query of the address can't be read or asks for what there is not.
+    /// Its answer's status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// See [`Code::BadQuery`].
     pub(crate) fn bad_query(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_query", "Bad query", detail)
+        Self::new(StatusCode::BAD_REQUEST, Code::BadQuery, detail)
     }
 
-    /// There are no answers from the ledger.
+    /// See [`Code::LedgerOff`].
     pub(crate) fn ledger_off(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ledger_off",
-            "Ledger off",
-            detail,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::LedgerOff, detail)
     }
 
-    /// There is nothing at this address.
+    /// See [`Code::NotFound`].
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, detail)
     }
 
-    /// The address does not take this method.
+    /// See [`Code::WrongMethod`].
     pub(crate) fn wrong_method() -> Self {
         let detail = "This address does not take this method.";
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "wrong_method",
-            "Method not allowed",
-            detail,
-        )
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::WrongMethod, detail)
     }
 
-    /// The server can't do it; the reason is in its log.
+    /// It clashes with what there is.
+    pub(crate) fn conflict(code: Code, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// It can be read, but makes no sense.
+    pub(crate) fn unprocessable(code: Code, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// See [`Code::Internal`].
     pub(crate) fn internal() -> Self {
         let detail = "The server could not do it; its log says why.";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "Internal error",
-            detail,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, detail)
     }
 
-    /// The server goes down.
+    /// See [`Code::GoingDown`].
     pub(crate) fn going_down() -> Self {
         let detail = "The server is going down; try again in a minute.";
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "going_down",
-            "Going down",
-            detail,
-        )
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::GoingDown, detail)
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = Body {
-            title: self.title,
+        let body = ProblemJson {
+            title: self.code.title(),
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
