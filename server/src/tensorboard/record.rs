@@ -1,6 +1,6 @@
 //! Event files, record by record.
 //!
-//! A file is a sequence of TFRecords: the length of the data (8 bytes), the masked CRC-32C of these 8 bytes, the data,
+//! A file is a sequence of `TFRecord`s: the length of the data (8 bytes), the masked CRC-32C of these 8 bytes, the data,
 //! and its masked CRC-32C, all little-endian. The data is an `Event` of Protocol Buffers. Field numbers are those of
 //! TensorFlow's `event.proto` and `summary.proto`.
 

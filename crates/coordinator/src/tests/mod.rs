@@ -10,6 +10,7 @@ mod modes;
 mod overflows;
 mod removals;
 mod runs;
+mod runs_of_scripts;
 mod script;
 mod settings;
 mod sharing;
