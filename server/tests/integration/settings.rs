@@ -56,6 +56,15 @@ async fn a_running_run_goes_on_with_other_settings() {
     let json = server.get("/api/runs/digits/run.json").await.json();
     assert_eq!(json["schedule"]["decay"]["kind"], "cosine");
     assert_eq!(json["origin"]["version"], version);
+    let snapshots = server
+        .admin("GET", "/admin/runs/digits/snapshots", "")
+        .await;
+    let snapshots = snapshots.json();
+    let of_change = |info: &serde_json::Value| info["version"] == version;
+    assert!(
+        snapshots.as_array().unwrap().iter().any(of_change),
+        "{snapshots}"
+    );
     drop(worker);
 
     let end = train(&server).await;

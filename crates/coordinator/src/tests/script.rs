@@ -25,7 +25,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use expect_test::Expect;
 use tabswarm_model::digest::Digest;
