@@ -294,7 +294,8 @@ impl Run {
     pub fn from_toml(text: &str) -> Result<Self, RunFileError> {
         check_length(text, MAX_RUN_FILE_BYTES)?;
         let raw: raw::RawRun = toml::from_str(text).map_err(|error| RunFileError::Syntax {
-            message: error.to_string().trim_end().to_owned(),
+            // Told among the keys that there are, though only the server may write it.
+            message: error.to_string().trim_end().replace(", `origin`", ""),
         })?;
         if !raw.origin.is_beginning() {
             return Err(change::written_origin());

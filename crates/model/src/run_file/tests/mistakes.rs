@@ -451,7 +451,7 @@ fn json_mistakes_have_a_place_too() {
     };
     expect!["invalid value: integer `-8`, expected u64 at line 1 column 176"]
         .assert_eq(&of("\"seed\":8", "\"seed\":-8"));
-    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `about`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability`, `workers` at line 1 column 182"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
+    expect!["unknown field `more`, expected one of `name`, `title`, `description`, `about`, `seed`, `data`, `model`, `train`, `optimizer`, `schedule`, `sync`, `numeric`, `evaluation`, `snapshot`, `durability`, `workers`, `origin` at line 1 column 182"].assert_eq(&of("\"seed\":8", "\"seed\":8,\"more\":1"));
     expect!["train.epochs: 0 is out of range; write a whole number from 1 to 1000000"]
         .assert_eq(&of("\"epochs\":10", "\"epochs\":0"));
     assert!(Run::from_json("").is_err());
