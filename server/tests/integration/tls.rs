@@ -113,8 +113,7 @@ async fn a_start_without_a_usable_certificate_says_which_file_is_wrong() {
         config.tls = Some(files.clone());
         serve(config)
             .await
-            .err()
-            .expect("it can't start")
+            .expect_err("it can't start")
             .to_string()
     };
     let shown = start().await;

@@ -164,7 +164,7 @@ fn workers_load_a_changed_run_again_and_do_what_is_left() {
     check(
         "create r1 staleness=2 epochs=2; start r1; c1 join r1; c2 join r1; wait 10
          c2 update l2 0+4; applied r1 v1; pause r1; durable r1 v0; durable r1 v1
-         replace r1 v1 staleness=2 epochs=2 missing=0 to=sync; start r1; c1 ready r1; c1 update l5 0+1; status r1",
+         replace r1 v1 staleness=2 epochs=2 missing=0 to=sync; start r1; c1 ready r1; c1 update l5 0+1",
         expect![[r#"
             create r1 staleness=2 epochs=2
               # phase r1 created
@@ -228,8 +228,6 @@ fn workers_load_a_changed_run_again_and_do_what_is_left() {
               accumulate r1 from 0: 100
               c1 <- lease l6 v1 1+3 e[7, 7] 2002 ms
               # granted l6 w1
-            status r1
-              v1 of 6 steps, running, 8 samples, 0/s, loss None, 2 workers, 2 lanes
         "#]],
     );
 }
