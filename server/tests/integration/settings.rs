@@ -1,5 +1,7 @@
 //! Other settings for a run that goes on.
 
+use std::time::{Duration, Instant};
+
 use tabswarm_protocol::ServerMessage;
 use tabswarm_protocol::server::IdleReason;
 
@@ -70,8 +72,16 @@ async fn a_running_run_goes_on_with_other_settings() {
     let end = train(&server).await;
     assert_eq!(end["version"], STEPS);
     let digest = end["params_digest"].clone();
-    let events = server.admin("GET", "/admin/events", "").await.text();
-    assert!(events.contains("run-settings-changed"), "{events}");
+    // The ledger is written beside the run.
+    let patient_until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let events = server.admin("GET", "/admin/events", "").await.text();
+        if events.contains("run-settings-changed") {
+            break;
+        }
+        assert!(Instant::now() < patient_until, "{events}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     server.stop().await;
     // It is stored like that, and going back behind the change undoes it.
     let server = Server::start(site.config()).await;

@@ -111,10 +111,7 @@ async fn a_start_without_a_usable_certificate_says_which_file_is_wrong() {
     let start = || async {
         let mut config = site.config();
         config.tls = Some(files.clone());
-        serve(config)
-            .await
-            .expect_err("it can't start")
-            .to_string()
+        serve(config).await.expect_err("it can't start").to_string()
     };
     let shown = start().await;
     assert!(
