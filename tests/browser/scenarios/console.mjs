@@ -32,7 +32,7 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await axe('sign in');
     await tab.get('token').fill('0'.repeat(64));
     await tab.page.keyboard.press('Enter');
-    await tab.page.getByText('Send the admin token').waitFor();
+    await tab.page.getByText('Send a valid token').waitFor();
     // Browsers put each refusal on the console.
     assert.match(tab.problems.splice(0).join(), /401/);
   });
@@ -94,30 +94,6 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await tab.page.keyboard.press('Enter');
     await tab.get('phase-text-short').getByText('Stopped').waitFor();
     assert.equal(await tab.get('do-stop').count(), 0);
-  });
-
-  await t.test('a paused run goes back to a version, and another one begins there', async () => {
-    await tab.click('page-overview');
-    await tab.page.getByRole('link', { name: 'mnist-long' }).click();
-    const button = tab.page.locator('[data-testid^=roll-back-]').first();
-    await button.waitFor();
-    assert.ok(await button.isDisabled(), 'a running run does not go back');
-    await server.untilStatus('a snapshot', 300_000, ({ version }) => version > 470);
-    await tab.click('do-pause');
-    await tab.click('confirm-do');
-    await tab.get('phase-mnist-long').getByText('Paused').waitFor();
-    await axe('a run');
-    await tab.click('fork-469');
-    await tab.get('confirm-name').fill('mnist-fork');
-    await tab.click('confirm-do');
-    await tab.get('phase-mnist-fork').getByText('Not started').waitFor({ timeout: 60_000 });
-    await tab.page.goBack();
-    await tab.click('roll-back-469');
-    await tab.click('confirm-do');
-    await tab.page.locator('[data-testid=version-mnist-long][data-value="469"]').waitFor({ timeout: 60_000 });
-    assert.equal((await server.status()).version, 469);
-    await tab.click('do-resume');
-    await tab.untilFigure('version-mnist-long', 470, 60_000);
   });
 
   await t.test('what happened can be read', async () => {
