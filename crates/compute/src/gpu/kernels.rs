@@ -117,16 +117,16 @@ impl Call {
 }
 
 kernels! {
-    Matmul(MatmulParams) matmul ["tile" "math" "matmul_params"] [Read Read Read Write Write],
-    Conv2d(ConvParams) conv2d ["tile" "math" "conv_params" "patches"] [Read Read Write Write],
+    Matmul(MatmulParams) matmul ["tile" "math" "matmul_params" "matmul_put"] [Read Read Read Write Write],
+    Conv2d(ConvParams) conv2d ["tile" "math" "conv_params" "conv_forward" "patches"] [Read Read Write Write],
     Conv2dBackwardWeight(ConvParams) conv2d_backward_weight ["tile" "conv_params" "patches"] [Read Read Write],
     Conv2dBackwardInput(ConvParams) conv2d_backward_input ["tile" "conv_params"] [Read Read Write],
-    MatmulBlocks(MatmulParams) matmul_blocks ["block" "math" "matmul_params"] [Read Read Read Write Write],
-    Conv2dBlocks(ConvParams) conv2d_blocks ["block" "math" "conv_params"] [Read Read Write Write],
+    MatmulBlocks(MatmulParams) matmul_blocks ["block" "math" "matmul_params" "matmul_put"] [Read Read Read Write Write],
+    Conv2dBlocks(ConvParams) conv2d_blocks ["block" "math" "conv_params" "conv_forward"] [Read Read Write Write],
     Conv2dBackwardWeightBlocks(ConvParams) conv2d_backward_weight_blocks ["block" "conv_params"] [Read Read Write],
     Conv2dBackwardInputBlocks(ConvParams) conv2d_backward_input_blocks ["block" "conv_params"] [Read Read Write],
-    SumRows(SumRowsParams) sum_rows [] [Read Write],
-    SumFewRows(SumRowsParams) sum_few_rows ["lanes"] [Read Write],
+    SumRows(SumRowsParams) sum_rows ["sum_rows_params"] [Read Write],
+    SumFewRows(SumRowsParams) sum_few_rows ["lanes" "sum_rows_params"] [Read Write],
     MaxPool(PoolParams) max_pool ["lanes" "pool_params"] [Read Write Write],
     MaxPoolBackward(PoolParams) max_pool_backward ["lanes" "pool_params"] [Read Read Write],
     AvgPool(PoolParams) avg_pool ["lanes" "pool_params"] [Read Write],

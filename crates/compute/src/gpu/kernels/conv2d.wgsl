@@ -1,10 +1,5 @@
 // output = activation(patches · weights + bias), one group of channels a z.
 
-@group(0) @binding(1) var<storage, read> image: array<f32>;
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
-@group(0) @binding(3) var<storage, read_write> output: array<f32>;
-@group(0) @binding(4) var<storage, read_write> slopes: array<f32>;
-
 fn left_at(row: u32, k: u32) -> f32 {
     if row >= p.rows || k >= p.depth {
         return 0.0;
@@ -30,19 +25,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let row = first_row + 4 * (invocation / COLUMNS) + r;
         for (var c = 0u; c < 4; c++) {
             let column = first_column + 4 * (invocation % COLUMNS) + c;
-            if row >= p.rows || column >= p.columns {
-                continue;
-            }
-            let channel = group * p.group_outputs + column;
-            var value = sums[r][c];
-            if p.has_bias != 0 {
-                value += weights[p.bias_start + channel];
-            }
-            let activated = activate(p.activation, value);
-            let at = row * p.output_channels + channel;
-            output[at] = activated.value;
-            if p.has_slope != 0 {
-                slopes[at] = activated.slope;
+            if row < p.rows && column < p.columns {
+                put(row, column, sums[r][c]);
             }
         }
     }

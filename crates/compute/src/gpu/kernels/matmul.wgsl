@@ -25,27 +25,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     let first_row = tile / p.tiles_across * 4 * ROWS;
     let first_column = tile % p.tiles_across * 4 * COLUMNS;
     let sums = tile_sums(first_row, first_column, 0, p.depth, invocation);
-    let target_first = p.target_start + sample * p.target_sample + head * p.target_head;
+    target_first = p.target_start + sample * p.target_sample + head * p.target_head;
     for (var r = 0u; r < 4; r++) {
         let row = first_row + 4 * (invocation / COLUMNS) + r;
         for (var c = 0u; c < 4; c++) {
             let column = first_column + 4 * (invocation % COLUMNS) + c;
-            if row >= p.rows || column >= p.columns {
-                continue;
-            }
-            var value = sums[r][c] * p.scale;
-            if p.has_bias != 0 {
-                value += bias[p.bias_start + column];
-            }
-            let activated = activate(p.activation, value);
-            let at = target_first + row * p.target_row + column;
-            if p.adds != 0 {
-                products[at] += activated.value;
-            } else {
-                products[at] = activated.value;
-            }
-            if p.has_slope != 0 {
-                slopes[at] = activated.slope;
+            if row < p.rows && column < p.columns {
+                put(row, column, sums[r][c]);
             }
         }
     }
