@@ -125,7 +125,7 @@ impl<'a> Trained<'a> {
         let preparation = self.facts.preparation.map(Preparation::to_json);
         let preparation = preparation.map(|json| ("tabswarm_preparation", json));
         let fixed = [
-            ("tabswarm_run", self.run.to_json()),
+            ("tabswarm_run", self.run.to_public_json()),
             ("tabswarm_step", self.version.to_string()),
             (
                 "tabswarm_params_digest",
