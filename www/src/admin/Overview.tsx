@@ -2,7 +2,7 @@
 import { Figure } from '../components/Figure.tsx';
 import { formatCount, formatDuration, formatRate } from '../format.ts';
 import { texts } from '../texts.ts';
-import { Curves } from './Curves.tsx';
+import { RunCurves } from './RunCurves.tsx';
 import { Progress } from './Progress.tsx';
 import { runAddress } from './place.ts';
 import { store } from './state.ts';
@@ -40,7 +40,7 @@ function RunCard({ run }: { run: AdminRun }) {
       </div>
       <Progress run={run} />
       <RunFigures run={run} />
-      <Curves run={run} />
+      <RunCurves run={run} />
     </article>
   );
 }

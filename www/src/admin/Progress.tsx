@@ -1,10 +1,10 @@
 /** How far a run is. */
+import { ProgressBar, doneOf } from '../components/ProgressBar.tsx';
 import { formatCount, formatPercent } from '../format.ts';
 import type { AdminRun } from './types.ts';
 import { words } from './words.ts';
 
 export function Progress({ run }: { run: AdminRun }) {
-  const ratio = run.steps_total > 0 ? Math.min(1, run.version / run.steps_total) : 0;
   const steps = words.overview.step(formatCount(run.version), formatCount(run.steps_total));
   return (
     <div class="run-progress">
@@ -12,19 +12,9 @@ export function Progress({ run }: { run: AdminRun }) {
         <span data-testid={`version-${run.name}`} data-value={run.version}>
           {steps}
         </span>
-        <strong>{formatPercent(ratio)}</strong>
+        <strong>{formatPercent(doneOf(run))}</strong>
       </p>
-      <div
-        class="progress-track"
-        role="progressbar"
-        aria-label={run.title || run.name}
-        aria-valuemin={0}
-        aria-valuemax={run.steps_total}
-        aria-valuenow={run.version}
-        aria-valuetext={`${steps}, ${formatPercent(ratio)}`}
-      >
-        <span class="progress-fill" style={{ transform: `scaleX(${ratio})` }} />
-      </div>
+      <ProgressBar run={run} label={run.title || run.name} steps={steps} />
     </div>
   );
 }

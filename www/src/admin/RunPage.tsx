@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { formatBytes, formatCount, formatPercent } from '../format.ts';
 import { Confirm, type Question } from './Confirm.tsx';
-import { Curves } from './Curves.tsx';
+import { RunCurves } from './RunCurves.tsx';
 import { Phase, RunFigures } from './Overview.tsx';
 import { Progress } from './Progress.tsx';
 import { runAddress } from './place.ts';
@@ -47,7 +47,7 @@ export function RunPage() {
           </p>
           <Progress run={run} />
           <RunFigures run={run} />
-          <Curves run={run} />
+          <RunCurves run={run} />
           <Versions run={run} ask={setQuestion} />
           <Snapshots />
         </>

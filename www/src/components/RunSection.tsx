@@ -1,12 +1,13 @@
 /** The run: what it is, how far it is, who helps. */
 import type { RunStatus } from '../api/types.ts';
-import { formatCount, formatDuration, formatPercent, formatRate } from '../format.ts';
+import { formatCount, formatDuration, formatRate } from '../format.ts';
 import { isActive } from '../state/session.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 import { Charts } from './Charts.tsx';
 import { Download } from './Download.tsx';
 import { Figure } from './Figure.tsx';
+import { ProgressBar } from './ProgressBar.tsx';
 import { RunChooser } from './RunChooser.tsx';
 
 export function RunSection() {
@@ -85,7 +86,6 @@ export function stepsOf({ version, steps_total }: RunStatus): string {
 }
 
 function StepProgress({ run }: { run: RunStatus }) {
-  const ratio = run.steps_total > 0 ? Math.min(1, run.version / run.steps_total) : 0;
   return (
     <div class="progress">
       <p class="progress-label">
@@ -101,17 +101,7 @@ function StepProgress({ run }: { run: RunStatus }) {
         </span>
         <span>{texts.run.epoch(run.epoch, run.epochs)}</span>
       </p>
-      <div
-        class="progress-track"
-        role="progressbar"
-        aria-label={texts.run.progressLabel}
-        aria-valuemin={0}
-        aria-valuemax={run.steps_total}
-        aria-valuenow={run.version}
-        aria-valuetext={`${stepsOf(run)}, ${formatPercent(ratio)}`}
-      >
-        <span class="progress-fill" style={{ transform: `scaleX(${ratio})` }} />
-      </div>
+      <ProgressBar run={run} label={texts.run.progressLabel} steps={stepsOf(run)} />
     </div>
   );
 }

@@ -5,6 +5,7 @@ import { isActive } from '../state/session.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
 import { Figure } from './Figure.tsx';
+import { ProgressBar, doneOf } from './ProgressBar.tsx';
 import { stepsOf } from './RunSection.tsx';
 
 export function Runs() {
@@ -65,25 +66,14 @@ function RunItem({ run }: { run: RunStatus }) {
 }
 
 function RunProgress({ run }: { run: RunStatus }) {
-  const ratio = run.steps_total > 0 ? Math.min(1, run.version / run.steps_total) : 0;
   const steps = stepsOf(run);
   return (
     <div class="run-item-progress">
       <p class="progress-label">
         <span>{steps}</span>
-        <strong>{formatPercent(ratio)}</strong>
+        <strong>{formatPercent(doneOf(run))}</strong>
       </p>
-      <div
-        class="progress-track"
-        role="progressbar"
-        aria-label={`${texts.runs.progress}: ${run.title || run.name}`}
-        aria-valuemin={0}
-        aria-valuemax={run.steps_total}
-        aria-valuenow={run.version}
-        aria-valuetext={`${steps}, ${formatPercent(ratio)}`}
-      >
-        <span class="progress-fill" style={{ transform: `scaleX(${ratio})` }} />
-      </div>
+      <ProgressBar run={run} label={`${texts.runs.progress}: ${run.title || run.name}`} steps={steps} />
     </div>
   );
 }
