@@ -12,7 +12,7 @@ use tracing::error;
 
 use super::problems::{BadRequest, Conflict, NotFound, NotStored, TooLarge, Unprocessable};
 use super::runs::{AdminRunJson, answer, order};
-use super::versions::{facts, work_on_files};
+use super::versions::{blocking_io, facts, work_on_files};
 use crate::actor::Command;
 use crate::app::App;
 use crate::extract::{Path, Text};
@@ -60,11 +60,7 @@ async fn change_at_rest(app: Arc<App>, facts: Arc<RunFacts>, to: Run) -> Result<
     }
     let (hosts, run) = (Arc::clone(&app.hosts), Arc::clone(&facts));
     let work = async move {
-        let changed = tokio::task::spawn_blocking(move || hosts.change(&run, &to)).await;
-        let changed = changed.map_err(|panic| {
-            error!(%panic, "changing settings panicked");
-            Problem::internal()
-        })?;
+        let changed = blocking_io(move || hosts.change(&run, &to)).await?;
         changed.map_err(|error| refused(&error))
     };
     let outcome = work_on_files(&app, facts, work).await;

@@ -262,7 +262,7 @@ async fn branch(
     Ok(name)
 }
 
-/// What never changes of a run.
+/// What of a run changes only with its settings.
 pub(super) fn facts(app: &App, name: &str) -> Result<Arc<RunFacts>, Problem> {
     let view = app.view.get();
     let run = view.run(name).ok_or_else(|| no_run(name))?;

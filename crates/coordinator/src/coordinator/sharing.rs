@@ -189,14 +189,10 @@ impl Coordinator {
         run_id: RunId,
         effects: &mut Vec<Effect>,
     ) {
-        let workers = self.registry.workers.values_mut();
-        let members: Vec<WorkerId> = workers
-            .filter_map(|worker| {
-                worker.forget_speed(run_id);
-                (worker.run_id == Some(run_id)).then_some(worker.id)
-            })
-            .collect();
-        for worker_id in members {
+        for worker in self.registry.workers.values_mut() {
+            worker.forget_speed(run_id);
+        }
+        for worker_id in self.members(run_id) {
             self.assign(now, worker_id, effects);
         }
     }

@@ -17,7 +17,7 @@ use crate::hosting::{self, Hosting};
 use crate::log::LogOptions;
 use crate::log::reader;
 use crate::objects::{DiskObjects, Objects};
-use crate::recover::{Base, Survey, Tolerance, plan_of, rollback_of};
+use crate::recover::{Base, Survey, plan_of, rollback_of};
 use crate::run_store::{LOG_DIR, RUN_FILE, Recovered, RunStore, SNAPSHOT_DIR, fill_and_place};
 use crate::snapshot::{Snapshot, Snapshots};
 
@@ -63,21 +63,26 @@ impl RunStore {
         run: &Run,
         version: ParamVersion,
     ) -> Result<(Rollback, Master), StoreError> {
+        let (at, master, _) = self.restore_with_settings(run, version)?;
+        Ok((at, master))
+    }
+
+    /// The same with all settings up to those that hold there.
+    fn restore_with_settings(
+        &self,
+        run: &Run,
+        version: ParamVersion,
+    ) -> Result<(Rollback, Master, Vec<Settings>), StoreError> {
         let restored = self.for_each_base(run, |survey| {
             let Some(steps) = survey.plan.steps_to(version) else {
                 return Ok(None);
             };
             let master = survey.replay(self.places(), run, steps, |_| ())?;
-            Ok(Some((survey.plan.after(steps).clone(), master)))
+            let mut settings = survey.plan.state.settings.clone();
+            settings.retain(|settings| settings.version() <= version);
+            Ok(Some((survey.plan.after(steps).clone(), master, settings)))
         })?;
         restored.ok_or_else(|| self.no_such(version))
-    }
-
-    /// The settings that hold at a version.
-    fn settings_at(&self, base: &Run, version: ParamVersion) -> Result<Vec<Settings>, StoreError> {
-        let mut settings = self.survey(base, Tolerance::Refuse)?.plan.state.settings;
-        settings.retain(|settings| settings.version() <= version);
-        Ok(settings)
     }
 
     /// The same settings for a run of another name.
@@ -237,18 +242,14 @@ pub fn fork(
     (new_name, new_run_file, new_hosting): (&str, &str, Hosting),
     objects: Option<Arc<dyn Objects>>,
 ) -> Result<RunStore, StoreError> {
-    let (at, master, settings) = match store.restore_version(run, at) {
+    let (at, master, settings) = match store.restore_with_settings(run, at) {
         Err(StoreError::NoSuchVersion { .. }) => {
             let pinned = store.snapshots().load_pinned(at, run)?;
             let at = rollback_of(&pinned.state, pinned.params_digest);
             let master = pinned.master(run);
             (at, master, pinned.state.settings)
         }
-        restored => {
-            let (at, master) = restored?;
-            let settings = store.settings_at(run, at.version)?;
-            (at, master, settings)
-        }
+        restored => restored?,
     };
     let settings = store.renamed(&settings, new_name)?;
     let state = RunState {
