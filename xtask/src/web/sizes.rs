@@ -36,7 +36,9 @@ impl Size {
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let dist = workspace.www().join("dist");
     let mut files = files_below(&dist, &[])?;
-    files.retain(|file| !has_extension(file, "wasm") && !has_extension(file, "map"));
+    files.retain(|file| {
+        !has_extension(file, "wasm") && !has_extension(file, "map") && !is_of_console(file)
+    });
     let n_page_files = files.len();
     files.extend(Flavor::ALL.map(|flavor| flavor.wasm_file(workspace)));
     let sizes = measure(workspace, &files)?;
@@ -63,6 +65,12 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     );
     println!("{:<40}{:>12}", "budget", grouped(&BUDGET_BYTES.to_string()));
     Ok(())
+}
+
+/// Of the operators' console alone: volunteers' listener does not even serve it.
+fn is_of_console(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("admin.") || name.starts_with("admin-"))
 }
 
 fn has_extension(file: &Path, extension: &str) -> bool {
