@@ -2,9 +2,12 @@
 //!
 //! The program that does it is an example of the tests crate; this command builds everything and starts it.
 
+use std::process::Command;
+
 use anyhow::Result;
 use clap::Args;
 
+use crate::binaries::{Binaries, Profile};
 use crate::command;
 use crate::setup;
 use crate::web;
@@ -31,7 +34,7 @@ pub(crate) struct Options {
 pub(crate) fn chaos(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::setup(workspace, false)?;
     web::build(workspace)?;
-    kill(workspace, options, true)
+    kill(workspace, options, Profile::Release)
 }
 
 /// The short version with the debug binaries, for the tests, which have set everything up.
@@ -41,33 +44,17 @@ pub(crate) fn short(workspace: &Workspace) -> Result<()> {
         seed: 1,
         life_ms: 2_000,
     };
-    kill(workspace, &options, false)
+    kill(workspace, &options, Profile::Debug)
 }
 
-fn kill(workspace: &Workspace, options: &Options, release: bool) -> Result<()> {
-    let mut build = workspace.cargo();
-    build.args(["build", "--bins"]).args([
-        "--package",
-        "tabswarm-server",
-        "--package",
-        "tabswarm-client-native",
-    ]);
-    if release {
-        build.arg("--release");
-    }
-    command::run(&mut build)?;
-    let binaries = workspace
-        .target()
-        .join(if release { "release" } else { "debug" });
-    // What watches need not be fast.
+fn kill(workspace: &Workspace, options: &Options, profile: Profile) -> Result<()> {
+    let binaries = Binaries::build(workspace, profile)?;
     command::run(
-        workspace
-            .cargo()
-            .args(["run", "--quiet", "--package", "tabswarm-tests"])
-            .args(["--example", "chaos", "--", "--server"])
-            .arg(binaries.join("tabswarm"))
+        Command::new(binaries.example("chaos"))
+            .arg("--server")
+            .arg(binaries.server())
             .arg("--worker")
-            .arg(binaries.join("tabswarm-worker"))
+            .arg(binaries.worker())
             .arg("--datasets")
             .arg(workspace.datasets())
             .arg("--scratch")

@@ -5,11 +5,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use crate::binaries::{Binaries, Profile};
 use crate::command;
 use crate::setup;
 use crate::web;
@@ -75,7 +77,7 @@ enum Mode {
 pub(crate) fn load(workspace: &Workspace, options: &Options) -> Result<()> {
     setup::setup(workspace, false)?;
     web::build(workspace)?;
-    let measured = drive(workspace, options, true)?;
+    let measured = drive(workspace, options, Profile::Release)?;
     if options.json {
         println!("{measured}");
     } else {
@@ -99,7 +101,7 @@ pub(crate) fn short(workspace: &Workspace) -> Result<()> {
         step_ms: 1_000,
         json: false,
     };
-    let measured = drive(workspace, &options, false)?;
+    let measured = drive(workspace, &options, Profile::Debug)?;
     println!("{}", table(&measured)?);
     let row = &measured["rows"][0];
     let figure = |key: &str| {
@@ -116,36 +118,15 @@ pub(crate) fn short(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn drive(workspace: &Workspace, options: &Options, release: bool) -> Result<Value> {
-    let profile: &[&str] = if release { &["--release"] } else { &[] };
-    command::run(
-        workspace
-            .cargo()
-            .args(["build", "--bins", "--package", "tabswarm-server"])
-            .args(profile),
-    )?;
-    let folder = if release { "release" } else { "debug" };
-    let server = workspace.target().join(folder).join("tabswarm");
+fn drive(workspace: &Workspace, options: &Options, profile: Profile) -> Result<Value> {
+    let binaries = Binaries::build(workspace, profile)?;
     let workers = if options.curve {
         CURVE.to_owned()
     } else {
         options.workers.to_string()
     };
-    let text = command::capture(
-        workspace
-            .cargo()
-            .args([
-                "run",
-                "--quiet",
-                "--package",
-                "tabswarm-tests",
-                "--example",
-                "load",
-            ])
-            .args(profile)
-            .arg("--")
-            .args(arguments(workspace, options, &server, &workers)),
-    )?;
+    let arguments = arguments(workspace, options, &binaries.server(), &workers);
+    let text = command::capture(Command::new(binaries.example("load")).args(arguments))?;
     serde_json::from_str(&text).context("the load program printed no JSON")
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod binaries;
 mod chaos;
 mod command;
 mod demo;

@@ -4,12 +4,13 @@
 //! embeds it, and before the page's own checks, which read the generated types. Every step
 //! runs even when one before it failed: one round trip should show all that is wrong.
 
-use std::path::{self, Path, PathBuf};
+use std::path::{self, Path};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::binaries::{Binaries, Profile};
 use crate::chaos;
 use crate::command;
 use crate::load;
@@ -130,12 +131,9 @@ fn rust_tests(workspace: &Workspace) -> Result<()> {
 /// What is exported computes what the engine computes, in the program that most others use.
 fn exported_models(workspace: &Workspace) -> Result<()> {
     let cases = workspace.scratch().join("onnx-cases");
-    let binary = ["run", "--package", "tabswarm-tests", "--bin", "onnx-cases"];
+    let binaries = Binaries::build(workspace, Profile::Debug)?;
     command::run(
-        workspace
-            .cargo()
-            .args(binary)
-            .args([&cases, &workspace.datasets()]),
+        Command::new(binaries.test_program("onnx-cases")).args([&cases, &workspace.datasets()]),
     )?;
     command::run(
         Command::new("node")
@@ -186,23 +184,18 @@ pub(crate) fn screens(workspace: &Workspace, folder: &Path) -> Result<()> {
 fn in_browser(workspace: &Workspace, args: &[&str]) -> Result<()> {
     let chromium =
         browser::find_chromium().context("no Chromium; run `cargo xtask setup --tests`")?;
-    command::run(workspace.cargo().args(["build", "--bins"]).args([
-        "--package",
-        "tabswarm-server",
-        "--package",
-        "tabswarm-client-native",
-        "--package",
-        "tabswarm-tests",
-    ]))?;
-    let binaries: PathBuf = workspace.target().join("debug");
+    let binaries = Binaries::build(workspace, Profile::Debug)?;
     command::run(
         Command::new("node")
             .args(args)
             .current_dir(workspace.browser_tests())
             .env("TABSWARM_CHROMIUM", chromium)
-            .env("TABSWARM_SERVER_BIN", binaries.join("tabswarm"))
-            .env("TABSWARM_WORKER_BIN", binaries.join("tabswarm-worker"))
-            .env("TABSWARM_DIGESTS_BIN", binaries.join("gradient-digests"))
+            .env("TABSWARM_SERVER_BIN", binaries.server())
+            .env("TABSWARM_WORKER_BIN", binaries.worker())
+            .env(
+                "TABSWARM_DIGESTS_BIN",
+                binaries.test_program("gradient-digests"),
+            )
             .env("TABSWARM_WASM_DIR", workspace.www().join("src/wasm"))
             .env("TABSWARM_DATASETS_DIR", workspace.datasets())
             .env(
