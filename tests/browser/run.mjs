@@ -20,3 +20,4 @@ await import('./scenarios/training.mjs');
 await import('./scenarios/elastic.mjs');
 await import('./scenarios/lanes.mjs');
 await import('./scenarios/gpu.mjs');
+await import('./scenarios/gpu-training.mjs');

@@ -138,6 +138,13 @@ export class Tab {
     );
   }
 
+  /** Opens the page anew, with this remembered of its volunteer. */
+  async remember(preferences) {
+    const text = JSON.stringify(preferences);
+    await this.page.evaluate((text) => localStorage.setItem('tabswarm.preferences', text), text);
+    await this.page.reload();
+  }
+
   /** Sets the share of time that may be spent computing. */
   setDuty(percent) {
     return this.get('duty').fill(String(percent));
