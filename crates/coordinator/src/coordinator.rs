@@ -20,7 +20,7 @@ use crate::input::{ConnectionId, Input};
 use crate::invariants::InvariantId;
 use crate::registry::Registry;
 use crate::run::HostedRun;
-use crate::status::{RunStatus, WorkerStatus};
+use crate::status::{RunStatus, WorkStatus, WorkerStatus};
 use removals::Ban;
 
 /// The decisions of a parameter server.
@@ -141,6 +141,11 @@ impl Coordinator {
             workers: lanes.len(),
             lanes: lanes.iter().sum(),
         })
+    }
+
+    /// What of a run is being worked on.
+    pub fn work_status(&self, now: Timestamp, run_id: RunId) -> Option<WorkStatus> {
+        Some(self.runs.get(&run_id)?.work_status(now))
     }
 
     /// All workers, connected ones and those that may resume.

@@ -9,6 +9,7 @@ use tabswarm_protocol::server::LeaseKind;
 use tabswarm_protocol::{LeaseId, ParamVersion, Timestamp, WorkerId};
 
 use crate::speed::Speed;
+use crate::status::LeaseStatus;
 
 /// A lease that has not been answered.
 #[derive(Debug, Clone)]
@@ -39,6 +40,24 @@ impl LeaseEntry {
         match kind {
             LeaseKind::Step | LeaseKind::Shard { .. } => self.range.count,
             LeaseKind::Batch => 1,
+        }
+    }
+}
+
+impl LeaseEntry {
+    /// For operators.
+    pub(crate) fn status(&self, now: Timestamp) -> LeaseStatus {
+        LeaseStatus {
+            lease_id: self.id,
+            worker_id: self.worker_id,
+            version: self.version,
+            position: self.position,
+            first: self.range.first,
+            count: self.range.count,
+            age_ms: now.since_ms(self.granted_at),
+            left_ms: self.deadline.since_ms(now),
+            lapsed: self.lapsed,
+            is_hedge: self.is_hedge,
         }
     }
 }

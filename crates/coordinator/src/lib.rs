@@ -45,4 +45,6 @@ pub use log_entry::{Change, LogEntry, ReplayError, Rollback, SettingsChange, Ste
 pub use phase::{RunCommand, RunPhase};
 pub use run::mean_loss;
 pub use run_state::{RunState, Settings};
-pub use status::{RunStatus, WorkerStatus};
+pub use status::{
+    LeaseStatus, RoundPart, RoundStatus, RunStatus, UnitState, WorkStatus, WorkerStatus,
+};

@@ -65,5 +65,7 @@ pub const MAX_UNDURABLE_STEPS: usize = 16;
 pub const MIN_UNDURABLE_STEPS: usize = 2;
 /// A worker is told its credit at most so often.
 pub const CREDITED_EVERY_MS: u64 = 500;
+/// Staleness of updates is counted up to each of these, in versions.
+pub const STALENESS_BOUNDS: [u64; 7] = [0, 1, 2, 4, 8, 16, 32];
 /// A snapshot that could not be written is tried again after so long.
 pub const SNAPSHOT_RETRY_MS: u64 = 5_000;

@@ -18,10 +18,11 @@ use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp};
 use crate::effect::Effect;
 use crate::input::NewRun;
 use crate::lease::Leases;
-use crate::limits::{MAX_UNDURABLE_STEPS, MIN_UNDURABLE_STEPS, UNDURABLE_BYTES};
+use crate::limits::{MAX_UNDURABLE_STEPS, MIN_UNDURABLE_STEPS, STALENESS_BOUNDS, UNDURABLE_BYTES};
 use crate::log_entry::{Change, LogEntry};
 use crate::phase::RunPhase;
 use crate::run_state::RunState;
+use crate::status::WorkStatus;
 use crate::undurable::{Owed, Undurable};
 use snapshots::SnapshotProgress;
 pub(crate) use units::Work;
@@ -60,6 +61,10 @@ pub(crate) struct HostedRun {
     pub(crate) degraded: Option<String>,
     snapshot: SnapshotProgress,
     recent_commits: VecDeque<(Timestamp, u64)>,
+    /// Accepted updates by staleness: up to each of [`STALENESS_BOUNDS`], and older.
+    staleness: [u64; STALENESS_BOUNDS.len() + 1],
+    /// Updates that were rejected as too old.
+    pub(crate) too_stale: u64,
     /// Time that lanes worked for it, in ms, divided by its weight: whose is least is next.
     pub(crate) served_ms: f64,
 }
@@ -103,6 +108,8 @@ impl HostedRun {
             degraded: None,
             snapshot: SnapshotProgress::default(),
             recent_commits: VecDeque::new(),
+            staleness: [0; STALENESS_BOUNDS.len() + 1],
+            too_stale: 0,
             served_ms: 0.0,
         }
     }
@@ -248,6 +255,28 @@ impl HostedRun {
         let in_progress = self.work.owed().iter();
         let mut owed = in_progress.chain(self.applying.iter().flat_map(Applying::owed));
         owed.any(|owed| owed.lease_id == lease_id) || self.undurable.owes(lease_id)
+    }
+
+    /// An update of a lease counts: how many versions are there that it did not know?
+    pub(crate) fn note_staleness(&mut self, base: ParamVersion) {
+        let staleness = self.staleness(base);
+        let at = STALENESS_BOUNDS.partition_point(|&bound| bound < staleness);
+        self.staleness[at] += 1;
+    }
+
+    /// What is being worked on, for operators.
+    pub(crate) fn work_status(&self, now: Timestamp) -> WorkStatus {
+        WorkStatus {
+            version: self.version(),
+            round: match &self.work {
+                Work::Round(step) => Some(step.status(now)),
+                Work::Stream(_) => None,
+            },
+            applying: self.is_applying(),
+            leases: self.leases.iter().map(|lease| lease.status(now)).collect(),
+            staleness: self.staleness.to_vec(),
+            too_stale: self.too_stale,
+        }
     }
 
     /// Samples committed per second over the last versions.

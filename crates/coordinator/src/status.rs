@@ -2,7 +2,7 @@
 
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::{PauseReason, WorkerKind};
-use tabswarm_protocol::{ParamVersion, RunId, WorkerId};
+use tabswarm_protocol::{LeaseId, ParamVersion, RunId, WorkerId};
 
 use crate::phase::RunPhase;
 
@@ -82,4 +82,78 @@ pub struct WorkerStatus {
     pub samples_credited: u64,
     /// Updates rejected.
     pub updates_rejected: u64,
+}
+
+/// What of a run is being worked on at a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkStatus {
+    /// Versions committed: what is in progress makes the next one.
+    pub version: ParamVersion,
+    /// The round in progress; none where batches make versions as they arrive.
+    pub round: Option<RoundStatus>,
+    /// Whether a version is being made of what arrived, so that nothing is handed out.
+    pub applying: bool,
+    /// Leases that were not answered yet, also lapsed ones that still may be, by id.
+    pub leases: Vec<LeaseStatus>,
+    /// Updates accepted since the run is hosted, by how many versions were committed since their base:
+    /// one count for each of [`STALENESS_BOUNDS`](crate::limits::STALENESS_BOUNDS), and one for what is older.
+    pub staleness: Vec<u64>,
+    /// Updates rejected as too old since the run is hosted.
+    pub too_stale: u64,
+}
+
+/// A round at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundStatus {
+    /// Since it began.
+    pub age_ms: u64,
+    /// How often it was begun again because a value did not fit.
+    pub restarts: u32,
+    /// Its units in their order, those of the same kind that stand together in one part.
+    pub parts: Vec<RoundPart>,
+}
+
+/// Units of a round that stand together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoundPart {
+    /// How many.
+    pub count: u32,
+    /// What became of them.
+    pub state: UnitState,
+}
+
+/// What became of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitState {
+    /// Nobody has it.
+    Free,
+    /// A lease has it.
+    Leased(LeaseId),
+    /// It counts.
+    Done,
+}
+
+/// A lease at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseStatus {
+    /// Which.
+    pub lease_id: LeaseId,
+    /// Whose.
+    pub worker_id: WorkerId,
+    /// Version of its parameters.
+    pub version: ParamVersion,
+    /// Position of the batch whose micro-batches it has.
+    pub position: u64,
+    /// Its first unit.
+    pub first: u32,
+    /// Its units.
+    pub count: u32,
+    /// Since it was granted.
+    pub age_ms: u64,
+    /// Until its deadline; 0 where that is over.
+    pub left_ms: u64,
+    /// Its deadline passed or its worker is gone.
+    pub lapsed: bool,
+    /// It repeats what another lease has, to be on the safe side.
+    pub is_hedge: bool,
 }

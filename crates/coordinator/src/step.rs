@@ -6,6 +6,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::MicroBatchRange;
 use tabswarm_protocol::{LeaseId, Timestamp, WorkerId};
 
+use crate::status::{RoundPart, RoundStatus, UnitState};
 use crate::undurable::Owed;
 
 /// One unit: a micro-batch, or a shard.
@@ -105,6 +106,24 @@ impl Step {
 
     pub(crate) fn n_done(&self) -> u32 {
         self.n_done
+    }
+
+    /// For operators.
+    pub(crate) fn status(&self, now: Timestamp) -> RoundStatus {
+        let same = |a: &Slot, b: &Slot| a == b;
+        let parts = self.slots.chunk_by(same).map(|part| RoundPart {
+            count: u32::try_from(part.len()).expect("units are counted in u32"),
+            state: match part[0] {
+                Slot::Free => UnitState::Free,
+                Slot::Leased(lease_id) => UnitState::Leased(lease_id),
+                Slot::Done => UnitState::Done,
+            },
+        });
+        RoundStatus {
+            age_ms: now.since_ms(self.began),
+            restarts: self.restarts,
+            parts: parts.collect(),
+        }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -258,6 +277,23 @@ mod tests {
         step.hand_over(range(4, 4), LeaseId(3), LeaseId(4));
         assert!(step.can_count(&[range(4, 4)], LeaseId(4), None));
         assert!(!step.can_count(&[range(4, 4)], LeaseId(3), None));
+    }
+
+    #[test]
+    fn units_that_stand_together_are_told_together() {
+        let mut step = step();
+        step.lease(LeaseId(1), 3);
+        step.lease(LeaseId(2), 2);
+        step.count(&[range(0, 3)], contribution(30));
+        let status = step.status(Timestamp(7));
+        let part = |count, state| RoundPart { count, state };
+        let parts = [
+            part(3, UnitState::Done),
+            part(2, UnitState::Leased(LeaseId(2))),
+            part(3, UnitState::Free),
+        ];
+        assert_eq!((status.age_ms, status.restarts), (7, 0));
+        assert_eq!(status.parts, parts);
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl Actor {
             ServerMessage::Run(assignment) => match self.runs.get(&assignment.run_id) {
                 Some(run) => Outbound::Assign {
                     edge: run.edge(),
+                    traffic: Arc::clone(&run.traffic),
                     message,
                 },
                 None => return,

@@ -12,7 +12,7 @@ use tabswarm_protocol::server::ParamsHeader;
 use tabswarm_protocol::{ParamVersion, ServerMessage, encode_frames};
 use tabswarm_store::{Log, RecoveryReport, Snapshot, SnapshotInfo};
 
-use super::outbox::EdgeRun;
+use super::outbox::{EdgeRun, Traffic};
 use crate::dataset::TestSet;
 use crate::history::{EvalPoint, History};
 use crate::limits::{RECENT_PARAMS, RECENT_PARAMS_BYTES};
@@ -75,6 +75,8 @@ pub(crate) struct HostedRun {
     pub(crate) is_detached: bool,
     /// The last log entry that is durable.
     pub(crate) durable: u64,
+    /// Counted by the sockets of its workers.
+    pub(crate) traffic: Arc<Traffic>,
     master: Master,
     digest: Digest,
     /// `f32` updates of the step in progress by their first micro-batch: the order in which they are added.
@@ -102,6 +104,7 @@ impl HostedRun {
             phase_noted: RunPhase::Created,
             is_detached: false,
             durable,
+            traffic: Arc::default(),
             master,
             digest,
             f32_updates: BTreeMap::new(),

@@ -1,8 +1,11 @@
 //! What the coordinator's thread may be told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tabswarm_coordinator::{ConnectionId, ReceivedUpdate, RunCommand, RunPhase, WorkerStatus};
+use tabswarm_coordinator::{
+    ConnectionId, ReceivedUpdate, RunCommand, RunPhase, WorkStatus, WorkerStatus,
+};
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::Hello;
 use tabswarm_protocol::{ClientMessage, RunId, Token, WorkerId};
@@ -11,7 +14,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::PreparedRun;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Traffic};
 use crate::evaluation::Evaluated;
 use crate::hosting::Reopened;
 use crate::log_writer::Logged;
@@ -100,6 +103,13 @@ pub(crate) enum Message {
     Workers {
         /// The answer.
         reply: oneshot::Sender<Vec<WorkerStatus>>,
+    },
+    /// What of a run is being worked on?
+    Work {
+        /// Which run.
+        run_id: RunId,
+        /// The answer, and the bytes of its workers; none where it is not hosted any more.
+        reply: oneshot::Sender<Option<(WorkStatus, Arc<Traffic>)>>,
     },
     /// An evaluation is done.
     Evaluated(Evaluated),

@@ -13,7 +13,7 @@ mod outbox;
 
 pub(crate) use hosted::{Origin, PreparedRun};
 pub(crate) use message::{Command, Durable, Forbidden, Message, Order};
-pub(crate) use outbox::{EdgeRun, Outbound, Outbox, TooSlow};
+pub(crate) use outbox::{EdgeRun, Outbound, Outbox, TooSlow, Traffic};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -280,6 +280,13 @@ impl Actor {
             Message::Reconcile {
                 run_id: Some(run_id),
             } => self.reconcile(run_id),
+            Message::Work { run_id, reply } => {
+                let now = self.clock.now();
+                let work = self.coordinator.work_status(now, run_id);
+                let traffic = self.runs.get(&run_id).map(|run| Arc::clone(&run.traffic));
+                // Whoever asked may have gone away.
+                drop(reply.send(work.zip(traffic)));
+            }
             Message::Workers { reply } => self.tell_workers(reply),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
             Message::Logged(logged) => self.logged(logged),

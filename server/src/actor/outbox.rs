@@ -11,6 +11,8 @@ use tabswarm_protocol::codec::exact;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metrics::Counter;
+
 /// What a socket needs to know of its worker's run to decode updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EdgeRun {
@@ -30,6 +32,15 @@ impl EdgeRun {
     }
 }
 
+/// Bytes of the messages of a run's workers, since it is hosted.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    /// From workers.
+    pub(crate) received_bytes: Counter,
+    /// To workers.
+    pub(crate) sent_bytes: Counter,
+}
+
 /// Something for a socket to do.
 #[derive(Debug)]
 pub(crate) enum Outbound {
@@ -41,6 +52,8 @@ pub(crate) enum Outbound {
         message: ServerMessage,
         /// How to decode the updates.
         edge: EdgeRun,
+        /// Where its bytes are counted from now on.
+        traffic: Arc<Traffic>,
     },
     /// Send frames that many sockets share.
     Frames(Arc<[Bytes]>),

@@ -11,9 +11,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::problems::{BadRequest, LedgerOff, NotFound};
 use super::rows;
+use crate::api::blobs::parse_digest;
 use crate::app::App;
 use crate::extract::Query;
 use crate::http::json;
+use crate::ledger::Place;
 use crate::problem::Problem;
 
 /// Whose credits.
@@ -24,6 +26,9 @@ pub(crate) struct CreditsQuery {
     limit: Option<u32>,
     /// Those of one run; of all runs together if left out.
     run: Option<String>,
+    /// Those behind this place, which `next` of another page was.
+    #[param(example = "640-0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0")]
+    after: Option<String>,
 }
 
 /// Credits.
@@ -37,6 +42,8 @@ pub(crate) struct CreditsJson {
     samples: u64,
     /// Most samples first.
     credits: Vec<CreditJson>,
+    /// To be given as `after` for the next page; null on the last one.
+    next: Option<String>,
 }
 
 /// What an identity was credited.
@@ -67,8 +74,12 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let limit = rows::checked(query.limit)?;
     let run = rows::run_of(&app.view.get(), query.run.as_deref())?;
-    let read = rows::ledger(&app)?.leaderboard(run, limit).await;
+    let after = query.after.as_deref().map(place).transpose()?;
+    let read = rows::ledger(&app)?.leaderboard(run, after, limit).await;
     let board = read.map_err(|error| rows::unreadable(&error))?;
+    let next = rows::next(limit, &board.credits, |credit| {
+        format!("{}-{}", credit.samples, credit.identity)
+    });
     let credits = board.credits.into_iter().map(|credit| CreditJson {
         identity: credit.identity,
         samples: credit.samples,
@@ -81,6 +92,20 @@ pub(crate) async fn list(
         sequence: board.sequence,
         samples: board.samples,
         credits: credits.collect(),
+        next,
     };
     Ok(json(&headers, &answer))
+}
+
+/// A place as `next` has it: samples and identity.
+fn place(text: &str) -> Result<Place, Problem> {
+    let read = text.split_once('-').and_then(|(samples, identity)| {
+        Some(Place {
+            samples: samples.parse().ok()?,
+            identity: parse_digest(identity).ok()?,
+        })
+    });
+    read.ok_or_else(|| {
+        Problem::bad_query("after is the next of another page of credits, such as 640-IDENTITY.")
+    })
 }

@@ -25,6 +25,7 @@ pub(crate) mod stream;
 mod tokens;
 mod validate;
 mod versions;
+mod work;
 mod workers;
 
 pub(crate) use routes::{document_text, router};

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::problems::problem;
 use super::{
     access, archive, bans, credits, datasets, events, files, health, runs, settings, snapshots,
-    stream, tokens, validate, versions, workers,
+    stream, tokens, validate, versions, work, workers,
 };
 use crate::app::App;
 use crate::auth::Scope;
@@ -40,6 +40,8 @@ fn read_routes() -> Routes {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(files::run_json))
+        .routes(routes!(settings::show))
+        .routes(routes!(work::show))
         .routes(routes!(files::history))
         .routes(routes!(files::export))
         .routes(routes!(snapshots::list))

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::Value;
 use tabswarm_coordinator::{RunPhase, SettingsError};
 use tabswarm_model::Run;
 use tabswarm_store::ChangeError;
@@ -19,6 +20,60 @@ use crate::extract::{Path, Text};
 use crate::hosting::SettingsChangeError;
 use crate::problem::{Code, Problem};
 use crate::view::RunFacts;
+
+/// Read a run's settings.
+///
+/// The run file as it was sent, or, once settings were changed, one that has the settings of now with all defaults.
+#[utoipa::path(
+    get, path = "/admin/runs/{name}/run.toml", tag = "runs", operation_id = "show_settings",
+    params(("name" = String, Path, description = "The run's name.")),
+    responses(
+        (status = 200, description = "A run file.", content_type = "application/toml", body = String),
+        BadRequest, NotFound
+    )
+)]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let facts = facts(&app, &name)?;
+    let now = facts.run.to_json();
+    let text = if now == facts.base.to_json() {
+        facts.store.run_file().to_owned()
+    } else {
+        toml_of(&now).map_err(|error| {
+            error!(run = name, %error, "settings can't be written as TOML");
+            Problem::internal()
+        })?
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/toml"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// A run's canonical JSON as a run file: without nulls, which TOML has not, and without what the server added.
+fn toml_of(json: &str) -> anyhow::Result<String> {
+    let mut value: Value = serde_json::from_str(json)?;
+    if let Some(keys) = value.as_object_mut() {
+        keys.remove("origin");
+    }
+    without_nulls(&mut value);
+    Ok(toml::to_string_pretty(&value)?)
+}
+
+/// Run files nest a few levels deep: their validated JSON is the only input.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(keys) => {
+            keys.retain(|_, value| !value.is_null());
+            keys.values_mut().for_each(without_nulls);
+        }
+        Value::Array(values) => values.iter_mut().for_each(without_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
 
 /// Change a run's settings.
 ///
@@ -83,6 +138,24 @@ fn refused(error: &SettingsChangeError) -> Problem {
         SettingsError::Phase { .. } => Problem::conflict(Code::WrongPhase, detail),
         SettingsError::TooMany | SettingsError::TooManyMissing { .. } => {
             Problem::conflict(Code::SettingsKept, detail)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_written_as_toml_are_read_back_as_they_were() {
+        let all = [
+            include_str!("../../../runs/mnist-mlp.toml"),
+            include_str!("../../../runs/char-gpt.toml"),
+        ];
+        for text in all {
+            let run = Run::from_toml(text).unwrap();
+            let written = toml_of(&run.to_json()).unwrap();
+            assert_eq!(Run::from_toml(&written).unwrap().to_json(), run.to_json());
         }
     }
 }

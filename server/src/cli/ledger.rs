@@ -11,7 +11,7 @@ use super::client::{ClientArgs, parse};
 use super::run::checked_name;
 use super::table::{Align, grouped, or_dash, plain, table};
 use super::time::utc;
-use super::{print, print_lines};
+use super::{more, print, print_lines};
 
 /// `--follow` asks so often.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,6 +46,9 @@ pub(super) struct CreditsArgs {
     /// So many identities, those with the most samples; at most 1,000.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
+    /// Those behind this place, which a list told that was not whole.
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
 }
@@ -70,6 +73,7 @@ struct EventRow {
 struct CreditsAnswer {
     samples: u64,
     credits: Vec<CreditRow>,
+    next: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -143,14 +147,22 @@ impl EventRow {
 impl CreditsArgs {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let of_run = of_run(self.run.as_deref())?;
-        let path = format!("/admin/credits?limit={}{of_run}", self.limit);
+        let behind = behind(self.after.as_deref())?;
+        let path = format!("/admin/credits?limit={}{of_run}{behind}", self.limit);
         let answer = self.client.client()?.get(&path)?;
         if self.client.json {
             return print(&answer);
         }
-        let CreditsAnswer { samples, credits } = parse(&answer)?;
+        let CreditsAnswer {
+            samples,
+            credits,
+            next,
+        } = parse(&answer)?;
         if credits.is_empty() {
-            return print("Nobody has been credited yet.");
+            return print(match self.after {
+                Some(_) => "Nobody stands behind this place.",
+                None => "Nobody has been credited yet.",
+            });
         }
         let columns = [
             ("IDENTITY", Align::Left),
@@ -172,8 +184,24 @@ impl CreditsArgs {
             ]
         };
         let rows: Vec<_> = credits.into_iter().map(row).collect();
-        print(&table(&columns, &rows))
+        print(&format!("{}{}", table(&columns, &rows), more(next)))
     }
+}
+
+/// The part of an address for a place; what else would change the address is refused.
+fn behind(place: Option<&str>) -> anyhow::Result<String> {
+    let Some(place) = place else {
+        return Ok(String::new());
+    };
+    let fits = !place.is_empty()
+        && place
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    anyhow::ensure!(
+        fits,
+        "{place:?} is no place; a list that is not whole says where it goes on"
+    );
+    Ok(format!("&after={place}"))
 }
 
 fn of_run(run: Option<&str>) -> anyhow::Result<String> {

@@ -55,7 +55,8 @@ use owner::{Owner, Request, Settings};
 use pending::{Record, RunRecord};
 pub(crate) use records::unix_ms;
 pub(crate) use records::{
-    Audit, CreditBatch, IdentityKind, Leaderboard, Reconciled, Sighting, StoredAudit, StoredEvent,
+    Audit, CreditBatch, IdentityKind, Leaderboard, Place, Reconciled, Sighting, StoredAudit,
+    StoredEvent,
 };
 use records::{bounded_detail, bounded_text};
 pub(crate) use tokens::{NewToken, StoredToken, TokenKind};
@@ -302,13 +303,15 @@ impl Ledger {
         read.map_err(LedgerError::reading(&self.path))
     }
 
-    /// Identities with the most samples of a run or of all runs, most first; at most [`limits::MAX_ROWS`].
+    /// Identities with the most samples of a run or of all runs, most first, behind a place if one is
+    /// given; at most [`limits::MAX_ROWS`].
     pub(crate) async fn leaderboard(
         &self,
         run: Option<RunId>,
+        after: Option<Place>,
         limit: u32,
     ) -> Result<Leaderboard, LedgerError> {
-        let read = read::leaderboard(&self.readers, run, limit).await;
+        let read = read::leaderboard(&self.readers, run, after, limit).await;
         read.map_err(LedgerError::reading(&self.path))
     }
 

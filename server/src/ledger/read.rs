@@ -5,7 +5,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::{ParamVersion, RunId};
 
 use super::limits::MAX_ROWS;
-use super::records::{Audit, Credit, Leaderboard, StoredAudit, StoredEvent};
+use super::records::{Audit, Credit, Leaderboard, Place, StoredAudit, StoredEvent};
 use super::write::to_sql;
 
 /// A figure from the file; negative ones were not written by us.
@@ -42,18 +42,22 @@ pub(super) async fn credits_of(
         .collect())
 }
 
-/// Identities with the most samples, most first: of a run, or of all runs together.
+/// Identities with the most samples, most first: of a run, or of all runs together; those behind a place, if one
+/// is given.
 pub(super) async fn leaderboard(
     pool: &SqlitePool,
     run: Option<RunId>,
+    after: Option<Place>,
     limit: u32,
 ) -> Result<Leaderboard, sqlx::Error> {
     const OF_RUN: &str = "SELECT identity, samples, kind, software, last_seen_ms
         FROM (SELECT identity, samples FROM credits WHERE run = ?2
+                AND (?3 IS NULL OR samples < ?3 OR (samples = ?3 AND identity > ?4))
             ORDER BY samples DESC, identity LIMIT ?1)
         LEFT JOIN identities USING (identity) ORDER BY samples DESC, identity";
     const ALL: &str = "SELECT identity, samples, kind, software, last_seen_ms
         FROM (SELECT identity, sum(samples) AS samples FROM credits GROUP BY identity
+                HAVING ?2 IS NULL OR sum(samples) < ?2 OR (sum(samples) = ?2 AND identity > ?3)
             ORDER BY samples DESC, identity LIMIT ?1)
         LEFT JOIN identities USING (identity) ORDER BY samples DESC, identity";
     const TOTAL: &str = "SELECT coalesce(sum(samples), 0) FROM credits";
@@ -63,6 +67,9 @@ pub(super) async fn leaderboard(
         Some(run) => sqlx::query_as(OF_RUN).bind(rows(limit)).bind(run.0),
         None => sqlx::query_as(ALL).bind(rows(limit)),
     };
+    let query = query
+        .bind(after.map(|place| to_sql(place.samples)))
+        .bind(after.map(|place| place.identity.0.to_vec()));
     let best: Vec<CreditRow> = query.fetch_all(&mut *transaction).await?;
     let (sequence, samples) = match run {
         Some(run) => {

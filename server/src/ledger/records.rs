@@ -86,6 +86,15 @@ pub(crate) struct Leaderboard {
     pub(crate) credits: Vec<Credit>,
 }
 
+/// A place on a leaderboard, behind which others stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Samples of who stands there.
+    pub(crate) samples: u64,
+    /// Who; those with as many samples stand in the order of their identities.
+    pub(crate) identity: Digest,
+}
+
 /// Something that happened, as it was stored.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredEvent {

@@ -19,7 +19,7 @@ use tracing::{Instrument as _, debug, debug_span, error};
 
 use super::inbound::{self, Refusal};
 use super::pace::Pace;
-use crate::actor::{EdgeRun, Message, Outbound, Outbox, TooSlow};
+use crate::actor::{EdgeRun, Message, Outbound, Outbox, TooSlow, Traffic};
 use crate::app::App;
 use crate::auth::random_bytes;
 use crate::limits::{FAREWELL_TIMEOUT, HELLO_TIMEOUT, OUTBOX_MESSAGES};
@@ -51,6 +51,7 @@ pub(super) async fn serve(socket: WebSocket, app: &Arc<App>, connection: Connect
             decoder: Decoder::for_server(0),
             waiting: Vec::new(),
             edge: None,
+            traffic: None,
         };
         let Ok(_permit) = app.sockets.try_acquire() else {
             let message = "The server has as many workers as it takes; try again later.".to_owned();
@@ -85,6 +86,8 @@ struct Socket<'a> {
     waiting: Vec<RawMessage>,
     /// How updates are decoded, once the worker has a run.
     edge: Option<EdgeRun>,
+    /// Where the bytes of that run are counted.
+    traffic: Option<Arc<Traffic>>,
 }
 
 impl Socket<'_> {
@@ -191,6 +194,9 @@ impl Socket<'_> {
             Some(Err(error)) => return Err(broken(&error)),
         };
         self.app.metrics.received_bytes.add(bytes.len() as u64);
+        if let Some(traffic) = &self.traffic {
+            traffic.received_bytes.add(bytes.len() as u64);
+        }
         self.decoder
             .push(&bytes, &mut self.waiting)
             .map_err(|error| End::Refused(error.into()))?;
@@ -216,8 +222,13 @@ impl Socket<'_> {
     async fn write(&mut self, outbound: Outbound) -> Result<(), End> {
         match outbound {
             Outbound::Message(message) => self.send(&message).await,
-            Outbound::Assign { message, edge } => {
+            Outbound::Assign {
+                message,
+                edge,
+                traffic,
+            } => {
                 self.edge = Some(edge);
+                self.traffic = Some(traffic);
                 self.decoder.set_max_tensor_bytes(edge.max_update_bytes());
                 self.send(&message).await
             }
@@ -253,6 +264,9 @@ impl Socket<'_> {
 
     async fn send_bytes(&mut self, bytes: Bytes) -> Result<(), End> {
         self.app.metrics.sent_bytes.add(bytes.len() as u64);
+        if let Some(traffic) = &self.traffic {
+            traffic.sent_bytes.add(bytes.len() as u64);
+        }
         let bytes = self.stamped(bytes);
         match timeout(
             self.app.config.write_timeout,

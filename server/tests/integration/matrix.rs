@@ -32,7 +32,7 @@ pub(crate) const BAN: &str = r#"{"reason":"wrong gradients","lasts_s":60}"#;
 const RUN_FILE: &str = "RUN FILE";
 
 /// All routes, in an order in which each can be used. Words in braces are filled in.
-const EXAMPLES: [Example; 49] = [
+const EXAMPLES: [Example; 51] = [
     ("document", "admin/openapi.json", ""),
     ("health", "admin/health", ""),
     ("metrics", "metrics", ""),
@@ -41,6 +41,8 @@ const EXAMPLES: [Example; 49] = [
     ("list_runs", "admin/runs", ""),
     ("show_run", "admin/runs/digits", ""),
     ("run_file", "admin/runs/digits/run.json", ""),
+    ("show_settings", "admin/runs/digits/run.toml", ""),
+    ("show_work", "admin/runs/digits/work", ""),
     ("run_history", "admin/runs/digits/history", ""),
     ("start_run", "admin/runs/digits/start", ""),
     ("list_workers", "admin/workers?limit=1", ""),

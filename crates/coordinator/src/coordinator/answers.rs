@@ -166,6 +166,7 @@ impl Coordinator {
         let Some(lease) = run.leases.remove(lease_id) else {
             return;
         };
+        run.note_staleness(lease.version);
         let count = header.done.iter().map(|range| range.count).sum();
         if let Some(worker) = self.registry.get(worker_id) {
             worker.samples_accepted += u64::from(samples);
@@ -245,8 +246,15 @@ impl Coordinator {
         effects: &mut Vec<Effect>,
     ) {
         self.end_lease(now, worker_id, lease_id);
+        let mut of_run = None;
         if let Some(worker) = self.registry.get(worker_id) {
             worker.updates_rejected += 1;
+            of_run = worker.run_id;
+        }
+        if reason == RejectReason::Stale
+            && let Some(run) = of_run.and_then(|run_id| self.runs.get_mut(&run_id))
+        {
+            run.too_stale += 1;
         }
         effects.push(Effect::Event(Event::UpdateRejected {
             worker_id,

@@ -120,7 +120,7 @@ fn samples_of(board: &Leaderboard) -> Vec<(Digest, u64)> {
 async fn assert_credits(ledger: &Ledger, sequence: u64) {
     let samples = samples_at(sequence);
     assert_eq!(ledger.standing(RUN).await.unwrap(), (sequence, samples));
-    let board = ledger.leaderboard(Some(RUN), u32::MAX).await.unwrap();
+    let board = ledger.leaderboard(Some(RUN), None, u32::MAX).await.unwrap();
     assert_eq!((board.sequence, board.samples), (Some(sequence), samples));
     let mut stored = samples_of(&board);
     assert!(stored.is_sorted_by_key(|(identity, samples)| (u64::MAX - samples, *identity)));

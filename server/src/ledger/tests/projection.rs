@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::open::readers;
-use super::super::read;
+use super::super::{Place, read};
 use super::*;
 
 /// Names the file for the process that is killed.
@@ -122,8 +122,41 @@ async fn batches_that_find_the_queue_full_are_made_up_for() {
     let credits = [(identity(0), 10_000)];
     ledger.reconcile(RUN, 10_000, &credits).await.unwrap();
     assert!(ledger.status().out_of_step.is_empty());
-    let board = ledger.leaderboard(Some(RUN), 10).await.unwrap();
+    let board = ledger.leaderboard(Some(RUN), None, 10).await.unwrap();
     assert_eq!(samples_of(&board), credits);
+}
+
+#[tokio::test]
+async fn a_leaderboard_goes_on_behind_any_place() {
+    let bed = Bed::new("places");
+    let ledger = bed.open().await;
+    // Two with the same samples stand in the order of their identities.
+    let credits: Vec<_> = [(1, 7), (2, 9), (3, 7), (4, 1)]
+        .map(|(of, samples)| (identity(of), samples))
+        .into();
+    ledger.credit(CreditBatch {
+        run: RUN,
+        after: 0,
+        through: 1,
+        deltas: credits,
+    });
+    ledger.flush().await.unwrap();
+    for run in [Some(RUN), None] {
+        let whole = samples_of(&ledger.leaderboard(run, None, 10).await.unwrap());
+        assert_eq!(
+            whole
+                .iter()
+                .map(|(_, samples)| *samples)
+                .collect::<Vec<_>>(),
+            [9, 7, 7, 1]
+        );
+        for (at, &(identity, samples)) in whole.iter().enumerate() {
+            let place = Some(Place { samples, identity });
+            let rest = ledger.leaderboard(run, place, 10).await.unwrap();
+            assert_eq!(samples_of(&rest), whole[at + 1..]);
+            assert_eq!(rest.samples, 24, "the sum is that of all");
+        }
+    }
 }
 
 #[tokio::test]
@@ -140,7 +173,7 @@ async fn sums_that_no_integer_holds_stay_at_the_largest() {
         ledger.flush().await.unwrap();
     }
     let largest = u64::try_from(i64::MAX).unwrap();
-    let board = ledger.leaderboard(Some(RUN), 1).await.unwrap();
+    let board = ledger.leaderboard(Some(RUN), None, 1).await.unwrap();
     assert_eq!(samples_of(&board), [(identity(0), largest)]);
 }
 
