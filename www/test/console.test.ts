@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { placeOf, runAddress } from '../src/admin/place.ts';
+import { periodOf, periods } from '../src/admin/periods.ts';
+import { placeOf, runAddress, settingsAddress } from '../src/admin/place.ts';
 import type { WorkerRow } from '../src/admin/types.ts';
 import { compareWorkers, matches, stateOf } from '../src/admin/worker-table.ts';
 
 const WORKER: WorkerRow = {
   worker_id: 'w2',
+  identity: '0'.repeat(64),
   kind: 'native',
   software: 'tabswarm-worker 0.1.0',
   lanes: 2,
   connected: true,
+  state: 'connected',
   paused: null,
   run: 'mnist-mlp',
   micro_batches_per_s: 12.5,
@@ -21,14 +24,28 @@ const WORKER: WorkerRow = {
 test('an address names a page, whatever else it holds', () => {
   assert.deepEqual(placeOf('#workers'), { page: 'workers' });
   assert.deepEqual(placeOf(runAddress('a b/c')), { page: 'run', run: 'a b/c' });
-  for (const hash of ['', '#', '#run', '#nothing']) assert.deepEqual(placeOf(hash), { page: 'overview' }, hash);
+  assert.deepEqual(placeOf('#tokens'), { page: 'tokens' });
+  assert.deepEqual(placeOf(settingsAddress('a b/c')), { page: 'settings', run: 'a b/c' });
+  for (const hash of ['', '#', '#settings', '#run', '#nothing']) assert.deepEqual(placeOf(hash), { page: 'overview' }, hash);
   assert.deepEqual(placeOf('#run/%'), { page: 'run', run: '%' });
 });
 
-test('a worker is away, paused or connected', () => {
+test('a period is chosen by name, and one of them has no end', () => {
+  const choices = periods('for good').map(([choice]) => [choice, periodOf(choice)]);
+  assert.deepEqual(choices.slice(0, 2), [
+    ['1h', 3_600],
+    ['1d', 86_400],
+  ]);
+  assert.deepEqual(choices.at(-1), ['endless', null]);
+  assert.ok(periods('for good').every(([choice, name]) => name !== choice));
+});
+
+test('a worker is away, paused, sent away, banned or connected', () => {
   assert.equal(stateOf(WORKER), 'connected');
   assert.equal(stateOf({ ...WORKER, paused: 'on_battery' }), 'paused: on battery');
   assert.equal(stateOf({ ...WORKER, paused: 'user', connected: false }), 'away');
+  assert.equal(stateOf({ ...WORKER, state: 'draining' }), 'draining');
+  assert.equal(stateOf({ ...WORKER, connected: false, state: 'banned' }), 'banned');
 });
 
 test('a filter finds workers by all of its words', () => {

@@ -2,21 +2,35 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { words } from './words.ts';
 
-/** What is asked. With `field` a name has to be given, which the order gets. */
+/** Something that has to be given with the answer; with `options` one of those. */
+export interface Field {
+  /** By which the order gets it. */
+  key: string;
+  label: string;
+  maxLength?: number;
+  options?: readonly (readonly [value: string, label: string])[];
+}
+
+type Values = Record<string, string>;
+
+/** What is asked. */
 export interface Question {
   title: string;
   body: string;
   confirm: string;
-  field?: string;
-  act(name: string): Promise<boolean>;
+  fields?: readonly Field[];
+  act(values: Values): Promise<boolean>;
 }
+
+/** Asks it. */
+export type Ask = (question: Question) => void;
 
 /** Shows the question while there is one; Escape and Cancel do nothing but close it. */
 export function Confirm({ question, close }: { question: Question | null; close(): void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const [name, setName] = useState('');
+  const [values, setValues] = useState<Values>({});
   useEffect(() => {
-    setName('');
+    setValues(Object.fromEntries((question?.fields ?? []).map(({ key, options }) => [key, options?.[0]?.[0] ?? ''])));
     if (question === null) dialog.current?.close();
     else dialog.current?.showModal();
   }, [question]);
@@ -24,28 +38,22 @@ export function Confirm({ question, close }: { question: Question | null; close(
     event.preventDefault();
     if (question === null) return;
     close();
-    void question.act(name.trim());
+    void question.act(Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value.trim()])));
   };
   return (
-    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" onClose={close}>
+    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" aria-describedby="confirm-body" onClose={close}>
       {question !== null && (
         <form onSubmit={submit}>
           <h2 id="confirm-title">{question.title}</h2>
-          <p>{question.body}</p>
-          {question.field !== undefined && (
-            <>
-              <label for="confirm-name">{question.field}</label>
-              <input
-                id="confirm-name"
-                data-testid="confirm-name"
-                type="text"
-                required
-                autocomplete="off"
-                value={name}
-                onInput={(event) => setName(event.currentTarget.value)}
-              />
-            </>
-          )}
+          <p id="confirm-body">{question.body}</p>
+          {question.fields?.map((field) => (
+            <Input
+              key={field.key}
+              field={field}
+              value={values[field.key] ?? ''}
+              set={(value) => setValues((before) => ({ ...before, [field.key]: value }))}
+            />
+          ))}
           <div class="confirm-buttons">
             <button type="button" class="button plain" data-testid="confirm-cancel" onClick={close}>
               {words.confirm.cancel}
@@ -57,5 +65,36 @@ export function Confirm({ question, close }: { question: Question | null; close(
         </form>
       )}
     </dialog>
+  );
+}
+
+function Input({ field, value, set }: { field: Field; value: string; set(value: string): void }) {
+  const id = `confirm-${field.key}`;
+  return (
+    <div class="field">
+      <label for={id}>{field.label}</label>
+      {field.options === undefined ? (
+        <input
+          id={id}
+          data-testid={id}
+          type="text"
+          required
+          // A blank alone is no answer.
+          pattern=".*\S.*"
+          maxLength={field.maxLength}
+          autocomplete="off"
+          value={value}
+          onInput={(event) => set(event.currentTarget.value)}
+        />
+      ) : (
+        <select id={id} data-testid={id} value={value} onChange={(event) => set(event.currentTarget.value)}>
+          {field.options.map(([option, label]) => (
+            <option key={option} value={option}>
+              {label}
+            </option>
+          ))}
+        </select>
+      )}
+    </div>
   );
 }

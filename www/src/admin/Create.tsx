@@ -1,6 +1,7 @@
 /** Makes a run of a run file. */
 import { useState } from 'preact/hooks';
 import { runAddress } from './place.ts';
+import { RunFileEditor } from './RunFileEditor.tsx';
 import { store } from './state.ts';
 import { words } from './words.ts';
 
@@ -31,18 +32,8 @@ export function Create() {
         accept=".toml,application/toml,text/plain"
         onChange={(event) => void choose(event.currentTarget.files)}
       />
-      <label for="run-text">{words.create.text}</label>
-      <textarea
-        id="run-text"
-        data-testid="run-text"
-        rows={18}
-        spellcheck={false}
-        required
-        value={text}
-        aria-describedby="create-problem"
-        onInput={(event) => setText(event.currentTarget.value)}
-      />
-      <p class="problem" id="create-problem" role="alert" data-testid="problem">
+      <RunFileEditor text={text} set={setText} rows={18} />
+      <p class="problem" role="alert" data-testid="problem">
         {store.problem.value}
       </p>
       <label class="check">

@@ -1,10 +1,9 @@
 /** What happened, newest first. */
 import { useState } from 'preact/hooks';
+import { Moment } from './Moment.tsx';
 import { store } from './state.ts';
 import type { EventRow } from './types.ts';
 import { words } from './words.ts';
-
-const moments = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 
 export function Events() {
   const events = store.events.value;
@@ -44,7 +43,7 @@ export function Events() {
               {shown.map((event) => (
                 <tr key={event.id}>
                   <th scope="row">
-                    <time dateTime={new Date(event.at_ms).toISOString()}>{moments.format(event.at_ms)}</time>
+                    <Moment at_ms={event.at_ms} />
                   </th>
                   <td>{event.kind.replaceAll('_', ' ')}</td>
                   <td>{event.run ?? words.none}</td>

@@ -1,14 +1,16 @@
 /** One run: its figures and curves, what it can be told, and the versions that it can go back to. */
 import { useState } from 'preact/hooks';
-import { formatBytes, formatCount, formatPercent } from '../format.ts';
-import { Confirm, type Question } from './Confirm.tsx';
+import { formatCount } from '../format.ts';
+import { Confirm, type Ask, type Question } from './Confirm.tsx';
 import { RunCurves } from './RunCurves.tsx';
 import { Phase, RunFigures } from './Overview.tsx';
 import { Progress } from './Progress.tsx';
-import { runAddress } from './place.ts';
+import { runAddress, settingsAddress } from './place.ts';
+import { Snapshots } from './Snapshots.tsx';
 import { store } from './state.ts';
 import type { AdminRun, RunVerb, Version } from './types.ts';
 import { words } from './words.ts';
+import { WorkSection } from './WorkSection.tsx';
 
 /** What may be ordered in each phase. */
 const VERBS: Record<AdminRun['phase'], readonly RunVerb[]> = {
@@ -21,8 +23,6 @@ const VERBS: Record<AdminRun['phase'], readonly RunVerb[]> = {
 
 /** A run can go back to thousands of versions; of older ones the snapshots are the likely choice. */
 const VERSIONS_SHOWN = 200;
-
-type Ask = (question: Question) => void;
 
 export function RunPage() {
   const run = store.run.value;
@@ -48,8 +48,9 @@ export function RunPage() {
           <Progress run={run} />
           <RunFigures run={run} />
           <RunCurves run={run} />
+          <WorkSection />
           <Versions run={run} ask={setQuestion} />
-          <Snapshots />
+          <Snapshots run={run} ask={setQuestion} />
         </>
       )}
       <Confirm question={question} close={() => setQuestion(null)} />
@@ -80,6 +81,11 @@ function Verbs({ run, ask }: { run: AdminRun; ask: Ask }) {
           {words.run.verbs[verb]}
         </button>
       ))}
+      {run.phase !== 'finished' && run.phase !== 'stopped' && (
+        <a class="button plain" href={settingsAddress(run.name)} data-testid="settings">
+          {words.run.settings}
+        </a>
+      )}
     </div>
   );
 }
@@ -99,12 +105,14 @@ function Versions({ run, ask }: { run: AdminRun; ask: Ask }) {
             <p class="fine">{words.run.newest(formatCount(versions.length), formatCount(all.length))}</p>
           )}
           <div class="table-scroll versions" tabIndex={0} role="region" aria-labelledby="versions-heading">
-            <table data-testid="versions">
+            <table class="data-table" data-testid="versions">
               <thead>
                 <tr>
                   <th scope="col">{words.run.version}</th>
                   <th scope="col">{words.run.digest}</th>
-                  <th scope="col">{words.run.actions}</th>
+                  <th scope="col" class="acts">
+                  {words.run.actions}
+                </th>
                 </tr>
               </thead>
               <tbody>
@@ -135,8 +143,8 @@ function VersionRow({ run, version: { version, params_digest }, ask }: { run: Ad
       title: confirm.fork(run.name, shown),
       body: confirm.forkBody,
       confirm: confirm.forkDo,
-      field: confirm.forkName,
-      act: async (name) => {
+      fields: [{ key: 'name', label: confirm.forkName }],
+      act: async ({ name = '' }) => {
         const done = await store.fork(run.name, name, version);
         if (done) location.hash = runAddress(name);
         return done;
@@ -168,40 +176,5 @@ function VersionRow({ run, version: { version, params_digest }, ask }: { run: Ad
         </button>
       </td>
     </tr>
-  );
-}
-
-function Snapshots() {
-  const snapshots = store.files.value?.snapshots ?? [];
-  return (
-    <section>
-      <h2 id="snapshots-heading">{words.run.snapshots}</h2>
-      {snapshots.length === 0 ? (
-        <p class="description">{words.run.noSnapshots}</p>
-      ) : (
-        <div class="table-scroll wide" tabIndex={0} role="region" aria-labelledby="snapshots-heading">
-          <table data-testid="snapshots">
-            <thead>
-              <tr>
-                <th scope="col">{words.run.version}</th>
-                <th scope="col">{words.run.accuracy}</th>
-                <th scope="col">{words.run.size}</th>
-                <th scope="col">{words.run.digest}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {snapshots.map(({ version, eval_accuracy, bytes, params_digest }) => (
-                <tr key={version}>
-                  <th scope="row">{formatCount(version)}</th>
-                  <td>{eval_accuracy === null ? words.none : formatPercent(eval_accuracy, 1)}</td>
-                  <td>{formatBytes(bytes)}</td>
-                  <td class="digest">{params_digest.slice(0, 16)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </section>
   );
 }

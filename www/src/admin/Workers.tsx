@@ -1,6 +1,8 @@
 /** All workers, sorted and filtered. */
 import { useState } from 'preact/hooks';
 import { formatCount, formatTenths } from '../format.ts';
+import { askForBan, Bans } from './Bans.tsx';
+import { Confirm, type Ask, type Question } from './Confirm.tsx';
 import { store } from './state.ts';
 import { compareWorkers, matches, stateOf, type Column } from './worker-table.ts';
 import type { WorkerRow } from './types.ts';
@@ -11,6 +13,7 @@ const COLUMNS = Object.keys(words.workers.columns) as Column[];
 export function Workers() {
   const workers = store.workers.value;
   const [filter, setFilter] = useState('');
+  const [question, setQuestion] = useState<Question | null>(null);
   const [connectedOnly, setConnectedOnly] = useState(false);
   const [sort, setSort] = useState<{ column: Column; descending: boolean }>({
     column: 'samples_credited',
@@ -53,6 +56,9 @@ export function Workers() {
           {words.workers.shown(formatCount(shown.length), formatCount(workers?.length ?? 0))}
         </p>
       </div>
+      <p class="problem" role="alert" data-testid="problem">
+        {store.problem.value}
+      </p>
       {shown.length === 0 ? (
         <p class="notice">
           {workers === null ? words.health.unknown : workers.length === 0 ? words.workers.none : words.workers.noMatch}
@@ -73,21 +79,26 @@ export function Workers() {
                     </button>
                   </th>
                 ))}
+                <th scope="col" class="acts">
+                  {words.run.actions}
+                </th>
               </tr>
             </thead>
             <tbody>
               {shown.map((worker) => (
-                <Row key={worker.worker_id} worker={worker} />
+                <Row key={worker.worker_id} worker={worker} ask={setQuestion} />
               ))}
             </tbody>
           </table>
         </div>
       )}
+      <Bans ask={setQuestion} />
+      <Confirm question={question} close={() => setQuestion(null)} />
     </>
   );
 }
 
-function Row({ worker }: { worker: WorkerRow }) {
+function Row({ worker, ask }: { worker: WorkerRow; ask: Ask }) {
   const rate = worker.micro_batches_per_s;
   return (
     <tr>
@@ -100,6 +111,18 @@ function Row({ worker }: { worker: WorkerRow }) {
       <td>{formatCount(worker.samples_accepted)}</td>
       <td>{formatCount(worker.samples_credited)}</td>
       <td>{formatCount(worker.updates_rejected)}</td>
+      <td class="row-actions">
+        <button
+          type="button"
+          class="button danger"
+          data-testid={`ban-${worker.worker_id}`}
+          disabled={worker.state === 'banned'}
+          aria-label={`${words.bans.ban}: ${worker.worker_id}`}
+          onClick={() => askForBan(ask, worker)}
+        >
+          {words.bans.ban}
+        </button>
+      </td>
     </tr>
   );
 }

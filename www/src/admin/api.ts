@@ -1,6 +1,23 @@
 /** The admin API over HTTP. The token goes into each request's header and nowhere else. */
-import type { HistoryPage, Snapshot } from '../api/types.ts';
-import type { AdminRun, EventPage, Health, RunVerb, Version, WorkerPage, WorkerRow } from './types.ts';
+import type { HistoryPage } from '../api/types.ts';
+import type {
+  AdminRun,
+  BanPage,
+  BanRow,
+  EventPage,
+  Health,
+  IssuedToken,
+  RunVerb,
+  Scope,
+  SnapshotRow,
+  TokenPage,
+  TokenRow,
+  Validation,
+  Version,
+  Work,
+  WorkerPage,
+  WorkerRow,
+} from './types.ts';
 
 /** A server that does not answer in this time counts as away. */
 const TIMEOUT_MS = 15_000;
@@ -9,6 +26,10 @@ const CREATE_TIMEOUT_MS = 600_000;
 /** Events of one request. */
 const EVENTS_MAX = 200;
 const WORKERS_MAX = 500;
+/** Tokens and bans of one request: as many as the server gives. */
+const ROWS_MAX = 1_000;
+const TOML = { 'content-type': 'application/toml' };
+const JSON_TYPE = { 'content-type': 'application/json' };
 
 /** The server refused, in its own words. */
 export class Refusal extends Error {
@@ -56,8 +77,67 @@ export class AdminApi {
     return this.#json(`${runPath(run)}/versions`);
   }
 
-  snapshots(run: string): Promise<Snapshot[]> {
+  snapshots(run: string): Promise<SnapshotRow[]> {
     return this.#json(`${runPath(run)}/snapshots`);
+  }
+
+  /** A snapshot's safetensors file. */
+  async snapshot(run: string, version: number): Promise<Blob> {
+    return (await this.#send(snapshotPath(run, version), {}, CREATE_TIMEOUT_MS)).blob();
+  }
+
+  pin(run: string, version: number, pinned: boolean): Promise<SnapshotRow> {
+    return this.#json(`${snapshotPath(run, version)}/pin`, { method: pinned ? 'PUT' : 'DELETE' });
+  }
+
+  deleteSnapshot(run: string, version: number): Promise<SnapshotRow> {
+    return this.#json(snapshotPath(run, version), { method: 'DELETE' });
+  }
+
+  work(run: string): Promise<Work> {
+    return this.#json(`${runPath(run)}/work`);
+  }
+
+  /** The run file that holds now. */
+  async settings(run: string): Promise<string> {
+    return (await this.#send(`${runPath(run)}/run.toml`)).text();
+  }
+
+  change(run: string, toml: string): Promise<AdminRun> {
+    const init = { method: 'PUT', body: toml, headers: TOML };
+    return this.#json(`${runPath(run)}/run.toml`, init, CREATE_TIMEOUT_MS);
+  }
+
+  validate(toml: string): Promise<Validation> {
+    return this.#json('/admin/validate', { method: 'POST', body: toml, headers: TOML });
+  }
+
+  tokens(): Promise<TokenPage> {
+    return this.#json(`/admin/tokens?limit=${ROWS_MAX}`);
+  }
+
+  /** `expires_in_s` is null for a token that holds until it is revoked. */
+  issue(label: string, scope: Scope, expires_in_s: number | null): Promise<IssuedToken> {
+    const body = JSON.stringify({ label, scope, expires_in_s });
+    return this.#json('/admin/tokens', { method: 'POST', body, headers: JSON_TYPE });
+  }
+
+  revoke(id: number): Promise<TokenRow> {
+    return this.#json(`/admin/tokens/${id}`, { method: 'DELETE' });
+  }
+
+  bans(): Promise<BanPage> {
+    return this.#json(`/admin/bans?limit=${ROWS_MAX}`);
+  }
+
+  /** `lasts_s` is null for a ban for good. */
+  ban(identity: string, reason: string, lasts_s: number | null): Promise<BanRow> {
+    const body = JSON.stringify({ reason, lasts_s });
+    return this.#json(`/admin/bans/${identity}`, { method: 'PUT', body, headers: JSON_TYPE });
+  }
+
+  unban(identity: string): Promise<BanRow> {
+    return this.#json(`/admin/bans/${identity}`, { method: 'DELETE' });
   }
 
   order(run: string, verb: RunVerb): Promise<AdminRun> {
@@ -76,21 +156,26 @@ export class AdminApi {
   create(toml: string, start: boolean): Promise<AdminRun> {
     return this.#json(
       `/admin/runs?start=${start}`,
-      { method: 'POST', body: toml, headers: { 'content-type': 'application/toml' } },
+      { method: 'POST', body: toml, headers: TOML },
       CREATE_TIMEOUT_MS,
     );
   }
 
   async #json<T>(path: string, init: RequestInit = {}, timeoutMs = TIMEOUT_MS): Promise<T> {
+    return (await (await this.#send(path, init, timeoutMs)).json()) as T;
+  }
+
+  async #send(path: string, init: RequestInit = {}, timeoutMs = TIMEOUT_MS): Promise<Response> {
     const response = await fetch(path, {
       ...init,
       headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
       signal: AbortSignal.timeout(timeoutMs),
     });
-    if (response.ok) return (await response.json()) as T;
+    if (response.ok) return response;
     const problem = (await response.json().catch(() => ({}))) as { detail?: string };
     throw new Refusal(response.status, problem.detail ?? `The server answered ${response.status}.`);
   }
 }
 
 const runPath = (name: string): string => `/admin/runs/${encodeURIComponent(name)}`;
+const snapshotPath = (run: string, version: number): string => `${runPath(run)}/snapshots/${version}`;

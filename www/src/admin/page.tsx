@@ -4,22 +4,30 @@ import { Mark } from '../components/Icons.tsx';
 import { Create } from './Create.tsx';
 import { Events } from './Events.tsx';
 import { Overview } from './Overview.tsx';
+import type { Place } from './place.ts';
 import { RunPage } from './RunPage.tsx';
+import { SettingsPage } from './SettingsPage.tsx';
 import { SignIn } from './SignIn.tsx';
 import { store } from './state.ts';
+import { Tokens } from './Tokens.tsx';
 import { words } from './words.ts';
 import { Workers } from './Workers.tsx';
 
-const PAGES = ['overview', 'workers', 'events', 'create'] as const;
+const PAGES = ['overview', 'workers', 'events', 'tokens', 'create'] as const;
+
+function titleOf(place: Place): string {
+  if (place.page === 'settings') return words.settings.heading(place.run);
+  return place.page === 'run' ? place.run : words.pages[place.page];
+}
 
 export function Page() {
   const place = store.place.value;
   const signedIn = store.api.value !== null;
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  const where = place.page === 'run' ? `run ${place.run}` : place.page;
+  const where = 'run' in place ? `${place.page} ${place.run}` : place.page;
   useEffect(() => {
-    document.title = `${place.page === 'run' ? place.run : words.pages[place.page]} · ${words.name}`;
+    document.title = `${titleOf(place)} · ${words.name}`;
     // The link that was followed may be gone; keyboard users go on from the page that it led to.
     if (!first.current) main.current?.focus();
     first.current = false;
@@ -63,10 +71,27 @@ export function Page() {
 }
 
 function Content() {
-  const { page } = store.place.value;
+  const refusal = store.refusal.value;
+  return (
+    <>
+      {refusal !== null && (
+        <p class="problem" role="status" data-testid="refusal">
+          {refusal}
+        </p>
+      )}
+      <PlaceContent />
+    </>
+  );
+}
+
+function PlaceContent() {
+  const place = store.place.value;
+  const { page } = place;
+  if (place.page === 'settings') return <SettingsPage run={place.run} />;
   if (page === 'run') return <RunPage />;
   if (page === 'workers') return <Workers />;
   if (page === 'events') return <Events />;
+  if (page === 'tokens') return <Tokens />;
   if (page === 'create') return <Create />;
   return <Overview />;
 }

@@ -2,14 +2,14 @@
 
 /** What is shown, as it stands behind the # of the address. */
 export type Place =
-  | { page: 'overview' | 'workers' | 'events' | 'create' }
-  | { page: 'run'; run: string };
+  | { page: 'overview' | 'workers' | 'events' | 'tokens' | 'create' }
+  | { page: 'run' | 'settings'; run: string };
 
 /** The place that an address names; the overview for any other. */
 export function placeOf(hash: string): Place {
   const [page, name] = hash.replace(/^#\/?/, '').split('/');
-  if (page === 'run' && name) return { page, run: decode(name) };
-  if (page === 'workers' || page === 'events' || page === 'create') return { page };
+  if ((page === 'run' || page === 'settings') && name) return { page, run: decode(name) };
+  if (page === 'workers' || page === 'events' || page === 'tokens' || page === 'create') return { page };
   return { page: 'overview' };
 }
 
@@ -23,3 +23,6 @@ function decode(name: string): string {
 
 /** The address of a run's page. */
 export const runAddress = (run: string): string => `#run/${encodeURIComponent(run)}`;
+
+/** The address of the page on which a run's settings are changed. */
+export const settingsAddress = (run: string): string => `#settings/${encodeURIComponent(run)}`;

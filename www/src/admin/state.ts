@@ -1,11 +1,24 @@
 /** The console's single store: what the server says, asked for again and again, and the operator's orders. */
 import { batch, computed, effect, signal, untracked } from '@preact/signals';
-import type { Snapshot } from '../api/types.ts';
 import { EMPTY_HISTORY, historyCursor, mergeHistory, wentBack, type History } from '../state/history.ts';
 import { Poller } from '../state/polling.ts';
 import { AdminApi, Refusal } from './api.ts';
 import { placeOf, type Place } from './place.ts';
-import type { AdminRun, EventRow, Health, RunVerb, Version, WorkerRow } from './types.ts';
+import type {
+  AdminRun,
+  BanPage,
+  EventRow,
+  Health,
+  IssuedToken,
+  RunVerb,
+  Scope,
+  SnapshotRow,
+  TokenPage,
+  Validation,
+  Version,
+  Work,
+  WorkerRow,
+} from './types.ts';
 
 const TOKEN_KEY = 'tabswarm.console.token';
 /** Older events are asked for with the program. */
@@ -17,7 +30,7 @@ const FILES_EVERY_MS = 10_000;
 /** What is read for the page of one run beyond its status. */
 export interface RunFiles {
   versions: Version[];
-  snapshots: Snapshot[];
+  snapshots: SnapshotRow[];
 }
 
 class ConsoleStore {
@@ -28,15 +41,21 @@ class ConsoleStore {
   readonly runs = signal<readonly AdminRun[] | null>(null);
   readonly health = signal<Health | null>(null);
   readonly workers = signal<readonly WorkerRow[] | null>(null);
+  readonly bans = signal<BanPage | null>(null);
+  readonly tokens = signal<TokenPage | null>(null);
+  /** What is being worked on of the run whose page is shown. */
+  readonly work = signal<Work | null>(null);
   readonly events = signal<readonly EventRow[] | null>(null);
   readonly histories = signal<ReadonlyMap<string, History>>(new Map());
   readonly files = signal<RunFiles | null>(null);
   readonly away = signal(false);
   /** What the server said to the last order that it did not take. */
   readonly problem = signal<string | null>(null);
+  /** Why what the page shows can't be read, while it can't. */
+  readonly refusal = signal<string | null>(null);
   readonly run = computed(() => {
     const place = this.place.value;
-    if (place.page !== 'run') return null;
+    if (!('run' in place)) return null;
     return this.runs.value?.find(({ name }) => name === place.run) ?? null;
   });
   readonly #poller: Poller;
@@ -54,7 +73,9 @@ class ConsoleStore {
       batch(() => {
         this.place.value = placeOf(location.hash);
         this.problem.value = null;
+        this.refusal.value = null;
         this.files.value = null;
+        this.work.value = null;
       });
     });
     document.addEventListener('visibilitychange', () => {
@@ -91,6 +112,11 @@ class ConsoleStore {
       this.runs.value = null;
       this.health.value = null;
       this.workers.value = null;
+      this.bans.value = null;
+      this.tokens.value = null;
+      this.work.value = null;
+      this.problem.value = null;
+      this.refusal.value = null;
       this.events.value = null;
       this.files.value = null;
       this.histories.value = new Map();
@@ -112,13 +138,72 @@ class ConsoleStore {
     return this.#try((api) => api.fork(run, name, at));
   }
 
+  /** Gives a run other settings. */
+  change(run: string, toml: string): Promise<boolean> {
+    return this.#try((api) => api.change(run, toml));
+  }
+
+  /** The run file that holds now; null with `problem` set. */
+  settings(run: string): Promise<string | null> {
+    return this.#ask((api) => api.settings(run));
+  }
+
+  /** Whether a text is a run file; null where nobody answers. Asked while typing, so that there are no complaints. */
+  async validate(toml: string): Promise<Validation | null> {
+    try {
+      return (await this.api.value?.validate(toml)) ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Keeps a snapshot until it is unpinned, or does not. */
+  pin(run: string, version: number, pinned: boolean): Promise<boolean> {
+    return this.#try((api) => api.pin(run, version, pinned));
+  }
+
+  /** Deletes a snapshot. */
+  deleteSnapshot(run: string, version: number): Promise<boolean> {
+    return this.#try((api) => api.deleteSnapshot(run, version));
+  }
+
+  /** A snapshot's file; null with `problem` set. */
+  snapshot(run: string, version: number): Promise<Blob | null> {
+    return this.#ask((api) => api.snapshot(run, version));
+  }
+
+  /** Issues a token, which is shown once; null with `problem` set. */
+  issue(label: string, scope: Scope, expiresInS: number | null): Promise<IssuedToken | null> {
+    return this.#ask((api) => api.issue(label, scope, expiresInS));
+  }
+
+  /** Makes a token void. */
+  revoke(id: number): Promise<boolean> {
+    return this.#try((api) => api.revoke(id));
+  }
+
+  /** Keeps an identity out. */
+  ban(identity: string, reason: string, lastsS: number | null): Promise<boolean> {
+    return this.#try((api) => api.ban(identity, reason, lastsS));
+  }
+
+  /** Lets an identity in again. */
+  unban(identity: string): Promise<boolean> {
+    return this.#try((api) => api.unban(identity));
+  }
+
   /** Makes a run of a run file; its name, or null with `problem` set. */
   async create(toml: string, start: boolean): Promise<string | null> {
-    let name: string | null = null;
+    const created = await this.#ask((api) => api.create(toml, start));
+    return created?.name ?? null;
+  }
+
+  async #ask<T>(ask: (api: AdminApi) => Promise<T>): Promise<T | null> {
+    let answer: T | null = null;
     await this.#try(async (api) => {
-      name = (await api.create(toml, start)).name;
+      answer = await ask(api);
     });
-    return name;
+    return answer;
   }
 
   async #try(act: (api: AdminApi) => Promise<unknown>): Promise<boolean> {
@@ -147,7 +232,7 @@ class ConsoleStore {
         this.runs.value = runs;
         this.health.value = health;
       });
-      await this.#pollPlace(api, runs);
+      await this.#pollPlaceOrSay(api, runs);
     } catch (error) {
       if (!(error instanceof Refusal) || error.status !== 401) throw error;
       // It was revoked, or the server has another one now.
@@ -156,14 +241,32 @@ class ConsoleStore {
     }
   }
 
+  /** What is refused to this token, or not available now, is no reason to call the server away. */
+  async #pollPlaceOrSay(api: AdminApi, runs: readonly AdminRun[]): Promise<void> {
+    try {
+      await this.#pollPlace(api, runs);
+      this.refusal.value = null;
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.status === 401) throw error;
+      this.refusal.value = error.message;
+    }
+  }
+
   async #pollPlace(api: AdminApi, runs: readonly AdminRun[]): Promise<void> {
     const place = this.place.value;
-    if (place.page === 'workers') this.workers.value = await api.workers();
+    if (place.page === 'workers') {
+      this.workers.value = await api.workers();
+      this.bans.value = await api.bans();
+    }
+    if (place.page === 'tokens') this.tokens.value = await api.tokens();
     if (place.page === 'events') await this.#pollEvents(api);
     if (place.page === 'overview') await Promise.all(runs.map((run) => this.#pollHistory(api, run)));
     const run = this.run.value;
     if (place.page !== 'run' || run === null) return;
     await this.#pollHistory(api, run);
+    const work = await api.work(run.name);
+    if (this.run.value?.name !== run.name) return;
+    this.work.value = work;
     if (this.files.value !== null && Date.now() - this.#filesAtMs < FILES_EVERY_MS) return;
     const [versions, snapshots] = await Promise.all([api.versions(run.name), api.snapshots(run.name)]);
     this.#filesAtMs = Date.now();

@@ -6,8 +6,10 @@ import { words } from './words.ts';
 export type Column = keyof typeof words.workers.columns;
 
 /** A worker's state in words. */
-export function stateOf({ connected, paused }: WorkerRow): string {
+export function stateOf({ connected, paused, state }: WorkerRow): string {
+  if (state === 'banned') return words.workers.banned;
   if (!connected) return words.workers.away;
+  if (state === 'draining') return words.workers.draining;
   return paused === null ? words.workers.working : words.workers.paused(paused);
 }
 
