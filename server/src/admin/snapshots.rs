@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tabswarm_model::digest::Digest;
-use tabswarm_protocol::ParamVersion;
-use tabswarm_store::{SnapshotInfo, StoreError};
+use tabswarm_protocol::{ParamVersion, RunId};
+use tabswarm_store::{SnapshotId, SnapshotInfo, StoreError};
 use tracing::error;
 use utoipa::ToSchema;
 
@@ -163,14 +163,26 @@ pub(crate) async fn delete(
         let detail = format!("The snapshot of version {version} is pinned; unpin it first.");
         return Err(Problem::conflict(Code::InUse, detail));
     }
-    let info = kept(&app, &name, version).ok_or_else(|| no_snapshot(&name, version))?;
-    let (id, asked) = (info.id, &app.actor);
-    let removed = asked
+    let ids = all_kept(&app, &name, version);
+    if ids.is_empty() {
+        return Err(no_snapshot(&name, version));
+    }
+    // Newest first: where one of them is the run's newest, nothing is removed.
+    for id in ids {
+        remove(&app, run_id, &name, id).await?;
+    }
+    Ok(json(&headers, was))
+}
+
+async fn remove(app: &App, run_id: RunId, name: &str, id: SnapshotId) -> Result<(), Problem> {
+    let removed = app
+        .actor
         .ask(|done| Message::Order(Order::RemoveSnapshot { run_id, id, done }))
         .await;
     match removed.map_err(|_gone| Problem::going_down())? {
-        Ok(true) => Ok(json(&headers, was)),
+        Ok(true) => Ok(()),
         Ok(false) => {
+            let version = id.version;
             let detail = format!(
                 "The snapshot of version {version} is the run's newest one, which it goes on from after a restart."
             );
@@ -216,6 +228,16 @@ async fn pinned(name: &str, facts: Arc<RunFacts>) -> Result<Vec<SnapshotInfo>, P
         error!(run = name, %error, "pinned snapshots can't be read");
         Problem::internal()
     })
+}
+
+/// All snapshots of a version that are no pinned copies, newest first: a run that rests before and after its settings
+/// change has two of the same version.
+fn all_kept(app: &App, name: &str, version: u64) -> Vec<SnapshotId> {
+    let view = app.view.get();
+    let all = view.run(name).map(|run| &run.snapshots);
+    let all = all.into_iter().flat_map(|snapshots| snapshots.iter());
+    let of_version = all.filter(|info| info.id.version == version);
+    of_version.map(|info| info.id).collect()
 }
 
 /// The newest snapshot of a version that is no pinned copy.

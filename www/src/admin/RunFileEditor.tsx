@@ -73,7 +73,8 @@ function Verdict({ of: { run, mistakes } }: { of: Validation }) {
       <ul>
         {mistakes.map(({ place, problem, remedy }, idx) => (
           <li key={idx}>
-            {place !== '' && <code>{place}</code>} <span class="said">{problem}</span>
+            {place !== '' && <code>{place}</code>}
+            <span class="said">{problem}</span>
             {remedy !== '' && <span class="remedy">{words.editor.remedy(remedy)}</span>}
           </li>
         ))}

@@ -145,7 +145,7 @@ function Staleness({ work: { staleness, too_stale } }: { work: Work }) {
               <tr key={idx}>
                 <th scope="row">{rangeOf(staleness, idx)}</th>
                 <td>
-                  <span class="bar" style={{ width: `${(line.updates / most) * 60}%` }} />
+                  <span class="stale-bar" style={{ width: `${(line.updates / most) * 60}%` }} />
                   {formatCount(line.updates)}
                 </td>
               </tr>

@@ -121,7 +121,7 @@ export const words = {
     step: 'Making version',
     mode: 'Mode',
     modes: { sync: 'sync', async: 'async', local: 'local' },
-    age: 'Since',
+    age: 'Under way for',
     states: { done: 'Done', leased: 'Leased', free: 'Free' },
     of: (part: string, all: string): string => `${part} of ${all}`,
     restarts: 'Begun again',
@@ -187,7 +187,7 @@ export const words = {
     valid: (name: string, parameters: string, epochs: string, batch: string): string =>
       `Valid: ${name}, ${parameters} parameters, ${epochs} epochs of global batches of ${batch}.`,
     invalid: (n: number): string => (n === 1 ? 'One mistake' : `${n} mistakes`),
-    remedy: (remedy: string): string => ` ${remedy}`,
+    remedy: (remedy: string): string => `Remedy: ${remedy}`,
   },
 
   settings: {
