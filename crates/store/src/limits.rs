@@ -10,3 +10,5 @@ pub const SEGMENT_BYTES: u64 = 16 << 20;
 pub const MAX_CONTROL_BYTES: usize = MAX_STEP_MICRO_BATCHES as usize * 42 + (MAX_CONTEXT << 8);
 /// Largest tensor part of a record: every parameter as an `i64`.
 pub const MAX_TENSOR_BYTES: usize = MAX_PARAMETERS * 8;
+/// A log is read so often where segments go while it is read: snapshots, which make them go, are seconds apart.
+pub(crate) const SCAN_ATTEMPTS: usize = 3;

@@ -1,6 +1,7 @@
 //! Reading a log: what each segment holds, and which of it is the run's history.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use tabswarm_coordinator::LogEntry;
@@ -10,6 +11,7 @@ use super::record::{self, Header, Mark, Record};
 use super::segment::{self, Beginning};
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::limits::SCAN_ATTEMPTS;
 
 /// Where a record is, and what it says.
 #[derive(Debug, Clone)]
@@ -60,7 +62,20 @@ pub(crate) struct Scan {
 }
 
 /// Reads all segments of a folder; a folder that does not exist has none.
+///
+/// The log of a run that goes on loses segments that a new snapshot makes needless: where one goes between the
+/// list and the reading, all is read once more.
 pub(crate) fn scan(disk: &dyn Disk, dir: &Path, run_id: RunId) -> Result<Scan, StoreError> {
+    for _ in 1..SCAN_ATTEMPTS {
+        match scan_once(disk, dir, run_id) {
+            Err(StoreError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            scanned => return scanned,
+        }
+    }
+    scan_once(disk, dir, run_id)
+}
+
+fn scan_once(disk: &dyn Disk, dir: &Path, run_id: RunId) -> Result<Scan, StoreError> {
     let mut scan = Scan {
         dir: dir.to_owned(),
         ..Scan::default()

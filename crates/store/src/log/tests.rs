@@ -1,6 +1,7 @@
 //! Records, segments, and a log that is written and read.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ use super::record::{Encoder, Record};
 use super::segment::{self, Beginning, SegmentHeader};
 use super::writer::Start;
 use super::{Log, LogOptions};
-use crate::disk::{Disk as _, replace};
+use crate::disk::{Disk, DiskFile, replace};
 use crate::error::StoreError;
 use crate::faults::{Fault, FaultPlan, FaultyDisk};
 
@@ -356,4 +357,76 @@ fn a_damaged_header_costs_nothing() {
         let scan = scan(&disk);
         assert_eq!((scan.chain(0).count(), scan.bad.len()), (1, 1), "bit {bit}");
     }
+}
+
+/// A disk on which a file goes between the list and the reading, as the segments behind a new snapshot do.
+#[derive(Debug)]
+struct Shrinking {
+    disk: FaultyDisk,
+    goes: PathBuf,
+}
+
+impl Disk for Shrinking {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == self.goes && self.disk.exists(path)? {
+            self.disk.remove_file(path)?;
+        }
+        self.disk.read(path)
+    }
+
+    fn read_range(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.disk.read_range(path, offset, len)
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.create_new(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+}
+
+#[test]
+fn a_segment_that_goes_while_the_log_is_read_is_not_missed() {
+    let disk = FaultyDisk::new(1);
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    let path = |first| Path::new(DIR).join(segment::name(first));
+    for first in [1, 4] {
+        let header = SegmentHeader {
+            run_id: RUN,
+            first,
+            mark: MARK,
+        };
+        replace(&disk, &path(first), &header.write()).unwrap();
+    }
+    assert_eq!(scan(&disk).segments, [1, 4]);
+    let goes = path(1);
+    let shrinking = Shrinking { disk, goes };
+    let scan = reader::scan(&shrinking, Path::new(DIR), RUN).unwrap();
+    assert_eq!(scan.segments, [4]);
 }
