@@ -280,13 +280,7 @@ impl Actor {
             Message::Reconcile {
                 run_id: Some(run_id),
             } => self.reconcile(run_id),
-            Message::Work { run_id, reply } => {
-                let now = self.clock.now();
-                let work = self.coordinator.work_status(now, run_id);
-                let traffic = self.runs.get(&run_id).map(|run| Arc::clone(&run.traffic));
-                // Whoever asked may have gone away.
-                drop(reply.send(work.zip(traffic)));
-            }
+            Message::Work { run_id, reply } => self.tell_work(run_id, reply),
             Message::Workers { reply } => self.tell_workers(reply),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
             Message::Logged(logged) => self.logged(logged),

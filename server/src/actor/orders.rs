@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tabswarm_coordinator::{Input, RunPhase, WorkerStatus};
+use tabswarm_coordinator::{Input, RunPhase, WorkStatus, WorkerStatus};
 use tabswarm_model::digest::Digest;
 use tabswarm_protocol::{RunId, WorkerId};
 use tabswarm_store::{SnapshotId, SnapshotInfo};
 use tokio::sync::oneshot;
 
-use super::{Actor, Durable, Forbidden, Order};
+use super::{Actor, Durable, Forbidden, Order, Traffic};
 use crate::{log_writer, snapshot_writer};
 
 impl Actor {
@@ -36,6 +36,17 @@ impl Actor {
     pub(super) fn tell_workers(&self, reply: oneshot::Sender<Vec<WorkerStatus>>) {
         // Whoever asked may have gone away.
         drop(reply.send(self.coordinator.workers(self.clock.now())));
+    }
+
+    pub(super) fn tell_work(
+        &self,
+        run_id: RunId,
+        reply: oneshot::Sender<Option<(WorkStatus, Arc<Traffic>)>>,
+    ) {
+        let work = self.coordinator.work_status(self.clock.now(), run_id);
+        let traffic = self.runs.get(&run_id).map(|run| Arc::clone(&run.traffic));
+        // Whoever asked may have gone away.
+        drop(reply.send(work.zip(traffic)));
     }
 
     /// Forgets a run that is over; told when its log is closed.
