@@ -9,6 +9,7 @@ mkdirSync(RESULTS, { recursive: true });
 
 await import('./scenarios/bits.mjs');
 await import('./scenarios/page.mjs');
+await import('./scenarios/quickstart.mjs');
 await import('./scenarios/runs.mjs');
 await import('./scenarios/embed.mjs');
 await import('./scenarios/volunteer.mjs');

@@ -15,6 +15,8 @@ enum Template {
     Cnn,
     /// A transformer on a text.
     Gpt,
+    /// A small network on the rows of a table.
+    Csv,
 }
 
 impl Template {
@@ -23,6 +25,7 @@ impl Template {
             Self::Mlp => include_str!("templates/mlp.toml"),
             Self::Cnn => include_str!("templates/cnn.toml"),
             Self::Gpt => include_str!("templates/gpt.toml"),
+            Self::Csv => include_str!("templates/csv.toml"),
         }
     }
 }

@@ -12,7 +12,7 @@ const START_LIMIT_MS = 60_000;
 const CREATE_LIMIT_MS = 300_000;
 
 /** A port that was free a moment ago. */
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once('error', reject);
