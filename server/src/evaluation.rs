@@ -10,12 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tabswarm_compute::{Batch, Engine};
-use tabswarm_model::samples::{MicroBatch, SampleReader};
+use tabswarm_model::samples::MicroBatch;
 use tabswarm_model::{ArithmeticClass, Graph, Run};
 use tabswarm_protocol::{ParamVersion, RunId};
 use tracing::{info, warn};
 
-use crate::dataset::TestSet;
+use crate::dataset::{TestReader, TestSet};
 use crate::history::EvalPoint;
 
 /// Samples of one forward pass: enough to keep the kernels busy.
@@ -177,7 +177,7 @@ impl Shared {
 /// An engine with its batch.
 struct Lane {
     engine: Engine,
-    reader: SampleReader,
+    reader: TestReader,
     batch: MicroBatch,
     batch_samples: u32,
 }
@@ -219,7 +219,9 @@ impl Lane {
             let end = next
                 .saturating_add(self.batch_samples)
                 .min(test_set.samples());
-            test_set.read(next..end, &self.reader, &mut self.batch);
+            self.reader
+                .read(test_set, next..end, &mut self.batch)
+                .map_err(|error| format!("the test set can't be read: {error}"))?;
             next = end;
             let batch = Batch::of(&self.batch);
             let stats = self
@@ -230,6 +232,7 @@ impl Lane {
             loss_q20 = loss_q20.saturating_add(stats.loss_q20);
             correct += u64::from(stats.correct);
         }
+        self.reader.rest();
         let label_rows = self.engine.graph().label_rows() as f64;
         let point = EvalPoint {
             version: job.version.0,

@@ -64,6 +64,8 @@ pub(crate) const RECENT_PARAMS: usize = 128;
 pub(crate) const RECENT_PARAMS_BYTES: usize = 64 << 20;
 /// Memory of chunks and snapshots' parameters that were served lately.
 pub(crate) const BLOB_CACHE_BYTES: usize = 256 << 20;
+/// Memory of a run's test set, which every evaluation reads; what is behind it is read from the disk each time.
+pub(crate) const RESIDENT_TEST_SET_BYTES: usize = 64 << 20;
 /// JSON of more than this is compressed.
 pub(crate) const COMPRESS_JSON_BYTES: usize = 1 << 10;
 /// Workers come back after so long when the server restarts.

@@ -229,7 +229,8 @@ mod tests {
         assert_eq!(targets[..4], [0.75, 0.25, 0.125, 0.875]);
         let test = TestSet::load(&store, ingested.test_set).unwrap();
         let mut batch = MicroBatch::default();
-        test.read(3..5, &test.reader(run.data.normalization), &mut batch);
+        let mut reader = test.reader(run.data.normalization);
+        reader.read(&test, 3..5, &mut batch).unwrap();
         assert_eq!((batch.samples, batch.inputs.len()), (2, 12));
         assert_eq!(batch.soft_targets, [0.125, 0.875, 0.75, 0.25]);
         assert!(batch.labels.is_empty());

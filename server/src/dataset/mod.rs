@@ -19,4 +19,4 @@ mod writer;
 
 pub(crate) use ingest::{IngestError, Ingested, brotli, ingest, rehearse};
 pub(crate) use survey::{ColumnSurvey, Survey, survey};
-pub(crate) use test_set::TestSet;
+pub(crate) use test_set::{TestReader, TestSet};

@@ -37,7 +37,7 @@ pub(crate) enum StoredSetError {
 }
 
 /// Two folders: one of manifests, one of chunks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ChunkStore {
     manifests: PathBuf,
     chunks: PathBuf,

@@ -60,8 +60,8 @@ fn a_text_becomes_sequences_and_comes_back() {
 
     let test = TestSet::load(&store, ingested.test_set).unwrap();
     assert_eq!(test.samples(), 249);
-    let reader = test.reader(run.data.normalization);
-    test.read(0..1, &reader, &mut batch);
+    let mut reader = test.reader(run.data.normalization);
+    reader.read(&test, 0..1, &mut batch).unwrap();
     let first = text.chars().nth(9_000).unwrap();
     let token = characters.token(first).unwrap();
     assert_eq!(batch.inputs[..1], [f32::from(token)]);
