@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 use tabswarm_coordinator::{RunPhase, SettingsError};
 use tabswarm_model::Run;
+use tabswarm_model::run_file::RunFileError;
 use tabswarm_store::ChangeError;
 use tracing::error;
 
@@ -78,7 +79,7 @@ fn without_nulls(value: &mut Value) {
 /// Change a run's settings.
 ///
 /// The run gets those of a run file from its version on. A running one is paused for that and goes on afterwards, whether
-/// or not they could be changed.
+/// or not they could be changed; what may never change is refused before.
 #[utoipa::path(
     put, path = "/admin/runs/{name}/run.toml", tag = "runs", operation_id = "change_run",
     params(("name" = String, Path, description = "The run's name.")),
@@ -94,8 +95,7 @@ pub(crate) async fn change(
     headers: HeaderMap,
     Text(text): Text,
 ) -> Result<Response, Problem> {
-    let to = Run::from_toml(&text)
-        .map_err(|error| Problem::unprocessable(Code::BadRunFile, error.to_string()))?;
+    let to = Run::from_toml(&text).map_err(|error| unfit(&error))?;
     let facts = facts(&app, &name)?;
     // On a task of its own: a client that goes away must not leave the run without its log, or paused.
     let task = tokio::spawn(change_at_rest(Arc::clone(&app), facts, to));
@@ -111,6 +111,9 @@ async fn change_at_rest(app: Arc<App>, facts: Arc<RunFacts>, to: Run) -> Result<
     let view = app.view.get();
     let was_running = (view.run(&name)).is_some_and(|run| run.status.phase == RunPhase::Running);
     if was_running {
+        // What can never be changed needs no rest to be refused.
+        let checked = facts.run.changed(&to, facts.run.origin.clone());
+        checked.map_err(|error| unfit(&error))?;
         order(&app, run_id, &name, Command::Pause).await?;
     }
     let (hosts, run) = (Arc::clone(&app.hosts), Arc::clone(&facts));
@@ -125,6 +128,10 @@ async fn change_at_rest(app: Arc<App>, facts: Arc<RunFacts>, to: Run) -> Result<
     outcome
 }
 
+fn unfit(error: &RunFileError) -> Problem {
+    Problem::unprocessable(Code::BadRunFile, error.to_string())
+}
+
 fn refused(error: &SettingsChangeError) -> Problem {
     let SettingsChangeError::Change(ChangeError::Settings(reason)) = error else {
         error!(%error, "settings could not be stored");
@@ -132,9 +139,8 @@ fn refused(error: &SettingsChangeError) -> Problem {
     };
     let detail = reason.to_string();
     match reason {
-        SettingsError::RunFile(_) | SettingsError::NothingLeft { .. } => {
-            Problem::unprocessable(Code::BadRunFile, detail)
-        }
+        SettingsError::RunFile(error) => unfit(error),
+        SettingsError::NothingLeft { .. } => Problem::unprocessable(Code::BadRunFile, detail),
         SettingsError::Phase { .. } => Problem::conflict(Code::WrongPhase, detail),
         SettingsError::TooMany | SettingsError::TooManyMissing { .. } => {
             Problem::conflict(Code::SettingsKept, detail)

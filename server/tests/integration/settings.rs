@@ -162,5 +162,16 @@ async fn what_can_not_change_is_said_and_the_run_goes_on_as_before() {
     server.admin("POST", "/admin/runs/digits/stop", "").await;
     let stopped = server.admin("PUT", PATH, &run_toml("digits", COSINE)).await;
     assert_eq!(stopped.problem(), (409, "wrong_phase".to_owned()));
+    // Nobody's work was interrupted for what was refused.
+    let patient_until = Instant::now() + Duration::from_secs(10);
+    let events = loop {
+        let events = server.admin("GET", "/admin/events", "").await.text();
+        if events.contains("run-stopped") {
+            break events;
+        }
+        assert!(Instant::now() < patient_until, "{events}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(!events.contains("run-paused"), "{events}");
     server.stop().await;
 }
