@@ -22,6 +22,7 @@ pub mod master;
 pub mod noise;
 pub mod optim;
 pub mod parts;
+pub mod path_part;
 pub mod random;
 mod rounding;
 pub mod rounds;

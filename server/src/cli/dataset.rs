@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::client::{ClientArgs, parse};
 use super::table::{Align, grouped, pairs, table};
 use super::{print, print_lines};
+use crate::uploads::{MAX_NAME_BYTES, is_name};
 
 /// Verbs about data sets.
 #[derive(Debug, Subcommand)]
@@ -99,10 +100,9 @@ impl DatasetCommand {
 
 /// A part of an address; what else would change it is refused.
 fn segment(name: &str) -> anyhow::Result<&str> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    if name.is_empty() || name.starts_with('.') || !name.bytes().all(fits) {
+    if !is_name(name) {
         bail!(
-            "{name:?} can't name a data set or a file of one: use letters, digits, dots, dashes and underscores, and no dot first"
+            "{name:?} can't name a data set or a file of one: use at most {MAX_NAME_BYTES} letters, digits, dots, dashes and underscores, and no dot first"
         );
     }
     Ok(name)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tabswarm_model::path_part::is_path_part;
+
 use super::ObjectStorageError;
 use super::limits::{MAX_NAME_BYTES, MAX_PREFIX_BYTES};
 
@@ -76,11 +78,7 @@ impl fmt::Display for Location {
 
 /// Whether an object may be called so: such names mean the same in a URL, in a folder and in a request.
 pub(super) fn is_name(name: &str) -> bool {
-    (1..=MAX_NAME_BYTES).contains(&name.len())
-        && !name.starts_with('.')
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    name.len() <= MAX_NAME_BYTES && is_path_part(name)
 }
 
 #[cfg(test)]

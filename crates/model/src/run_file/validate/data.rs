@@ -1,6 +1,7 @@
 //! The rules of the section `[data]`.
 
 use super::Check;
+use crate::path_part::is_path_part;
 use crate::run_file::raw::{
     RawArrays, RawData, RawFit, RawImages, RawMissing, RawNormalize, RawScaling, RawScalingWord,
     RawSplit, RawTable, RawVocabulary,
@@ -270,13 +271,4 @@ fn scaling(word: RawScalingWord) -> Scaling {
         RawScalingWord::Standard => Scaling::Standard,
         RawScalingWord::Range => Scaling::Range,
     }
-}
-
-pub(super) fn is_path_part(part: &str) -> bool {
-    !part.is_empty()
-        && part.len() <= 255
-        && !part.starts_with('.')
-        && part
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
 }

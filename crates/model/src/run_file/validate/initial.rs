@@ -2,7 +2,7 @@
 
 use super::super::raw::RawModel;
 use super::Check;
-use super::data::is_path_part;
+use crate::path_part::is_path_part;
 
 impl Check {
     pub(super) fn initial(&mut self, raw: &RawModel) -> Option<String> {
