@@ -153,6 +153,8 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await tab.get('phase-text-short').getByText('Running').waitFor();
     await tab.get('do-stop').focus();
     await tab.page.keyboard.press('Enter');
+    // Opening, the dialog moves the focus itself.
+    await tab.get('confirm-do').waitFor();
     await tab.get('confirm-do').focus();
     await tab.page.keyboard.press('Enter');
     await tab.get('phase-text-short').getByText('Stopped').waitFor();
