@@ -13,6 +13,7 @@ await import('./scenarios/quickstart.mjs');
 await import('./scenarios/runs.mjs');
 await import('./scenarios/embed.mjs');
 await import('./scenarios/volunteer.mjs');
+await import('./scenarios/controls.mjs');
 await import('./scenarios/storage.mjs');
 await import('./scenarios/memory.mjs');
 await import('./scenarios/looks.mjs');
