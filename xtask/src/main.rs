@@ -21,6 +21,7 @@ mod setup;
 mod simulation;
 mod stamp;
 mod suite;
+mod swarm;
 mod tidy;
 mod web;
 mod workspace;

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::machine::Machine;
+use super::median;
 use crate::command;
 use crate::workspace::Workspace;
 
@@ -119,16 +120,6 @@ fn table(measured: &Value) -> Result<String> {
     Ok(out)
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,12 +144,5 @@ mod tests {
             text.contains("costs 15.0 % of the steps per second (rounds: 10.0, 20.0 %)"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn a_median_is_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
-        assert_eq!(median(Vec::new()), None);
     }
 }

@@ -3,9 +3,6 @@
 //! The server embeds the page when it is compiled, so the page is built first. Everything
 //! started here is a `Service`, which ends with this function however it returns.
 
-mod progress;
-mod swarm;
-
 use std::io::{IsTerminal as _, Write as _, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,13 +14,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::command;
 use crate::setup;
+use crate::swarm::{self, Progress, RunFile, Swarm};
 use crate::web;
 use crate::workspace::Workspace;
-
-use self::progress::Progress;
-use self::swarm::{RunFile, Swarm};
 
 /// How often the server is asked, and how often the answer is shown where lines stay.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -59,17 +53,7 @@ pub(crate) fn demo(workspace: &Workspace, options: &Options) -> Result<()> {
     swarm::require_free_ports(options.port)?;
     setup::setup(workspace, false)?;
     web::build(workspace)?;
-    command::run(
-        workspace
-            .cargo()
-            .args(["build", "--release", "--bins"])
-            .args([
-                "--package",
-                "tabswarm-server",
-                "--package",
-                "tabswarm-client-native",
-            ]),
-    )?;
+    swarm::build(workspace)?;
     let interrupted = watch_signals()?;
     let data_dir = workspace.root().join(&options.data_dir);
     let mut swarm = Swarm::start(workspace, &data_dir, options.port, &interrupted)?;

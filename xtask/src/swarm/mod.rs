@@ -1,4 +1,6 @@
-//! The processes of a demo and what is asked of them.
+//! A server and native workers on this machine, and what is asked of them.
+
+mod progress;
 
 use std::env;
 use std::fs;
@@ -12,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::command;
 use crate::http::Client;
 use crate::service::Service;
 use crate::workspace::Workspace;
 
-use super::progress::Progress;
+pub(crate) use self::progress::Progress;
 
 /// Holds the administrator's token; without it the server keeps one in its data folder.
 const TOKEN_VARIABLE: &str = "TABSWARM_ADMIN_TOKEN";
@@ -67,6 +70,21 @@ pub(crate) fn require_free_ports(port: u16) -> Result<()> {
     Ok(())
 }
 
+/// Builds the server and the worker as users build them, and nothing else: this is the first wait of newcomers.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    command::run(
+        workspace
+            .cargo()
+            .args(["build", "--release", "--bins"])
+            .args([
+                "--package",
+                "tabswarm-server",
+                "--package",
+                "tabswarm-client-native",
+            ]),
+    )
+}
+
 /// A server and its workers. Workers are declared first: they are dropped, hence ended,
 /// before the server.
 #[derive(Debug)]
@@ -115,18 +133,34 @@ impl Swarm {
         })
     }
 
+    /// Creates the run, which rests.
+    pub(crate) fn create_run(&self, run_file: &RunFile) -> Result<()> {
+        let created = self
+            .admin
+            .post("/admin/runs", "application/toml", &run_file.text)?;
+        created
+            .json()
+            .with_context(|| format!("the run {} was not created", run_file.name))?;
+        Ok(())
+    }
+
+    /// Starts a run that rests, or has it go on.
+    pub(crate) fn order(&self, run: &str, verb: &str) -> Result<()> {
+        let path = format!("/admin/runs/{run}/{verb}");
+        let answer = self.admin.post(&path, "application/json", "")?;
+        answer
+            .json()
+            .with_context(|| format!("the run {run} did not {verb}"))?;
+        Ok(())
+    }
+
     /// Creates and starts the run, or takes up the one of that name that the server has.
     pub(crate) fn start_run(&self, run_file: &RunFile) -> Result<()> {
         let name = &run_file.name;
         let known = self.admin.get(&format!("/admin/runs/{name}"))?;
         if known.status == 404 {
-            let created =
-                self.admin
-                    .post("/admin/runs?start=true", "application/toml", &run_file.text)?;
-            created
-                .json()
-                .with_context(|| format!("the run {name} was not created"))?;
-            return Ok(());
+            self.create_run(run_file)?;
+            return self.order(name, "start");
         }
         let progress = Progress::read(&known.json()?)?;
         println!(
@@ -140,15 +174,7 @@ impl Swarm {
             "stopped" => bail!("{name} was stopped for good; choose another --data-dir"),
             _ => return Ok(()),
         };
-        let answer = self.admin.post(
-            &format!("/admin/runs/{name}/{verb}"),
-            "application/json",
-            "",
-        )?;
-        answer
-            .json()
-            .with_context(|| format!("the run {name} did not {verb}"))?;
-        Ok(())
+        self.order(name, verb)
     }
 
     /// Starts a native worker on that run; it ends when the run does.

@@ -5,16 +5,16 @@ use std::fmt;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// The part of the run's status that a demo shows.
+/// The part of the run's status that is shown and measured.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Progress {
     pub(crate) phase: String,
     pub(crate) version: u64,
     steps_total: u64,
     train_loss: Option<f64>,
-    evaluated_version: Option<u64>,
-    accuracy: Option<f64>,
-    workers: u64,
+    pub(crate) evaluated_version: Option<u64>,
+    pub(crate) accuracy: Option<f64>,
+    pub(crate) workers: u64,
     samples_per_s: f64,
     eta_s: Option<f64>,
     params_digest: String,
