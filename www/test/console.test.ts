@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { periodOf, periods } from '../src/admin/periods.ts';
 import { placeOf, runAddress, settingsAddress } from '../src/admin/place.ts';
+import { placesOf, written } from '../src/admin/toml-places.ts';
 import type { WorkerRow } from '../src/admin/types.ts';
 import { compareWorkers, matches, stateOf } from '../src/admin/worker-table.ts';
 
@@ -59,4 +61,49 @@ test('workers are ordered by number where there are numbers', () => {
   assert.ok(compareWorkers(WORKER, tenth, 'micro_batches_per_s') > 0);
   assert.ok(compareWorkers(WORKER, tenth, 'run') > 0);
   assert.equal(compareWorkers(WORKER, tenth, 'lanes'), 0);
+});
+
+const template = (name: string): string =>
+  readFileSync(new URL(`../../../server/src/cli/templates/${name}.toml`, import.meta.url), 'utf8');
+
+test('a form finds its fields in every template', () => {
+  const places = (name: string): Record<string, string> => Object.fromEntries(placesOf(template(name)));
+  assert.deepEqual(places('csv'), {
+    name: 'NAME',
+    title: 'A table',
+    description: 'What is learned here, and what for.',
+    path: 'iris/iris.csv',
+    label: 'species',
+    columns: '4',
+    classes: '3',
+    epochs: '50',
+    micro_batch: '5',
+    global_batch: '15',
+    optimizer: 'adam',
+    learning_rate: '0.01',
+  });
+  for (const name of ['mlp', 'cnn']) {
+    assert.equal(places(name)['classes'], '10', name);
+    assert.equal(places(name)['columns'], undefined, name);
+  }
+  assert.equal(places('gpt')['classes'], undefined);
+  assert.equal(places('gpt')['optimizer'], 'adamw');
+});
+
+test('what a form writes changes these places and nothing else', () => {
+  const before = template('csv');
+  const values = { title: 'Flowers "of" \\ Ödön\n$&', columns: ' 7 ', classes: '5', learning_rate: '3e-4' };
+  const after = written(before, values);
+  const lines = before.split('\n');
+  const changed = after.split('\n').flatMap((line, idx) => (line === lines[idx] ? [] : [line]));
+  assert.deepEqual(changed, [
+    'title = "Flowers \\"of\\" \\\\ Ödön\\n$&"',
+    'input = [7]',
+    '    { kind = "dense", units = 5 },',
+    'learning_rate = 3e-4',
+  ]);
+  assert.equal(Object.fromEntries(placesOf(after))['title'], values.title);
+  assert.equal(written(after, {}), after);
+  // The server says then what is missing; the form can still be filled in.
+  assert.match(written(before, { epochs: '' }), /^epochs = $/m);
 });

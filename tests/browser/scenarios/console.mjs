@@ -144,6 +144,33 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await tab.get('phase-text-short').getByText('Running').waitFor();
   });
 
+  await t.test('a form writes the run file, and what is filled in is checked', async () => {
+    await tab.click('page-create');
+    const verdict = (state) => tab.page.locator(`[data-testid=verdict][data-state=${state}]`);
+    await tab.get('run-text').fill('');
+    await tab.click('form-open');
+    await verdict('valid').getByText('my-run').waitFor();
+    await tab.get('form-template').selectOption('mlp');
+    await tab.get('form-name').fill('by-form');
+    await tab.get('form-epochs').fill('');
+    await verdict('invalid').waitFor();
+    await tab.get('form-epochs').fill('2');
+    await tab.get('form-optimizer').selectOption('adamw');
+    await verdict('valid').getByText('by-form').waitFor();
+    await axe('create, the form');
+    const text = await tab.get('run-text').inputValue();
+    assert.match(text, /^name = "by-form"$/m);
+    assert.match(text, /^epochs = 2$/m);
+    assert.match(text, /^kind = "adamw"$/m);
+    // What was changed by hand is not written over unasked.
+    await tab.get('run-text').fill(`${text}\n# mine`);
+    await tab.click('form-rewrite');
+    assert.equal(await tab.get('run-text').inputValue(), text);
+    await tab.click('page-overview');
+    await tab.page.getByRole('link', { name: 'text-short' }).click();
+    await tab.get('phase-text-short').waitFor();
+  });
+
   await t.test('nothing is stopped without a question, and keys alone can answer it', async () => {
     await tab.click('do-stop');
     await tab.page.getByRole('heading', { name: 'Stop text-short for good?' }).waitFor();
@@ -279,6 +306,7 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await tab.page.setViewportSize({ width: 390, height: 844 });
     for (const page of ['overview', 'workers', 'events', 'tokens', 'create']) {
       await tab.click(`page-${page}`);
+      if (page === 'create') await tab.click('form-open');
       const width = await tab.page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(width <= 390, `${page} is ${width} px wide`);
     }

@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { runAddress } from './place.ts';
 import { RunFileEditor } from './RunFileEditor.tsx';
+import { RunForm } from './RunForm.tsx';
 import { store } from './state.ts';
 import { words } from './words.ts';
 
@@ -24,6 +25,7 @@ export function Create() {
     <form class="create" onSubmit={(event) => void submit(event)}>
       <h1>{words.create.heading}</h1>
       <p class="description">{words.create.intro}</p>
+      <RunForm text={text} set={setText} />
       <label for="run-file">{words.create.file}</label>
       <input
         id="run-file"

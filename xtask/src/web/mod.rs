@@ -35,7 +35,11 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
 
 fn build_page(workspace: &Workspace) -> Result<()> {
     let www = workspace.www();
-    let inputs = Inputs::default().files(&www, &WWW_SKIPPED)?;
+    // The console writes run files by the templates of the command line.
+    let templates = workspace.root().join("server/src/cli/templates");
+    let inputs = Inputs::default()
+        .files(&www, &WWW_SKIPPED)?
+        .files(&templates, &[])?;
     let stamp = Stamp::new(workspace.scratch().join("stamps/page"), &inputs);
     if stamp.is_current() && www.join("dist/index.html").is_file() {
         return Ok(());
