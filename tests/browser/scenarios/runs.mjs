@@ -93,6 +93,8 @@ test('a visitor finds the run to help among several', { timeout: 900_000 }, asyn
 /** What the model writes after the prompt. */
 async function write(tab) {
   await tab.click('write');
+  // Until then what was written before stands there.
+  await tab.page.locator('[data-testid=written][data-busy=true]').waitFor();
   await tab.page.locator('[data-testid=written][data-busy=false]:has(strong)').waitFor({ timeout: 60_000 });
   const prompt = await tab.get('prompt').inputValue();
   return (await tab.get('written').textContent()).slice(prompt.length);

@@ -26,7 +26,8 @@ export function LeaseStrip() {
       </p>
       <div class="lease-cells" role="progressbar" aria-label={texts.lease.label} {...bar}>
         {Array.from({ length: total }, (_, idx) => (
-          <span key={idx} class={cellClass(idx, done, inWork)} />
+          // Other cells, not cells that moved: nothing jumps when the next lease has more or fewer.
+          <span key={`${total}/${idx}`} class={cellClass(idx, done, inWork)} />
         ))}
       </div>
     </div>
