@@ -137,7 +137,7 @@ fn forward(client: TcpStream, server: &str) {
     ] {
         std::thread::spawn(move || {
             // Either side may end it at any time.
-            let copied = std::io::copy(&mut from, &mut to);
+            let copied = io::copy(&mut from, &mut to);
             let ended = to.shutdown(Shutdown::Write);
             copied.and(ended)
         });
