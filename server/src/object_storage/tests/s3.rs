@@ -116,7 +116,7 @@ fn a_server_that_comes_back_in_time_is_waited_for() {
     let objects = server.storage(&runtime, URL, &changes);
     let behind = server.endpoint().replacen("http://", "", 1);
     // How long a real one takes to come back depends on the machine: this one is back for the third attempt.
-    std::thread::spawn(move || {
+    background("front", move || {
         for (idx, client) in front.incoming().map_while(Result::ok).enumerate() {
             if idx >= AWAY {
                 forward(client, &behind);
@@ -135,13 +135,18 @@ fn forward(client: TcpStream, server: &str) {
         (client.try_clone().unwrap(), server.try_clone().unwrap()),
         (server, client),
     ] {
-        std::thread::spawn(move || {
+        background("forward", move || {
             // Either side may end it at any time.
-            let copied = io::copy(&mut from, &mut to);
-            let ended = to.shutdown(Shutdown::Write);
-            copied.and(ended)
+            drop(io::copy(&mut from, &mut to));
+            drop(to.shutdown(Shutdown::Write));
         });
     }
+}
+
+/// Works until the test's process ends.
+fn background(name: &str, work: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).unwrap();
 }
 
 #[test]
