@@ -1,5 +1,6 @@
 /** Who may not work here, and how somebody is kept out. */
 import type { Ask } from './Confirm.tsx';
+import { Act, DataTable } from './DataTable.tsx';
 import { Moment } from './Moment.tsx';
 import { periodOf, periods } from './periods.ts';
 import { store } from './state.ts';
@@ -34,26 +35,16 @@ export function Bans({ ask }: { ask: Ask }) {
           {page === null ? words.health.unknown : words.bans.none}
         </p>
       ) : (
-        <div class="table-scroll wide" tabIndex={0} role="region" aria-labelledby="bans-heading">
-          <table class="data-table" data-testid="bans">
-            <thead>
-              <tr>
-                <th scope="col">{words.bans.identity}</th>
-                <th scope="col">{words.bans.reason}</th>
-                <th scope="col">{words.bans.since}</th>
-                <th scope="col">{words.bans.until}</th>
-                <th scope="col" class="acts">
-                  {words.run.actions}
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {page.bans.map((ban) => (
-                <Row key={ban.identity} ban={ban} ask={ask} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <DataTable
+          testId="bans"
+          labelledBy="bans-heading"
+          columns={[words.bans.identity, words.bans.reason, words.bans.since, words.bans.until]}
+          hasActs
+        >
+          {page.bans.map((ban) => (
+            <Row key={ban.identity} ban={ban} ask={ask} />
+          ))}
+        </DataTable>
       )}
       {page !== null && page.next !== null && <p class="fine">{words.more}</p>}
     </section>
@@ -84,15 +75,7 @@ function Row({ ban, ask }: { ban: BanRow; ask: Ask }) {
         {!ban.holds && ` (${words.bans.over})`}
       </td>
       <td class="row-actions">
-        <button
-          type="button"
-          class="button plain"
-          data-testid={`unban-${short}`}
-          aria-label={`${words.bans.unban}: ${short}`}
-          onClick={unban}
-        >
-          {words.bans.unban}
-        </button>
+        <Act testId={`unban-${short}`} label={words.bans.unban} to={short} onClick={unban} />
       </td>
     </tr>
   );

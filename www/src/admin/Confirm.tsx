@@ -1,5 +1,6 @@
 /** A question before an order that can't be taken back. */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { Pick } from './Pick.tsx';
 import { words } from './words.ts';
 
 /** Something that has to be given with the answer; with `options` one of those. */
@@ -68,33 +69,30 @@ export function Confirm({ question, close }: { question: Question | null; close(
   );
 }
 
-function Input({ field, value, set }: { field: Field; value: string; set(value: string): void }) {
-  const id = `confirm-${field.key}`;
+interface InputProps {
+  field: Field;
+  value: string;
+  set(value: string): void;
+}
+
+function Input({ field: { key, label, maxLength, options }, value, set }: InputProps) {
+  const id = `confirm-${key}`;
+  if (options !== undefined) return <Pick id={id} label={label} value={value} options={options} set={set} />;
   return (
     <div class="field">
-      <label for={id}>{field.label}</label>
-      {field.options === undefined ? (
-        <input
-          id={id}
-          data-testid={id}
-          type="text"
-          required
-          // A blank alone is no answer.
-          pattern=".*\S.*"
-          maxLength={field.maxLength}
-          autocomplete="off"
-          value={value}
-          onInput={(event) => set(event.currentTarget.value)}
-        />
-      ) : (
-        <select id={id} data-testid={id} value={value} onChange={(event) => set(event.currentTarget.value)}>
-          {field.options.map(([option, label]) => (
-            <option key={option} value={option}>
-              {label}
-            </option>
-          ))}
-        </select>
-      )}
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        data-testid={id}
+        type="text"
+        required
+        // A blank alone is no answer.
+        pattern=".*\S.*"
+        maxLength={maxLength}
+        autocomplete="off"
+        value={value}
+        onInput={(event) => set(event.currentTarget.value)}
+      />
     </div>
   );
 }

@@ -1,5 +1,6 @@
 /** What happened, newest first. */
 import { useState } from 'preact/hooks';
+import { DataTable } from './DataTable.tsx';
 import { Moment } from './Moment.tsx';
 import { store } from './state.ts';
 import type { EventRow } from './types.ts';
@@ -29,30 +30,22 @@ export function Events() {
       {shown.length === 0 ? (
         <p class="notice">{events === null ? words.health.unknown : words.events.none}</p>
       ) : (
-        <div class="table-scroll wide" tabIndex={0} role="region" aria-label={words.events.heading}>
-          <table class="data-table" data-testid="events">
-            <thead>
-              <tr>
-                <th scope="col">{words.events.time}</th>
-                <th scope="col">{words.events.kind}</th>
-                <th scope="col">{words.events.run}</th>
-                <th scope="col">{words.events.detail}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {shown.map((event) => (
-                <tr key={event.id}>
-                  <th scope="row">
-                    <Moment at_ms={event.at_ms} />
-                  </th>
-                  <td>{event.kind.replaceAll('_', ' ')}</td>
-                  <td>{event.run ?? words.none}</td>
-                  <td class="detail">{detailOf(event)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <DataTable
+          testId="events"
+          label={words.events.heading}
+          columns={[words.events.time, words.events.kind, words.events.run, words.events.detail]}
+        >
+          {shown.map((event) => (
+            <tr key={event.id}>
+              <th scope="row">
+                <Moment at_ms={event.at_ms} />
+              </th>
+              <td>{event.kind.replaceAll('_', ' ')}</td>
+              <td>{event.run ?? words.none}</td>
+              <td class="detail">{detailOf(event)}</td>
+            </tr>
+          ))}
+        </DataTable>
       )}
     </>
   );

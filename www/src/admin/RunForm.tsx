@@ -1,6 +1,7 @@
 /** Writes a run file by fields. Whatever else it says, its text below says, and can be changed there. */
 import { useState } from 'preact/hooks';
-import { fieldsOf, runFile, TEMPLATES, type Template } from './run-form.ts';
+import { Pick } from './Pick.tsx';
+import { fieldsOf, runFile, type Template } from './run-form.ts';
 import type { Place, Values } from './toml-places.ts';
 import { words } from './words.ts';
 
@@ -43,21 +44,13 @@ export function RunForm({ text, set }: FormProps) {
         </p>
       ) : (
         <div class="fields">
-          <div class="field">
-            <label for="form-template">{words.create.template}</label>
-            <select
-              id="form-template"
-              data-testid="form-template"
-              value={template}
-              onChange={(event) => write(event.currentTarget.value as Template, named(values))}
-            >
-              {(Object.keys(TEMPLATES) as Template[]).map((one) => (
-                <option key={one} value={one}>
-                  {words.create.templates[one]}
-                </option>
-              ))}
-            </select>
-          </div>
+          <Pick
+            id="form-template"
+            label={words.create.template}
+            value={template}
+            options={Object.entries(words.create.templates)}
+            set={(value) => write(value as Template, named(values))}
+          />
           {fieldsOf(template).map(([place, preset]) => (
             <Field
               key={place}
@@ -80,29 +73,22 @@ function named({ name, title, description }: Values): Values {
 
 function Field({ place, value, set }: { place: Place; value: string; set(value: string): void }) {
   const id = `form-${place}`;
-  const isNumber = NUMBERS.includes(place);
+  const label = words.create.fields[place];
+  if (place === 'optimizer') {
+    return <Pick id={id} label={label} value={value} options={OPTIMIZERS.map((one) => [one, one])} set={set} />;
+  }
   return (
     <div class="field">
-      <label for={id}>{words.create.fields[place]}</label>
-      {place === 'optimizer' ? (
-        <select id={id} data-testid={id} value={value} onChange={(event) => set(event.currentTarget.value)}>
-          {OPTIMIZERS.map((one) => (
-            <option key={one} value={one}>
-              {one}
-            </option>
-          ))}
-        </select>
-      ) : (
-        <input
-          id={id}
-          data-testid={id}
-          type="text"
-          inputMode={isNumber ? 'decimal' : 'text'}
-          autocomplete="off"
-          value={value}
-          onInput={(event) => set(event.currentTarget.value)}
-        />
-      )}
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        data-testid={id}
+        type="text"
+        inputMode={NUMBERS.includes(place) ? 'decimal' : 'text'}
+        autocomplete="off"
+        value={value}
+        onInput={(event) => set(event.currentTarget.value)}
+      />
     </div>
   );
 }

@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { formatCount } from '../format.ts';
 import { Confirm, type Ask, type Question } from './Confirm.tsx';
+import { Act, DataTable } from './DataTable.tsx';
 import { RunCurves } from './RunCurves.tsx';
 import { Phase, RunFigures } from './Overview.tsx';
 import { Progress } from './Progress.tsx';
@@ -104,24 +105,17 @@ function Versions({ run, ask }: { run: AdminRun; ask: Ask }) {
           {all.length > versions.length && (
             <p class="fine">{words.run.newest(formatCount(versions.length), formatCount(all.length))}</p>
           )}
-          <div class="table-scroll versions" tabIndex={0} role="region" aria-labelledby="versions-heading">
-            <table class="data-table" data-testid="versions">
-              <thead>
-                <tr>
-                  <th scope="col">{words.run.version}</th>
-                  <th scope="col">{words.run.digest}</th>
-                  <th scope="col" class="acts">
-                  {words.run.actions}
-                </th>
-                </tr>
-              </thead>
-              <tbody>
-                {versions.map((version) => (
-                  <VersionRow key={version.version} run={run} version={version} ask={ask} />
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <DataTable
+            testId="versions"
+            labelledBy="versions-heading"
+            columns={[words.run.version, words.run.digest]}
+            hasActs
+            frame="versions"
+          >
+            {versions.map((version) => (
+              <VersionRow key={version.version} run={run} version={version} ask={ask} />
+            ))}
+          </DataTable>
         </>
       )}
     </section>
@@ -155,25 +149,14 @@ function VersionRow({ run, version: { version, params_digest }, ask }: { run: Ad
       <th scope="row">{shown}</th>
       <td class="digest">{params_digest.slice(0, 16)}</td>
       <td class="row-actions">
-        <button
-          type="button"
-          class="button plain"
-          data-testid={`roll-back-${version}`}
+        <Act
+          testId={`roll-back-${version}`}
+          label={words.run.rollBack}
+          to={shown}
           disabled={run.phase !== 'paused' || version === run.version}
-          aria-label={`${words.run.rollBack}: ${shown}`}
           onClick={rollBack}
-        >
-          {words.run.rollBack}
-        </button>
-        <button
-          type="button"
-          class="button plain"
-          data-testid={`fork-${version}`}
-          aria-label={`${words.run.fork}: ${shown}`}
-          onClick={fork}
-        >
-          {words.run.fork}
-        </button>
+        />
+        <Act testId={`fork-${version}`} label={words.run.fork} to={shown} onClick={fork} />
       </td>
     </tr>
   );

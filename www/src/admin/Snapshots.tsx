@@ -1,13 +1,12 @@
 /** A run's snapshots: taken home, kept, deleted. */
 import { useState } from 'preact/hooks';
 import { formatBytes, formatCount, formatPercent } from '../format.ts';
+import { save } from '../save.ts';
 import type { Ask } from './Confirm.tsx';
+import { Act, DataTable } from './DataTable.tsx';
 import { store } from './state.ts';
 import type { AdminRun, SnapshotRow } from './types.ts';
 import { words } from './words.ts';
-
-/** A file is the browser's own by then. */
-const RELEASE_MS = 60_000;
 
 export function Snapshots({ run, ask }: { run: AdminRun; ask: Ask }) {
   const snapshots = store.files.value?.snapshots ?? [];
@@ -20,33 +19,22 @@ export function Snapshots({ run, ask }: { run: AdminRun; ask: Ask }) {
       ) : (
         <>
           <p class="fine">{words.run.snapshotsHelp}</p>
-          <div class="table-scroll wide" tabIndex={0} role="region" aria-labelledby="snapshots-heading">
-            <table class="data-table" data-testid="snapshots">
-              <thead>
-                <tr>
-                  <th scope="col">{words.run.version}</th>
-                  <th scope="col">{words.run.accuracy}</th>
-                  <th scope="col">{words.run.size}</th>
-                  <th scope="col">{words.run.kept}</th>
-                  <th scope="col">{words.run.digest}</th>
-                  <th scope="col" class="acts">
-                  {words.run.actions}
-                </th>
-                </tr>
-              </thead>
-              <tbody>
-                {snapshots.map((snapshot) => (
-                  <Row
-                    key={snapshot.version}
-                    run={run}
-                    snapshot={snapshot}
-                    isNewest={snapshot.version === newest}
-                    ask={ask}
-                  />
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <DataTable
+            testId="snapshots"
+            labelledBy="snapshots-heading"
+            columns={[words.run.version, words.run.accuracy, words.run.size, words.run.kept, words.run.digest]}
+            hasActs
+          >
+            {snapshots.map((snapshot) => (
+              <Row
+                key={snapshot.version}
+                run={run}
+                snapshot={snapshot}
+                isNewest={snapshot.version === newest}
+                ask={ask}
+              />
+            ))}
+          </DataTable>
         </>
       )}
     </section>
@@ -69,7 +57,8 @@ function Row({ run, snapshot, isNewest, ask }: RowProps) {
     setBusy(true);
     const file = await store.snapshot(run.name, version);
     setBusy(false);
-    if (file !== null) save(file, `${run.name}-v${version}.safetensors`);
+    // Fetched and not linked: the token is in a header, which links have not.
+    if (file !== null) save(`${run.name}-v${version}.safetensors`, file);
   };
   const pin = (): void => {
     if (!pinned) void store.pin(run.name, version, true);
@@ -97,45 +86,23 @@ function Row({ run, snapshot, isNewest, ask }: RowProps) {
       <td>{pinned ? words.run.pinned : words.run.untilNewer}</td>
       <td class="digest">{params_digest.slice(0, 16)}</td>
       <td class="row-actions">
-        <button
-          type="button"
-          class="button plain"
-          data-testid={`download-${version}`}
+        <Act
+          testId={`download-${version}`}
+          label={words.run.download}
+          to={shown}
           disabled={busy}
-          aria-label={`${words.run.download}: ${shown}`}
           onClick={() => void download()}
-        >
-          {words.run.download}
-        </button>
-        <button
-          type="button"
-          class="button plain"
-          data-testid={`pin-${version}`}
-          aria-label={`${pinned ? words.run.unpin : words.run.pin}: ${shown}`}
-          onClick={pin}
-        >
-          {pinned ? words.run.unpin : words.run.pin}
-        </button>
-        <button
-          type="button"
-          class="button danger"
-          data-testid={`delete-${version}`}
+        />
+        <Act testId={`pin-${version}`} label={pinned ? words.run.unpin : words.run.pin} to={shown} onClick={pin} />
+        <Act
+          testId={`delete-${version}`}
+          label={words.run.remove}
+          to={shown}
+          isDanger
           disabled={pinned || isNewest}
-          aria-label={`${words.run.remove}: ${shown}`}
           onClick={remove}
-        >
-          {words.run.remove}
-        </button>
+        />
       </td>
     </tr>
   );
-}
-
-/** Gives a file to the browser, as a link to it would: the token is in a header, which links have not. */
-function save(file: Blob, name: string): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(file);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), RELEASE_MS);
 }

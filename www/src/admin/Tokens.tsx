@@ -1,9 +1,11 @@
 /** Tokens of the admin listener: issued, listed, revoked. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Confirm, type Ask, type Question } from './Confirm.tsx';
-import { periodOf, periods } from './periods.ts';
-import { store } from './state.ts';
+import { Act, DataTable } from './DataTable.tsx';
 import { Moment } from './Moment.tsx';
+import { periodOf, periods } from './periods.ts';
+import { Pick } from './Pick.tsx';
+import { store } from './state.ts';
 import { SCOPES, type IssuedToken, type Scope, type TokenRow } from './types.ts';
 import { words } from './words.ts';
 
@@ -64,37 +66,21 @@ function Issue({ done }: { done(issued: IssuedToken): void }) {
           onInput={(event) => setLabel(event.currentTarget.value)}
         />
       </div>
-      <div class="field">
-        <label for="token-scope">{words.tokens.scope}</label>
-        <select
-          id="token-scope"
-          data-testid="token-scope"
-          value={scope}
-          aria-describedby="token-scope-help"
-          onChange={(event) => setScope(event.currentTarget.value as Scope)}
-        >
-          {SCOPES.map((one) => (
-            <option key={one} value={one}>
-              {one}
-            </option>
-          ))}
-        </select>
-      </div>
-      <div class="field">
-        <label for="token-expires">{words.tokens.expires}</label>
-        <select
-          id="token-expires"
-          data-testid="token-expires"
-          value={period}
-          onChange={(event) => setPeriod(event.currentTarget.value)}
-        >
-          {periods(words.tokens.never).map(([value, name]) => (
-            <option key={value} value={value}>
-              {name}
-            </option>
-          ))}
-        </select>
-      </div>
+      <Pick
+        id="token-scope"
+        label={words.tokens.scope}
+        value={scope}
+        options={SCOPES.map((one) => [one, one])}
+        describedBy="token-scope-help"
+        set={(value) => setScope(value as Scope)}
+      />
+      <Pick
+        id="token-expires"
+        label={words.tokens.expires}
+        value={period}
+        options={periods(words.tokens.never)}
+        set={setPeriod}
+      />
       <button type="submit" class="button primary" data-testid="issue">
         {words.tokens.issueDo}
       </button>
@@ -143,27 +129,16 @@ function Secret({ issued, close }: { issued: IssuedToken; close(): void }) {
 function List({ tokens, ask }: { tokens: TokenRow[]; ask: Ask }) {
   const { columns } = words.tokens;
   return (
-    <div class="table-scroll wide" tabIndex={0} role="region" aria-label={words.tokens.heading}>
-      <table class="data-table" data-testid="tokens">
-        <thead>
-          <tr>
-            <th scope="col">{columns.label}</th>
-            <th scope="col">{columns.scope}</th>
-            <th scope="col">{columns.state}</th>
-            <th scope="col">{columns.created}</th>
-            <th scope="col">{columns.expires}</th>
-            <th scope="col" class="acts">
-                  {words.run.actions}
-                </th>
-          </tr>
-        </thead>
-        <tbody>
-          {tokens.map((token) => (
-            <Row key={token.id} token={token} ask={ask} />
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <DataTable
+      testId="tokens"
+      label={words.tokens.heading}
+      columns={[columns.label, columns.scope, columns.state, columns.created, columns.expires]}
+      hasActs
+    >
+      {tokens.map((token) => (
+        <Row key={token.id} token={token} ask={ask} />
+      ))}
+    </DataTable>
   );
 }
 
@@ -188,16 +163,14 @@ function Row({ token, ask }: { token: TokenRow; ask: Ask }) {
       </td>
       <td>{token.expires_ms === null ? words.tokens.never : <Moment at_ms={token.expires_ms} />}</td>
       <td class="row-actions">
-        <button
-          type="button"
-          class="button danger"
-          data-testid={`revoke-${token.id}`}
+        <Act
+          testId={`revoke-${token.id}`}
+          label={words.tokens.revoke}
+          to={token.label}
+          isDanger
           disabled={token.state !== 'valid'}
-          aria-label={`${words.tokens.revoke}: ${token.label}`}
           onClick={revoke}
-        >
-          {words.tokens.revoke}
-        </button>
+        />
       </td>
     </tr>
   );

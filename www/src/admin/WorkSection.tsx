@@ -1,6 +1,7 @@
 /** What of a run is being worked on: the step in progress, who has which part of it, how stale answers are. */
 import { Figure } from '../components/Figure.tsx';
 import { formatBytes, formatCount, formatSeconds } from '../format.ts';
+import { DataTable } from './DataTable.tsx';
 import { store } from './state.ts';
 import type { Lease, Round, StaleUpdates, Work } from './types.ts';
 import { words } from './words.ts';
@@ -81,26 +82,24 @@ function Leases({ work }: { work: Work }) {
           : words.work.leasesHelp}
       </p>
       {/* Of one height: leases come and go every second, and what stands below must not jump. */}
-      <div class="table-scroll leases" tabIndex={0} role="region" aria-labelledby="leases-heading">
-        <table class="data-table" data-testid="leases">
-          <thead>
-            <tr>
-              <th scope="col">{columns.worker}</th>
-              <th scope="col">{work.mode === 'async' ? columns.batch : columns.units}</th>
-              <th scope="col">{columns.base}</th>
-              <th scope="col">{columns.age}</th>
-              <th scope="col">{columns.left}</th>
-              <th scope="col">{columns.state}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {work.leases.map((lease) => (
-              <LeaseRow key={lease.lease_id} lease={lease} mode={work.mode} />
-            ))}
-          </tbody>
-        </table>
-        {work.leases.length === 0 && <p class="fine">{words.work.noLeases}</p>}
-      </div>
+      <DataTable
+        testId="leases"
+        labelledBy="leases-heading"
+        columns={[
+          columns.worker,
+          work.mode === 'async' ? columns.batch : columns.units,
+          columns.base,
+          columns.age,
+          columns.left,
+          columns.state,
+        ]}
+        frame="leases"
+        note={work.leases.length === 0 && <p class="fine">{words.work.noLeases}</p>}
+      >
+        {work.leases.map((lease) => (
+          <LeaseRow key={lease.lease_id} lease={lease} mode={work.mode} />
+        ))}
+      </DataTable>
     </div>
   );
 }

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { formatCount, formatTenths } from '../format.ts';
 import { askForBan, Bans } from './Bans.tsx';
 import { Confirm, type Ask, type Question } from './Confirm.tsx';
+import { Act, DataTable } from './DataTable.tsx';
 import { store } from './state.ts';
 import { compareWorkers, matches, stateOf, type Column } from './worker-table.ts';
 import type { WorkerRow } from './types.ts';
@@ -64,33 +65,26 @@ export function Workers() {
           {workers === null ? words.health.unknown : workers.length === 0 ? words.workers.none : words.workers.noMatch}
         </p>
       ) : (
-        <div class="table-scroll wide" tabIndex={0} role="region" aria-label={words.workers.heading}>
-          <table class="data-table" data-testid="workers">
-            <thead>
-              <tr>
-                {COLUMNS.map((column) => (
-                  <th
-                    key={column}
-                    scope="col"
-                    aria-sort={sort.column !== column ? 'none' : sort.descending ? 'descending' : 'ascending'}
-                  >
-                    <button type="button" data-testid={`sort-${column}`} onClick={() => sortBy(column)}>
-                      {words.workers.columns[column]}
-                    </button>
-                  </th>
-                ))}
-                <th scope="col" class="acts">
-                  {words.run.actions}
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {shown.map((worker) => (
-                <Row key={worker.worker_id} worker={worker} ask={setQuestion} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <DataTable
+          testId="workers"
+          label={words.workers.heading}
+          columns={COLUMNS.map((column) => (
+            <th
+              key={column}
+              scope="col"
+              aria-sort={sort.column !== column ? 'none' : sort.descending ? 'descending' : 'ascending'}
+            >
+              <button type="button" data-testid={`sort-${column}`} onClick={() => sortBy(column)}>
+                {words.workers.columns[column]}
+              </button>
+            </th>
+          ))}
+          hasActs
+        >
+          {shown.map((worker) => (
+            <Row key={worker.worker_id} worker={worker} ask={setQuestion} />
+          ))}
+        </DataTable>
       )}
       <Bans ask={setQuestion} />
       <Confirm question={question} close={() => setQuestion(null)} />
@@ -112,16 +106,14 @@ function Row({ worker, ask }: { worker: WorkerRow; ask: Ask }) {
       <td>{formatCount(worker.samples_credited)}</td>
       <td>{formatCount(worker.updates_rejected)}</td>
       <td class="row-actions">
-        <button
-          type="button"
-          class="button danger"
-          data-testid={`ban-${worker.worker_id}`}
+        <Act
+          testId={`ban-${worker.worker_id}`}
+          label={words.bans.ban}
+          to={worker.worker_id}
+          isDanger
           disabled={worker.state === 'banned'}
-          aria-label={`${words.bans.ban}: ${worker.worker_id}`}
           onClick={() => askForBan(ask, worker)}
-        >
-          {words.bans.ban}
-        </button>
+        />
       </td>
     </tr>
   );

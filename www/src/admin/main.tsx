@@ -4,6 +4,9 @@ import '../tokens.css';
 import '../volunteer/base.css';
 import '../volunteer/run.css';
 import './admin.css';
+import './tables.css';
+import './forms.css';
+import './work.css';
 import { Page } from './page.tsx';
 
 const root = document.getElementById('console');

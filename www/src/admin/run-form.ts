@@ -6,15 +6,13 @@ import mlp from '../../../server/src/cli/templates/mlp.toml?raw';
 import { placesOf, type Place, type Values, written } from './toml-places.ts';
 
 /** The run files to begin with, as `tabswarm run init` prints them. */
-export const TEMPLATES = { csv, mlp, cnn, gpt };
+const TEMPLATES = { csv, mlp, cnn, gpt };
 export type Template = keyof typeof TEMPLATES;
 
-/** The fields that a template has, in its order, with what stands there. */
-export function fieldsOf(template: Template): [Place, string][] {
-  return placesOf(TEMPLATES[template].replace('"NAME"', '"my-run"'));
-}
+const textOf = (template: Template): string => TEMPLATES[template].replace('"NAME"', '"my-run"');
+
+/** The fields that a template has, with what stands there. */
+export const fieldsOf = (template: Template): [Place, string][] => placesOf(textOf(template));
 
 /** The run file with those values; what is not given stays as it is. */
-export function runFile(template: Template, values: Values): string {
-  return written(TEMPLATES[template].replace('"NAME"', '"my-run"'), values);
-}
+export const runFile = (template: Template, values: Values): string => written(textOf(template), values);

@@ -22,37 +22,21 @@ interface Spot {
   section: string;
   /** What stands before the value, in a line of the section; the last such line counts. */
   before: RegExp;
-  /** The value as it stands. */
-  value: RegExp;
   isText: boolean;
-  /** Where it is asked for only by tables. */
-  format?: string;
 }
 
 const TEXT = /^"((?:[^"\\]|\\.)*)"/;
 const NUMBER = /^([0-9.e+-]+)/;
-const text = (section: string, key: string, format?: string): Spot => ({
-  section,
-  before: new RegExp(`^${key} = (?=")`),
-  value: TEXT,
-  isText: true,
-  ...(format === undefined ? {} : { format }),
-});
-const number = (section: string, before: RegExp, format?: string): Spot => ({
-  section,
-  before,
-  value: NUMBER,
-  isText: false,
-  ...(format === undefined ? {} : { format }),
-});
+const text = (section: string, key: string): Spot => ({ section, before: new RegExp(`^${key} = (?=")`), isText: true });
+const number = (section: string, before: RegExp): Spot => ({ section, before, isText: false });
 
 const SPOTS: Record<Place, Spot> = {
   name: text('', 'name'),
   title: text('', 'title'),
   description: text('', 'description'),
   path: text('data', 'path'),
-  label: text('data', 'label', 'csv'),
-  columns: number('model', /^input = \[(?=\d+\]$)/, 'csv'),
+  label: text('data', 'label'),
+  columns: number('model', /^input = \[(?=\d+\]$)/),
   // Of the last layer, where it has no other keys.
   classes: number('model', /^ {4}\{ kind = "dense", units = (?=\d+ \},$)/),
   epochs: number('train', /^epochs = /),
@@ -64,10 +48,11 @@ const SPOTS: Record<Place, Spot> = {
 
 /** The places that a run file has, with their values. */
 export function placesOf(toml: string): [Place, string][] {
+  const lines = toml.split('\n');
   const found: [Place, string][] = [];
-  for (const place of Object.keys(SPOTS) as Place[]) {
-    const at = find(toml.split('\n'), SPOTS[place]);
-    if (at !== null) found.push([place, SPOTS[place].isText ? (JSON.parse(`"${at.value}"`) as string) : at.value]);
+  for (const [place, spot] of Object.entries(SPOTS) as [Place, Spot][]) {
+    const at = find(lines, place);
+    if (at !== null) found.push([place, spot.isText ? (JSON.parse(`"${at.value}"`) as string) : at.value]);
   }
   return found;
 }
@@ -76,25 +61,36 @@ export function placesOf(toml: string): [Place, string][] {
 export function written(toml: string, values: Values): string {
   const lines = toml.split('\n');
   for (const [place, value] of Object.entries(values) as [Place, string][]) {
-    const spot = SPOTS[place];
-    const at = find(lines, spot);
+    const at = find(lines, place);
     if (at === null) continue;
+    const { isText } = SPOTS[place];
     const line = lines[at.line] ?? '';
-    const rest = line.slice(at.start).replace(spot.value, () => (spot.isText ? JSON.stringify(value) : value.trim()));
+    const rest = line.slice(at.start).replace(isText ? TEXT : NUMBER, () => (isText ? JSON.stringify(value) : value.trim()));
     lines[at.line] = line.slice(0, at.start) + rest;
   }
   return lines.join('\n');
 }
 
-function find(lines: readonly string[], spot: Spot): { line: number; start: number; value: string } | null {
+interface Found {
+  line: number;
+  start: number;
+  /** As it stands there. */
+  value: string;
+}
+
+function find(lines: readonly string[], place: Place): Found | null {
+  // Texts have one input as well, which is no column: it follows from their windows.
+  if (place === 'columns' && !lines.includes('format = "csv"')) return null;
+  const spot = SPOTS[place];
   let section = '';
-  let found: { line: number; start: number; value: string } | null = null;
-  if (spot.format !== undefined && !lines.includes(`format = "${spot.format}"`)) return null;
+  let found: Found | null = null;
   lines.forEach((content, line) => {
     section = /^\[(\w+)\]$/.exec(content)?.[1] ?? section;
-    const start = section === spot.section ? (spot.before.exec(content)?.[0].length ?? null) : null;
-    const value = start === null ? null : spot.value.exec(content.slice(start));
-    if (start !== null && value !== null) found = { line, start, value: value[1] ?? '' };
+    const before = section === spot.section ? spot.before.exec(content) : null;
+    if (before === null) return;
+    const start = before[0].length;
+    const value = (spot.isText ? TEXT : NUMBER).exec(content.slice(start));
+    if (value !== null) found = { line, start, value: value[1] ?? '' };
   });
   return found;
 }

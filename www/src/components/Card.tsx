@@ -1,10 +1,10 @@
 /** A picture to keep or to share: how many samples this tab trained, of which run. */
 import { useRef, useState } from 'preact/hooks';
 import { formatCount } from '../format.ts';
+import { save } from '../save.ts';
 import { store } from '../state/store.ts';
 import { seedPositions } from '../state/sunflower.ts';
 import { texts } from '../texts.ts';
-import { save } from './Download.tsx';
 
 const WIDTH = 1_200;
 const HEIGHT = 630;

@@ -3,17 +3,9 @@ import { useState } from 'preact/hooks';
 import { exportPath, fetchParams, fetchRunJson } from '../api/client.ts';
 import type { RunStatus, Snapshot } from '../api/types.ts';
 import { PredictClient } from '../engine/client.ts';
+import { save } from '../save.ts';
 import { store } from '../state/store.ts';
 import { texts } from '../texts.ts';
-
-/** Hands a file to the browser. */
-export function save(name: string, content: Blob): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
 
 async function download(run: RunStatus, snapshot: Snapshot): Promise<void> {
   const client = new PredictClient();
