@@ -47,6 +47,9 @@ export async function openProfile(t, folder) {
   return context;
 }
 
+/** Whether a worker of a page is a lane. */
+export const isLane = (worker) => /\/lane-[^/]*\.js$/.test(worker.url());
+
 /** One volunteer: a context of its own, so nothing is shared with another one's storage. */
 export class Tab {
   static async open(browser, origin, { width = 1280, height = 900, theme = 'light' } = {}) {
@@ -143,6 +146,11 @@ export class Tab {
     const text = JSON.stringify(preferences);
     await this.page.evaluate((text) => localStorage.setItem('tabswarm.preferences', text), text);
     await this.page.reload();
+  }
+
+  /** The workers that compute. */
+  lanes() {
+    return this.page.workers().filter(isLane);
   }
 
   /** Sets the share of time that may be spent computing. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Server } from '../lib/server.mjs';
-import { openBrowser, Tab } from '../lib/tab.mjs';
+import { isLane, openBrowser, Tab } from '../lib/tab.mjs';
 import { until } from '../lib/wait.mjs';
 
 const FIXTURE = 'mnist-gpu.toml';
@@ -16,8 +16,6 @@ const FALLBACK_LIMIT_MS = 60_000;
 
 /** So many of the processor's show that it goes on: tens of tasks. */
 const MORE_SAMPLES = 5_000;
-
-const isLane = (worker) => /\/lane-[^/]*\.js$/.test(worker.url());
 
 /** Keeps the device that the engine is going to ask for. Runs in the lane, before it does. */
 function keepDevice() {

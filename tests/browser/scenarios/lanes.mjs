@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Server } from '../lib/server.mjs';
-import { openBrowser, Tab } from '../lib/tab.mjs';
+import { isLane, openBrowser, Tab } from '../lib/tab.mjs';
 import { until } from '../lib/wait.mjs';
 
 const FIXTURE = 'mnist-short.toml';
@@ -12,8 +12,6 @@ const LANES = 2;
 const SLOW_PERCENT = 10;
 /** Lanes killed while the run goes on. */
 const DEATHS = 4;
-
-const isLane = (worker) => /\/lane-[^/]*\.js$/.test(worker.url());
 
 /** Lets a lane die of the next message that it gets, before it looks at it. Runs in the lane. */
 function doom() {
@@ -50,14 +48,13 @@ test('lanes of a tab that die do not change a bit', { timeout: 1_000_000 }, asyn
     await tab.join(SLOW_PERCENT);
     await tab.get('lanes').selectOption(String(LANES));
     await server.untilStatus('the tab', 60_000, ({ workers }) => workers === 1);
-    const lanes = () => tab.page.workers().filter(isLane);
-    await until('the lanes', 10_000, () => lanes().length === LANES);
+    await until('the lanes', 10_000, () => tab.lanes().length === LANES);
     await server.operate('resume');
     for (let i = 0; i < DEATHS; i += 1) {
       const { version } = await server.status();
       await server.untilStatus('another step', 60_000, (status) => status.version > version);
-      await kill(lanes()[i % LANES]);
-      await until('the new lane', 10_000, () => lanes().length === LANES);
+      await kill(tab.lanes()[i % LANES]);
+      await until('the new lane', 10_000, () => tab.lanes().length === LANES);
     }
     const { phase } = await server.status();
     assert.equal(phase, 'running', 'the run was over before the lanes were dead');
