@@ -1,14 +1,13 @@
 //! What a volunteer downloads, against what a volunteer may be asked to download.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::command;
 use crate::digits::grouped;
-use crate::stamp::files_below;
 use crate::workspace::Workspace;
 
 use super::module::Flavor;
@@ -34,22 +33,15 @@ impl Size {
 
 /// Prints the table of sizes and fails above the budget.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let dist = workspace.www().join("dist");
-    let mut files = files_below(&dist, &[])?;
-    files.retain(|file| {
-        !has_extension(file, "wasm") && !has_extension(file, "map") && !is_of_console(file)
-    });
-    let n_page_files = files.len();
-    files.extend(Flavor::ALL.map(|flavor| flavor.wasm_file(workspace)));
-    let sizes = measure(workspace, &files)?;
-    let (page, modules) = sizes.split_at(n_page_files);
-    let page = page.iter().copied().fold(Size::default(), Size::plus);
+    let page = page(workspace)?;
+    let files = Flavor::ALL.map(|flavor| flavor.wasm_file(workspace));
+    let modules = measure(workspace, &files)?;
     let (first, gpu) = modules.split_at(Flavor::FIRST.len());
     let gpu = gpu.iter().copied().fold(Size::default(), Size::plus);
     let totals: Vec<Size> = first.iter().map(|module| page.plus(*module)).collect();
     println!("{:<28}{:>12}{:>12}", "download", "bytes", "brotli");
     print_row("page without module", page);
-    for (flavor, module) in Flavor::ALL.iter().zip(modules) {
+    for (flavor, module) in Flavor::ALL.iter().zip(&modules) {
         print_row(&format!("module {}", flavor.name()), *module);
     }
     for (flavor, total) in Flavor::FIRST.iter().zip(&totals) {
@@ -67,14 +59,16 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Of the operators' console alone: volunteers' listener does not even serve it.
-fn is_of_console(file: &Path) -> bool {
-    let name = file.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with("admin.") || name.starts_with("admin-"))
-}
-
-fn has_extension(file: &Path, extension: &str) -> bool {
-    file.extension().is_some_and(|found| found == extension)
+/// What the page's own script counts as a volunteer's part of it, without modules.
+fn page(workspace: &Workspace) -> Result<Size> {
+    let www = workspace.www();
+    let mut node = Command::new("node");
+    node.args(["dev/sizes.mjs", "dist", "--json"])
+        .current_dir(&www);
+    let printed = command::capture(&mut node)?;
+    let (raw, brotli) =
+        serde_json::from_str(&printed).context("dev/sizes.mjs printed no two sizes")?;
+    Ok(Size { raw, brotli })
 }
 
 fn measure(workspace: &Workspace, files: &[PathBuf]) -> Result<Vec<Size>> {
