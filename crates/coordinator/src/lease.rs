@@ -42,9 +42,7 @@ impl LeaseEntry {
             LeaseKind::Batch => 1,
         }
     }
-}
 
-impl LeaseEntry {
     /// For operators.
     pub(crate) fn status(&self, now: Timestamp) -> LeaseStatus {
         LeaseStatus {

@@ -103,7 +103,8 @@ pub(crate) async fn pin(
     let facts = facts(&app, &name)?;
     let found = find(&all(&app, &name).await?, &name, version)?.pinned;
     if !found {
-        let info = kept(&app, &name, version).ok_or_else(|| no_snapshot(&name, version))?;
+        let kept = kept(&app, &name, version);
+        let info = *kept.first().ok_or_else(|| no_snapshot(&name, version))?;
         let pinned = blocking_io(move || facts.store.snapshots().pin(info.id)).await?;
         pinned.map_err(|error| missing(&name, version, &error))?;
     }
@@ -163,13 +164,13 @@ pub(crate) async fn delete(
         let detail = format!("The snapshot of version {version} is pinned; unpin it first.");
         return Err(Problem::conflict(Code::InUse, detail));
     }
-    let ids = all_kept(&app, &name, version);
-    if ids.is_empty() {
+    let infos = kept(&app, &name, version);
+    if infos.is_empty() {
         return Err(no_snapshot(&name, version));
     }
     // Newest first: where one of them is the run's newest, nothing is removed.
-    for id in ids {
-        remove(&app, run_id, &name, id).await?;
+    for info in infos {
+        remove(&app, run_id, &name, info.id).await?;
     }
     Ok(json(&headers, was))
 }
@@ -232,19 +233,13 @@ async fn pinned(name: &str, facts: Arc<RunFacts>) -> Result<Vec<SnapshotInfo>, P
 
 /// All snapshots of a version that are no pinned copies, newest first: a run that rests before and after its settings
 /// change has two of the same version.
-fn all_kept(app: &App, name: &str, version: u64) -> Vec<SnapshotId> {
+fn kept(app: &App, name: &str, version: u64) -> Vec<SnapshotInfo> {
     let view = app.view.get();
     let all = view.run(name).map(|run| &run.snapshots);
     let all = all.into_iter().flat_map(|snapshots| snapshots.iter());
-    let of_version = all.filter(|info| info.id.version == version);
-    of_version.map(|info| info.id).collect()
-}
-
-/// The newest snapshot of a version that is no pinned copy.
-fn kept(app: &App, name: &str, version: u64) -> Option<SnapshotInfo> {
-    let view = app.view.get();
-    let mut all = view.run(name)?.snapshots.iter();
-    all.find(|info| info.id.version == version).copied()
+    all.filter(|info| info.id.version == version)
+        .copied()
+        .collect()
 }
 
 fn find<'a>(
