@@ -225,7 +225,7 @@ fn by_pytorch(workspace: &Workspace, options: &Options, seed: u64) -> Result<(St
         accuracy: figure("accuracy")?,
     };
     Ok((
-        format!("{version}, {} threads", answer["threads"]),
+        format!("{version}, {} thread(s)", answer["threads"]),
         training,
     ))
 }

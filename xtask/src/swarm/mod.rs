@@ -59,7 +59,7 @@ pub(crate) fn require_free_ports(port: u16) -> Result<()> {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
                 "port {port}, wanted for {use_}, is in use; end the program that has it or choose \
-                 another: cargo xtask demo --port {}",
+                 another with --port {}",
                 if port >= 60_000 { 8090 } else { port + 1000 }
             ),
             Err(error) => {
