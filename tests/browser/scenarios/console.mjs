@@ -182,6 +182,8 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await tab.page.keyboard.press('Enter');
     // Opening, the dialog moves the focus itself.
     await tab.get('confirm-do').waitFor();
+    // The browser may say only now that the first one was closed.
+    await tab.page.locator('dialog[open]').dispatchEvent('close');
     await tab.get('confirm-do').focus();
     await tab.page.keyboard.press('Enter');
     await tab.get('phase-text-short').getByText('Stopped').waitFor();

@@ -1,5 +1,5 @@
 /** A question before an order that can't be taken back. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Pick } from './Pick.tsx';
 import { words } from './words.ts';
 
@@ -30,7 +30,8 @@ export type Ask = (question: Question) => void;
 export function Confirm({ question, close }: { question: Question | null; close(): void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [values, setValues] = useState<Values>({});
-  useEffect(() => {
+  // At once, so that a question is open when the news comes that the one before it was closed.
+  useLayoutEffect(() => {
     setValues(Object.fromEntries((question?.fields ?? []).map(({ key, options }) => [key, options?.[0]?.[0] ?? ''])));
     if (question === null) dialog.current?.close();
     else dialog.current?.showModal();
@@ -41,8 +42,12 @@ export function Confirm({ question, close }: { question: Question | null; close(
     close();
     void question.act(Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value.trim()])));
   };
+  const closed = (): void => {
+    // Browsers tell it later, and keys may have asked again by then.
+    if (dialog.current?.open === false) close();
+  };
   return (
-    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" aria-describedby="confirm-body" onClose={close}>
+    <dialog ref={dialog} class="confirm" aria-labelledby="confirm-title" aria-describedby="confirm-body" onClose={closed}>
       {question !== null && (
         <form onSubmit={submit}>
           <h2 id="confirm-title">{question.title}</h2>
