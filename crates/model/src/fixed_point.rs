@@ -54,21 +54,50 @@ pub fn quantize(value: f32, scale: f32) -> i32 {
     quantized
 }
 
-/// The mean gradient of a step: `sums[i] · 2^-e / samples`, each rounded once from f64.
+/// The mean gradient of a step: `sums[i] · 2^-e / samples`, each rounded once from f64, which holds every sum
+/// exactly. Returns the largest absolute sum of each tensor.
 pub fn mean_gradient(
     sums: &[i64],
     layout: &Layout,
     exponents: &[i8],
     samples: u64,
     out: &mut [f32],
-) {
-    for (tensor, &exponent) in layout.tensors().iter().zip(exponents) {
+) -> Vec<u64> {
+    let tensors = layout.tensors().iter().zip(exponents);
+    let of_tensor = tensors.map(|(tensor, &exponent)| {
         // The product of a power of two and 1/samples is rounded the same everywhere: both are f64.
         let factor = 1.0 / f64::from(scale(exponent)) / samples as f64;
-        for (g, &sum) in out[tensor.range()].iter_mut().zip(&sums[tensor.range()]) {
-            *g = narrow(sum as f64 * factor);
+        scaled(&sums[tensor.range()], factor, &mut out[tensor.range()])
+    });
+    of_tensor.collect()
+}
+
+/// Writes `sums[i] · factor` and returns the largest absolute sum.
+fn scaled(sums: &[i64], factor: f64, out: &mut [f32]) -> u64 {
+    // Several maxima: one would be a chain in which each comparison waits for the one before.
+    let mut largest = [0.0_f64; 4];
+    for (out, sums) in out
+        .chunks_mut(largest.len())
+        .zip(sums.chunks(largest.len()))
+    {
+        for ((out, &sum), largest) in out.iter_mut().zip(sums).zip(&mut largest) {
+            debug_assert!(sum.unsigned_abs() < 1 << 53, "f64 holds the sums of a step");
+            let sum = sum as f64;
+            *out = narrow(sum * factor);
+            *largest = if sum.abs() > *largest {
+                sum.abs()
+            } else {
+                *largest
+            };
         }
     }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an integer of at most 53 bits without its sign"
+    )]
+    let largest = largest.into_iter().fold(0.0, f64::max) as u64;
+    largest
 }
 
 /// The exponents of the next step, one per tensor.

@@ -23,6 +23,8 @@ pub struct Master {
     learning_rate: f32,
     clip_norm: Option<f32>,
     sums: Vec<i64>,
+    /// Nothing is accumulated: what the sums hold is of another step.
+    is_empty: bool,
     /// What the newest step added up, for the log.
     applied: AppliedSums,
     gradient: Vec<f32>,
@@ -91,6 +93,7 @@ impl Master {
             learning_rate: run.master_optimizer().learning_rate,
             clip_norm: run.master_clip_norm(),
             sums: vec![0; len],
+            is_empty: true,
             applied: match run.codec {
                 Codec::Exact => AppliedSums::Exact(vec![0; len]),
                 Codec::F32 => AppliedSums::F32(vec![0.0; len]),
@@ -139,14 +142,17 @@ impl Master {
 
     /// Forgets what was accumulated.
     pub fn reset(&mut self) {
-        self.sums.fill(0);
+        self.is_empty = true;
     }
 
     /// Adds the fixed-point sums of an update.
     pub fn accumulate(&mut self, update: &[i32]) {
         debug_assert_eq!(update.len(), self.sums.len(), "decoders check the length");
-        for (sum, &value) in self.sums.iter_mut().zip(update) {
-            *sum += i64::from(value);
+        let pairs = self.sums.iter_mut().zip(update);
+        if std::mem::take(&mut self.is_empty) {
+            pairs.for_each(|(sum, &value)| *sum = i64::from(value));
+        } else {
+            pairs.for_each(|(sum, &value)| *sum += i64::from(value));
         }
     }
 
@@ -155,19 +161,10 @@ impl Master {
     /// # Errors
     /// [`Diverged`]; the parameters, the optimizer and the accumulator are as before.
     pub fn apply_exact(&mut self, input: &StepInput<'_>) -> Result<StepReport, Diverged> {
-        let max_abs_sums: Vec<u64> = self
-            .layout
-            .tensors()
-            .iter()
-            .map(|t| {
-                self.sums[t.range()]
-                    .iter()
-                    .map(|s| s.unsigned_abs())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        fixed_point::mean_gradient(
+        if std::mem::take(&mut self.is_empty) {
+            self.sums.fill(0);
+        }
+        let max_abs_sums = fixed_point::mean_gradient(
             &self.sums,
             &self.layout,
             input.exponents,
@@ -199,6 +196,7 @@ impl Master {
                     "the caller has checked the length"
                 );
                 self.sums = sums;
+                self.is_empty = false;
                 self.apply_exact(input)
             }
             AppliedSums::F32(sums) => self.apply_f32(&[sums], input),
@@ -241,9 +239,12 @@ impl Master {
         let learning_rate = narrow(f64::from(self.learning_rate) * input.rate_factor);
         let mut next: Arc<[f32]> = Arc::from(&*self.params);
         let params = Arc::get_mut(&mut next).expect("nobody else has it yet");
-        self.trial.copy_from(&self.optimizer);
-        self.trial.step(params, &self.gradient, learning_rate);
-        if let Some(parameter_idx) = params.iter().position(|p| !p.is_finite()) {
+        self.trial
+            .step_from(&self.optimizer, params, &self.gradient, learning_rate);
+        // All of them first, which compilers vectorize and a search not.
+        if !params.iter().fold(true, |all, p| all & p.is_finite())
+            && let Some(parameter_idx) = params.iter().position(|p| !p.is_finite())
+        {
             return Err(Diverged { parameter_idx });
         }
         self.params = next;
@@ -253,5 +254,68 @@ impl Master {
             max_abs_sums,
             gradient_norm,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn master() -> Master {
+        let text = r#"
+name = "master"
+seed = 1
+data = { format = "idx", path = "d" }
+model = { input = [2], layers = [{ kind = "dense", units = 2 }], loss = "softmax_cross_entropy" }
+train = { epochs = 1, micro_batch = 2, global_batch = 8 }
+optimizer = { kind = "adam", learning_rate = 0.5 }
+"#;
+        Master::new(&Run::from_toml(text).unwrap())
+    }
+
+    const INPUT: StepInput<'_> = StepInput {
+        exponents: &[4, 2],
+        divisor: 8,
+        rate_factor: 1.0,
+    };
+
+    #[test]
+    fn a_step_is_made_of_what_came_since_the_last_one() {
+        let (mut one, mut two) = (master(), master());
+        one.accumulate(&[9, 9, 9, 9, 9, 9]);
+        one.reset();
+        one.accumulate(&[3, -7, 0, 1, 2, 100]);
+        two.accumulate(&[1, -3, 0, 1, -2, 90]);
+        two.accumulate(&[2, -4, 0, 0, 4, 10]);
+        let report = one.apply_exact(&INPUT).unwrap();
+        assert_eq!(report.max_abs_sums, [7, 100]);
+        assert_eq!(two.apply_exact(&INPUT), Ok(report));
+        assert_eq!(one.applied_sums(), two.applied_sums());
+
+        // A step of nothing: the sums of the last one do not come again.
+        let nothing = one.apply_exact(&INPUT).unwrap();
+        assert_eq!(nothing.max_abs_sums, [0, 0]);
+        two.accumulate(&[0; 6]);
+        assert_eq!(two.apply_exact(&INPUT), Ok(nothing));
+    }
+
+    #[test]
+    fn a_step_that_diverges_leaves_no_trace() {
+        let mut master = master();
+        master.accumulate(&[1, 2, 3, 4, 5, 6]);
+        let before = (master.params().clone(), master.optimizer().clone());
+        let endless = StepInput {
+            rate_factor: f64::INFINITY,
+            ..INPUT
+        };
+        assert_eq!(
+            master.apply_exact(&endless),
+            Err(Diverged { parameter_idx: 0 })
+        );
+        assert_eq!(
+            (master.params(), master.optimizer()),
+            (&before.0, &before.1)
+        );
+        assert_eq!(master.apply_exact(&INPUT).unwrap().max_abs_sums, [4, 6]);
     }
 }

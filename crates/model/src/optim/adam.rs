@@ -64,7 +64,7 @@ impl AdamStep {
         self,
         params: &mut [f32],
         gradient: &[f32],
-        moments: [&mut Vec<f32>; 2],
+        moments: [&mut [f32]; 2],
         penalty: Penalty,
     ) {
         let [first, second] = moments;

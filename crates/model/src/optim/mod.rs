@@ -17,6 +17,9 @@ pub use adam::AdamState;
 
 use crate::rounding::narrow;
 
+/// Values of a vector that are worked on at a time where a step is tried: all vectors of a block fit a CPU's first cache.
+const BLOCK_VALUES: usize = 1_024;
+
 /// A validated optimizer with its hyper-parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OptimizerSpec {
@@ -177,14 +180,6 @@ impl Optimizer {
         }
     }
 
-    /// Takes over another optimizer's state of the same shape, without allocating.
-    pub fn copy_from(&mut self, other: &Self) {
-        for (slot, values) in self.slots.iter_mut().zip(&other.slots) {
-            slot.copy_from_slice(values);
-        }
-        self.adam = other.adam;
-    }
-
     /// The state vectors, for snapshots.
     pub fn slots(&self) -> &[Vec<f32>] {
         &self.slots
@@ -197,30 +192,79 @@ impl Optimizer {
 
     /// One step. All slices have the length of the parameters.
     pub fn step(&mut self, params: &mut [f32], gradient: &[f32], learning_rate: f32) {
+        let update = self.next_update(learning_rate);
+        let mut slots = self.slots.iter_mut();
+        let slots = [(); 2].map(|()| slots.next().map(Vec::as_mut_slice).unwrap_or_default());
+        update.apply(params, gradient, slots);
+    }
+
+    /// The step that `from` would take, which stays as it is: this optimizer takes its state over.
+    ///
+    /// Both have the same rule, and all slices the length of the parameters.
+    pub fn step_from(
+        &mut self,
+        from: &Self,
+        params: &mut [f32],
+        gradient: &[f32],
+        learning_rate: f32,
+    ) {
+        self.adam = from.adam;
+        let update = self.next_update(learning_rate);
+        // Block by block: what was copied is in the cache when the rule reads it.
+        for (block_idx, params) in params.chunks_mut(BLOCK_VALUES).enumerate() {
+            let start = block_idx * BLOCK_VALUES;
+            let range = start..start + params.len();
+            for (slot, values) in self.slots.iter_mut().zip(&from.slots) {
+                slot[range.clone()].copy_from_slice(&values[range.clone()]);
+            }
+            let mut slots = self.slots.iter_mut().map(|slot| &mut slot[range.clone()]);
+            let slots = [(); 2].map(|()| slots.next().unwrap_or_default());
+            update.apply(params, &gradient[range.clone()], slots);
+        }
+    }
+
+    /// Advances to the next step and gives its scalars.
+    fn next_update(&mut self, learning_rate: f32) -> Update {
         let decay = self.spec.weight_decay;
-        match (self.spec.rule, self.slots.as_mut_slice()) {
-            (Rule::Sgd, _) => sgd::plain(params, gradient, learning_rate, decay),
-            (Rule::Momentum { momentum }, [velocity]) => {
-                sgd::momentum(params, gradient, velocity, [learning_rate, decay, momentum]);
-            }
-            (Rule::Nesterov { momentum }, [velocity]) => {
-                sgd::nesterov(params, gradient, velocity, [learning_rate, decay, momentum]);
-            }
-            (Rule::Adam { betas, epsilon }, [first, second]) => {
-                let step = self.adam.advance(betas, epsilon, learning_rate);
-                step.apply(params, gradient, [first, second], adam::Penalty::L2(decay));
-            }
-            (Rule::Adamw { betas, epsilon }, [first, second]) => {
-                let step = self.adam.advance(betas, epsilon, learning_rate);
-                let kept = 1.0 - learning_rate * decay;
-                step.apply(
-                    params,
-                    gradient,
-                    [first, second],
-                    adam::Penalty::Decoupled { kept },
-                );
-            }
-            _ => unreachable!("the number of slots follows from the rule"),
+        match self.spec.rule {
+            Rule::Sgd => Update::Plain([learning_rate, decay]),
+            Rule::Momentum { momentum } => Update::Momentum([learning_rate, decay, momentum]),
+            Rule::Nesterov { momentum } => Update::Nesterov([learning_rate, decay, momentum]),
+            Rule::Adam { betas, epsilon } => Update::Adam(
+                self.adam.advance(betas, epsilon, learning_rate),
+                adam::Penalty::L2(decay),
+            ),
+            Rule::Adamw { betas, epsilon } => Update::Adam(
+                self.adam.advance(betas, epsilon, learning_rate),
+                adam::Penalty::Decoupled {
+                    kept: 1.0 - learning_rate * decay,
+                },
+            ),
+        }
+    }
+}
+
+/// A rule with the scalars of one step.
+#[derive(Debug, Clone, Copy)]
+enum Update {
+    /// Learning rate, decay.
+    Plain([f32; 2]),
+    /// Learning rate, decay, μ.
+    Momentum([f32; 3]),
+    /// Learning rate, decay, μ.
+    Nesterov([f32; 3]),
+    Adam(adam::AdamStep, adam::Penalty),
+}
+
+impl Update {
+    /// Changes some of the parameters with the same part of the gradient and of the slots; a rule that needs fewer
+    /// than two finds the others empty.
+    fn apply(self, params: &mut [f32], gradient: &[f32], slots: [&mut [f32]; 2]) {
+        match self {
+            Self::Plain(hyper) => sgd::plain(params, gradient, hyper),
+            Self::Momentum(hyper) => sgd::momentum(params, gradient, slots[0], hyper),
+            Self::Nesterov(hyper) => sgd::nesterov(params, gradient, slots[0], hyper),
+            Self::Adam(step, penalty) => step.apply(params, gradient, slots, penalty),
         }
     }
 }

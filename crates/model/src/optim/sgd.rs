@@ -1,7 +1,8 @@
 //! Stochastic gradient descent with and without momentum.
 
-/// `p -= lr · (g + decay·p)`.
-pub(super) fn plain(params: &mut [f32], gradient: &[f32], learning_rate: f32, decay: f32) {
+/// `p -= lr · (g + decay·p)`, `hyper` = [lr, decay].
+pub(super) fn plain(params: &mut [f32], gradient: &[f32], hyper: [f32; 2]) {
+    let [learning_rate, decay] = hyper;
     for (p, &g) in params.iter_mut().zip(gradient) {
         *p -= learning_rate * (g + decay * *p);
     }

@@ -83,3 +83,28 @@ fn clipping_scales_to_the_norm_and_leaves_short_gradients() {
     clip_global_norm(&mut short, 1.0);
     assert_eq!(short, [0.3, 0.4]);
 }
+
+#[test]
+fn a_step_from_another_optimizer_is_the_step_it_would_take() {
+    let len = 2 * BLOCK_VALUES + 3;
+    let gradient: Vec<f32> = (0..len).map(|i| (i % 13) as f32 / 13.0 - 0.4).collect();
+    for spec in [
+        OptimizerSpec::sgd(0.1, 0.1),
+        OptimizerSpec::momentum(0.1, 0.9, 0.1),
+        OptimizerSpec::nesterov(0.1, 0.9, 0.1),
+        OptimizerSpec::adam(0.1, [0.9, 0.999], 1e-8, 0.1),
+        OptimizerSpec::adamw(0.1, [0.9, 0.999], 1e-8, 0.1),
+    ] {
+        let mut optimizer = Optimizer::new(spec, len);
+        let mut params = vec![0.5_f32; len];
+        optimizer.step(&mut params, &gradient, 0.1);
+        let before = optimizer.clone();
+        let mut trial = Optimizer::new(spec, len);
+        let mut tried = params.clone();
+        trial.step_from(&optimizer, &mut tried, &gradient, 0.05);
+        assert_eq!(optimizer, before, "{spec:?}");
+        optimizer.step(&mut params, &gradient, 0.05);
+        assert_eq!(tried, params, "{spec:?}");
+        assert_eq!(trial, optimizer, "{spec:?}");
+    }
+}
