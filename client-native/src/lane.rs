@@ -227,6 +227,7 @@ impl Workbench {
         };
         done.map_err(|error| match error {
             TaskError::Overflow(fits) => TaskFault::Overflow { fits },
+            TaskError::Diverged(_) => TaskFault::Diverged,
             other => engine_fault(other.to_string()),
         })
     }

@@ -40,6 +40,8 @@ const OVERFLOW: u8 = 12;
 const FAILED: u8 = 13;
 /// Lane to driver: what it computes with, and why.
 const BACKEND: u8 = 14;
+/// Lane to driver: the steps of a shard left all bounds.
+const DIVERGED: u8 = 15;
 
 /// A message and the buffers that move with it.
 #[derive(Debug)]
@@ -304,6 +306,11 @@ pub(crate) fn overflow(fits: &[i8]) -> Envelope {
     Envelope::new(OVERFLOW).with(Int8Array::from(fits))
 }
 
+/// The answer of a lane whose steps left all bounds.
+pub(crate) fn diverged() -> Envelope {
+    Envelope::new(DIVERGED)
+}
+
 /// The answer of a lane that failed.
 pub(crate) fn failed(message: &str) -> Envelope {
     Envelope::new(FAILED).with(message)
@@ -357,6 +364,7 @@ fn report(parts: &Array, buffers: &Buffers) -> Option<Report> {
         OVERFLOW => Some(Report::Overflow {
             fits: parts.get(1).dyn_into::<Int8Array>().ok()?.to_vec(),
         }),
+        DIVERGED => Some(Report::Diverged),
         FAILED => Some(Report::Failed {
             message: parts.get(1).as_string()?,
         }),

@@ -182,7 +182,7 @@ impl Lanes {
                 slot.loads = slot.loads.saturating_sub(1);
                 Vec::new()
             }
-            Report::Done(_) | Report::Overflow { .. } => {
+            Report::Done(_) | Report::Overflow { .. } | Report::Diverged => {
                 slot.tasks.pop_front().into_iter().collect()
             }
             Report::Failed { message } if slot.loads > 0 => {

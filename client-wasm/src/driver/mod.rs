@@ -284,6 +284,7 @@ impl<H: Host> Driver<H> {
             Report::Overflow { fits } => {
                 (BatchStats::default(), 0, Err(TaskFault::Overflow { fits }))
             }
+            Report::Diverged => (BatchStats::default(), 0, Err(TaskFault::Diverged)),
             Report::Failed { message } | Report::Crashed { message } => {
                 self.rhythm.hurry();
                 if is_gone && tasks.is_empty() {

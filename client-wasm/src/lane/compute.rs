@@ -33,6 +33,8 @@ pub(crate) struct TaskSamples<'a> {
 pub(super) enum Fault {
     /// Per tensor the largest exponent that fits.
     Overflow(Vec<i8>),
+    /// The shard's own steps gave parameters that are infinite or not a number.
+    Diverged,
     /// A sentence.
     Failed(String),
 }
@@ -115,6 +117,7 @@ impl Computer {
         };
         done.map_err(|error| match error {
             TaskError::Overflow(fits) => Fault::Overflow(fits),
+            TaskError::Diverged(_) => Fault::Diverged,
             TaskError::Engine(message) => Fault::Failed(message),
             other => Fault::Failed(format!("The task failed: {other}.")),
         })

@@ -207,6 +207,7 @@ fn answer(
             }
         }
         Err(Fault::Overflow(fits)) => wire::overflow(&fits),
+        Err(Fault::Diverged) => wire::diverged(),
         Err(Fault::Failed(message)) => wire::failed(&message),
     }
 }

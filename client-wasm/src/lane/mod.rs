@@ -54,6 +54,8 @@ pub(crate) enum Report {
         /// One per tensor.
         fits: Vec<i8>,
     },
+    /// The shard's own steps gave parameters that are infinite or not a number.
+    Diverged,
     /// The run could not be loaded or the task not be computed; the lane lives on.
     Failed {
         /// A sentence.

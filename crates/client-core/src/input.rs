@@ -57,6 +57,8 @@ pub enum TaskFault {
         /// One per tensor.
         fits: Vec<i8>,
     },
+    /// The shard's own steps gave parameters that are infinite or not a number, as they would anywhere.
+    Diverged,
     /// The engine or the lane failed.
     Engine {
         /// What it said.

@@ -38,6 +38,8 @@ pub const MAX_LEASES_OF_WORKER: usize = 64;
 pub const HEDGE_MIN_MS: f64 = 50.0;
 /// Weight of the newest lease in a worker's measured rate.
 pub const RATE_WEIGHT: f64 = 0.3;
+/// So many workers have to say that their own steps of a round diverge before its run is paused.
+pub const DIVERGED_WORKERS: u32 = 2;
 /// A step is started again at most so often before the run is paused: each time lowers an exponent, and
 /// honest workers need two or three attempts at most.
 pub const MAX_STEP_ATTEMPTS: u32 = 100;

@@ -32,6 +32,8 @@ pub(crate) struct Worker {
     /// Its run is loaded and it wants leases.
     pub(crate) ready: bool,
     pub(crate) paused: Option<PauseReason>,
+    /// Its own steps left all bounds in the round in progress, which others may try.
+    pub(crate) diverged: bool,
     pub(crate) params: Option<ParamVersion>,
     /// Leases that it has and is expected to answer, oldest first.
     pub(crate) leases: Vec<LeaseId>,
@@ -74,7 +76,8 @@ impl Worker {
     /// Whether it could take a lease of its run now, having fewer than `depth`.
     pub(crate) fn has_room(&self, depth: usize) -> bool {
         let stays = self.moving.is_none() && !self.draining;
-        self.connection.is_some() && self.ready && stays && self.leases.len() < depth
+        let works = self.connection.is_some() && self.ready && !self.diverged;
+        works && stays && self.leases.len() < depth
     }
 
     /// Its speed for a run; nothing is known of one that it did not work for.
@@ -188,6 +191,7 @@ impl Worker {
     pub(crate) fn reset_run(&mut self) {
         self.ready = false;
         self.paused = None;
+        self.diverged = false;
         self.params = None;
         self.idle_notice = None;
     }
@@ -252,6 +256,7 @@ impl Registry {
                 run_id: None,
                 ready: false,
                 paused: None,
+                diverged: false,
                 params: None,
                 leases: Vec::new(),
                 revoked: VecDeque::new(),

@@ -129,6 +129,8 @@ pub enum ReleaseReason {
     DataUnavailable,
     /// The engine failed.
     EngineFailed,
+    /// The shard's own steps gave parameters that are infinite or not a number.
+    Diverged,
 }
 
 /// Micro-batches `first..first + count` of a step.

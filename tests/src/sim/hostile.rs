@@ -112,7 +112,7 @@ impl Hostile {
                 plain(&ClientMessage::Overflow { lease_id, fits })
             }
             7 => {
-                let reason = ReleaseReason::Paused;
+                let reason = [ReleaseReason::Paused, ReleaseReason::Diverged][chance.below(2)];
                 plain(&ClientMessage::Release { lease_id, reason })
             }
             8 => chance.bytes::<40>().to_vec(),

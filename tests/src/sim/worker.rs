@@ -332,6 +332,7 @@ impl Tools<'_> {
             (Ok(stats), Sums::Exact(sums)) => Ok((stats, sums.sums().to_vec())),
             (Ok(_), Sums::F32(_)) => unreachable!("the run uses the exact codec"),
             (Err(TaskError::Overflow(fits)), _) => Err(TaskFault::Overflow { fits }),
+            (Err(TaskError::Diverged(_)), _) => Err(TaskFault::Diverged),
             (Err(error), _) => panic!("{error}"),
         }
     }

@@ -269,6 +269,11 @@ impl Session {
                 self.drop_work(lease_id, effects);
                 effects.push(Effect::Send(ClientMessage::Overflow { lease_id, fits }));
             }
+            Err(TaskFault::Diverged) => {
+                let (lease_id, reason) = (result.lease_id, ReleaseReason::Diverged);
+                self.drop_work(lease_id, effects);
+                effects.push(Effect::Send(ClientMessage::Release { lease_id, reason }));
+            }
         }
     }
 

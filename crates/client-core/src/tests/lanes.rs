@@ -284,3 +284,28 @@ fn a_new_start_restarts_a_failed_lane_and_gives_it_all_attempts_again() {
         "#]],
     );
 }
+
+#[test]
+fn a_shard_that_diverges_is_given_back_and_the_lane_is_not_to_blame() {
+    check(
+        "up; < params r1 v0; < lease l1 v0 0+2 steps=2; data l1; diverged 0 l1 0+1; < lease l2 v0 1+1 steps=2; data l2; status",
+        expect![[r#"
+            up
+            < params r1 v0
+              use r1 v0
+            < lease l1 v0 0+2 steps=2
+              prepare l1 v0 0+2 (shard)
+            data l1
+              compute on 0: l1 v0 0+1 e[20, 30]
+            diverged 0 l1 0+1
+              drop l1
+              send release l1 Diverged
+            < lease l2 v0 1+1 steps=2
+              prepare l2 v0 1+1 (shard)
+            data l2
+              compute on 0: l2 v0 0+1 e[20, 30]
+            status
+              computing 0 of 2 micro-batches.
+        "#]],
+    );
+}

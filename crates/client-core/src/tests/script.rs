@@ -241,6 +241,7 @@ fn input(words: &Words<'_>) -> Input {
             let fits = words.all[4..].iter().map(|n| n.parse().unwrap()).collect();
             task_done(words, Err(TaskFault::Overflow { fits }))
         }
+        "diverged" => task_done(words, Err(TaskFault::Diverged)),
         "broken" => {
             let message = "out of memory".into();
             task_done(words, Err(TaskFault::Engine { message }))

@@ -1,5 +1,7 @@
 //! Leases that end without an update: given back, overflowed, lapsed, revoked.
 
+use std::collections::BTreeMap;
+
 use tabswarm_model::fixed_point::MIN_EXPONENT;
 use tabswarm_model::run_file::{Codec, Mode};
 use tabswarm_protocol::client::ReleaseReason;
@@ -7,9 +9,9 @@ use tabswarm_protocol::server::{RejectReason, RevokeReason};
 use tabswarm_protocol::{LeaseId, RunId, ServerMessage, Timestamp, WorkerId};
 
 use super::{Coordinator, send};
-use crate::effect::Effect;
+use crate::effect::{Effect, SnapshotCause};
 use crate::event::Event;
-use crate::limits::MAX_STEP_ATTEMPTS;
+use crate::limits::{DIVERGED_WORKERS, MAX_STEP_ATTEMPTS};
 use crate::phase::RunPhase;
 
 impl Coordinator {
@@ -41,12 +43,64 @@ impl Coordinator {
         reason: ReleaseReason,
         effects: &mut Vec<Effect>,
     ) {
+        let diverged = reason == ReleaseReason::Diverged && self.is_at_shard(worker_id, lease_id);
         self.end_lease(now, worker_id, lease_id);
         if let Some(worker) = self.registry.get(worker_id) {
             // It says so itself when it can work again.
-            worker.ready &= reason == ReleaseReason::Paused;
+            worker.ready &= reason == ReleaseReason::Paused || diverged;
+            worker.diverged |= diverged;
         }
         self.hand_out_for(now, worker_id, effects);
+        if diverged {
+            self.pause_diverged(now, effects);
+        }
+    }
+
+    /// Whether a lease is the worker's, and one with steps of its own.
+    fn is_at_shard(&self, worker_id: WorkerId, lease_id: LeaseId) -> bool {
+        let worker = self.registry.workers.get(&worker_id);
+        let run = worker.and_then(|worker| self.runs.get(&worker.run_id?));
+        run.filter(|run| matches!(run.spec.mode, Mode::Local(_)))
+            .and_then(|run| run.leases.get(lease_id))
+            .is_some_and(|lease| lease.worker_id == worker_id)
+    }
+
+    /// Pauses runs whose shards diverge. One worker may be wrong about it: another has to say so too, unless there
+    /// is no other.
+    pub(super) fn pause_diverged(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut seen: BTreeMap<RunId, [u32; 2]> = BTreeMap::new();
+        for worker in self.registry.workers.values() {
+            if let Some(run_id) = worker.run_id
+                && worker.connection.is_some()
+                && worker.ready
+            {
+                seen.entry(run_id).or_default()[usize::from(worker.diverged)] += 1;
+            }
+        }
+        for (run_id, [others, diverged]) in seen {
+            let run = self.runs.get(&run_id).filter(|run| run.is_running());
+            let is_sure = diverged >= DIVERGED_WORKERS || (diverged > 0 && others == 0);
+            if let Some(run) = run.filter(|_| is_sure) {
+                let version = run.version();
+                let reason = format!(
+                    "the shards after version {version} reach parameters that are infinite or not a number \
+                     (seen by {diverged} of {} workers): lower the learning rate or set train.clip_norm",
+                    others + diverged
+                );
+                self.change_phase(now, run_id, RunPhase::Paused, Some(reason), effects);
+                if let Some(run) = self.runs.get_mut(&run_id) {
+                    run.want_snapshot(now, SnapshotCause::Paused, effects);
+                }
+            }
+        }
+    }
+
+    /// Those whose steps diverged may try again.
+    pub(super) fn forget_diverged(&mut self, run_id: RunId) {
+        let workers = self.registry.workers.values_mut();
+        workers
+            .filter(|worker| worker.run_id == Some(run_id))
+            .for_each(|worker| worker.diverged = false);
     }
 
     /// A value does not fit: what is in progress runs again with exponents that it fits.

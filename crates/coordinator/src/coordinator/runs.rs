@@ -69,7 +69,10 @@ impl Coordinator {
             reason,
         }));
         match phase {
-            RunPhase::Running => self.join_sharing(run_id),
+            RunPhase::Running => {
+                self.forget_diverged(run_id);
+                self.join_sharing(run_id);
+            }
             RunPhase::Paused => self.revoke_all(now, run_id, RevokeReason::RunPaused, effects),
             RunPhase::Stopped => self.abandon_step(now, run_id, effects),
             _ => {}
@@ -138,6 +141,7 @@ impl Coordinator {
         if self.runs.get(&run_id).is_some_and(HostedRun::has_rounds) {
             self.revoke_all(now, run_id, RevokeReason::Expired, effects);
         }
+        self.forget_diverged(run_id);
         let Some(run) = self.runs.get_mut(&run_id) else {
             return;
         };

@@ -241,6 +241,7 @@ impl Coordinator {
         self.next_sweep = now + SWEEP_MS;
         self.expire_leases(now, effects);
         self.close_rounds(now, effects);
+        self.pause_diverged(now, effects);
         self.hedge(now, effects);
         self.share(now, effects);
         self.tell_credits(now, effects);

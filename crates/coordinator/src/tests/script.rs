@@ -329,6 +329,7 @@ fn from_worker(connection: ConnectionId, words: &Words<'_>) -> Input {
         "release" => ClientMessage::Release {
             lease_id: words.lease_id(2),
             reason: match words.all.get(3) {
+                Some(&"diverged") => ReleaseReason::Diverged,
                 Some(_) => ReleaseReason::EngineFailed,
                 None => ReleaseReason::Paused,
             },

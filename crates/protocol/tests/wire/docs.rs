@@ -140,6 +140,7 @@ fn the_page_has_the_indices_of_all_enums() {
         ReleaseReason::Paused,
         ReleaseReason::DataUnavailable,
         ReleaseReason::EngineFailed,
+        ReleaseReason::Diverged,
     ];
     check_enum(&rows, "ReleaseReason", &releases);
     let rejections = [

@@ -1,6 +1,6 @@
 //! The server's side of the world: its inputs and its outputs.
 
-use tabswarm_coordinator::{Input as ServerInput, InvariantId, RunCommand};
+use tabswarm_coordinator::{Event, Input as ServerInput, InvariantId, RunCommand, RunPhase};
 
 use super::faults::Death;
 use super::{Happening, World};
@@ -35,7 +35,10 @@ impl World {
                     self.at(after, Happening::LogWrites(self.server_epoch));
                 }
                 server::Output::Broken(broken) => self.watch.broken(&broken),
-                server::Output::Event(event) => self.watch.event(self.now, &event),
+                server::Output::Event(event) => {
+                    self.watch.event(self.now, &event);
+                    self.look_after(&event);
+                }
             }
         }
         let deadline = self
@@ -48,6 +51,19 @@ impl World {
                 self.server_tick_at = Some(at);
                 self.at(at, Happening::ServerTick(self.server_epoch));
             }
+        }
+    }
+
+    /// An operator starts a run again that paused of itself: hostile workers may have said that it diverges.
+    fn look_after(&mut self, event: &Event) {
+        if let Event::PhaseChanged {
+            phase: RunPhase::Paused,
+            reason: Some(_),
+            ..
+        } = event
+        {
+            self.watch.fault(self.now, "run paused itself");
+            self.at(self.now + 3_000, Happening::Operator(RunCommand::Start));
         }
     }
 
