@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tabswarm_client_core::{Config, Effect, Input, Session, Status, StopCode};
+use tabswarm_model::digest::Digest;
 use tabswarm_model::parts::Part;
 use tabswarm_protocol::client::WorkerKind;
 use tabswarm_protocol::server::RunAssignment;
@@ -80,6 +81,7 @@ pub(crate) struct Driver {
     /// Parameters that came last, until the session says that they are to be used.
     received: Option<(RunId, Params)>,
     params: Option<(RunId, Params)>,
+    unchecked: Option<Unchecked>,
     active: Option<ActiveRun>,
     leases: Vec<LeaseWork>,
     /// The frames of updates that are not answered yet, until the session says that they can go.
@@ -116,6 +118,14 @@ struct LeaseWork {
     /// Of the lease's version, even if newer ones have come meanwhile.
     params: Params,
     sums: LeaseSums,
+}
+
+/// Parameters whose digest is still to be compared. Lanes may begin with them, but nothing that they compute is
+/// taken before that is done: small models are computed in as much time as their digest takes.
+#[derive(Debug)]
+struct Unchecked {
+    values: Arc<[f32]>,
+    digest: Digest,
 }
 
 /// Blocking work that ended.
@@ -179,6 +189,7 @@ impl Driver {
             assignment: None,
             received: None,
             params: None,
+            unchecked: None,
             active: None,
             leases: Vec::new(),
             kept: Vec::new(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tabswarm_client_core::Input;
+use tabswarm_model::digest::Digest;
 use tabswarm_protocol::limits::MAX_TENSOR_BYTES;
 use tabswarm_protocol::server::{IdleReason, ParamsHeader, RefusalCode};
 use tabswarm_protocol::{Decoder, FrameError, RawMessage, RunId, ServerMessage};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, trace, warn};
 
 use super::link::{Link, LinkEvent, rethrow};
-use super::{ActiveRun, Driver, Job, Stop};
+use super::{ActiveRun, Driver, Job, Stop, Unchecked};
 use crate::chunks::{ChunkPlan, Progress};
 use crate::lane::{LaneReport, Params};
 use crate::limits::CREDIT_PATIENCE;
@@ -29,7 +30,7 @@ pub(super) enum Event {
     Job(Option<Job>),
     Alarm,
     Tick,
-    /// Nothing happened, and there is something to tidy up.
+    /// Nothing happened, and there is something to check or to tidy up.
     Spare,
 }
 
@@ -41,6 +42,7 @@ impl Driver {
             .active
             .as_ref()
             .is_some_and(|active| active.pool.is_untidy());
+        let has_spare_work = is_untidy || self.unchecked.is_some();
         tokio::select! {
             biased;
             Some(report) = self.lane_reports.recv() => Event::Lane(report),
@@ -49,8 +51,8 @@ impl Driver {
             Some(joined) = self.jobs.join_next() => Event::Job(rethrow(joined)),
             () = &mut self.alarm => Event::Alarm,
             _ = self.ticks.tick() => Event::Tick,
-            // Last: by now the socket has sent what it could.
-            () = std::future::ready(()), if is_untidy => Event::Spare,
+            // Last: by now the lanes are at work and the socket has sent what it could.
+            () = std::future::ready(()), if has_spare_work => Event::Spare,
         }
     }
 
@@ -85,6 +87,7 @@ impl Driver {
                 self.leave_finished_run();
             }
             Event::Spare => {
+                self.settle_params();
                 if let Some(active) = &mut self.active {
                     active.pool.tidy();
                 }
@@ -105,6 +108,7 @@ impl Driver {
         self.assignment = None;
         self.received = None;
         self.params = None;
+        self.unchecked = None;
         self.has_news = true;
     }
 
@@ -190,16 +194,18 @@ impl Driver {
         }
     }
 
-    /// Checks parameters and keeps them until the session wants them used.
+    /// Keeps parameters until the session wants them used.
     fn keep_params(&mut self, header: &ParamsHeader, tensor: &[u8]) -> Result<(), Fault> {
-        if *blake3::hash(tensor).as_bytes() != header.digest {
-            return Err(Fault::Params("their digest is wrong"));
-        }
+        self.check_params()?;
         let (words, rest) = tensor.as_chunks::<4>();
         if !rest.is_empty() {
             return Err(Fault::Params("their length is not a multiple of four"));
         }
-        let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        let values: Arc<[f32]> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        self.unchecked = Some(Unchecked {
+            values: Arc::clone(&values),
+            digest: Digest(header.digest),
+        });
         let params = Params {
             version: header.version,
             values,
@@ -208,7 +214,25 @@ impl Driver {
         Ok(())
     }
 
+    /// Compares the digest of the newest parameters, unless that is done.
+    fn check_params(&mut self) -> Result<(), Fault> {
+        match self.unchecked.take() {
+            Some(Unchecked { values, digest }) if Digest::of_params(&values) != digest => {
+                Err(Fault::Params("their digest is wrong"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same where a fault has nobody to go to: the connection ends, and with it all that was begun.
+    fn settle_params(&mut self) {
+        if let Err(fault) = self.check_params() {
+            self.take_fault(fault);
+        }
+    }
+
     fn take_lane_report(&mut self, report: LaneReport) {
+        self.settle_params();
         let LaneReport {
             result,
             load,

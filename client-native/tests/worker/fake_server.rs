@@ -295,6 +295,13 @@ impl FakeSocket {
         (raw.control().unwrap(), raw.tensor)
     }
 
+    /// The worker closes the connection and says nothing before.
+    pub(crate) async fn closes(mut self) {
+        while let Some(Ok(message)) = self.stream.next().await {
+            assert!(matches!(message, Message::Close(_)), "{message:?}");
+        }
+    }
+
     pub(crate) async fn welcome(&mut self, resumed: bool) {
         let welcome = Welcome {
             worker_id: WorkerId(1),
@@ -320,20 +327,37 @@ impl FakeSocket {
     }
 
     pub(crate) async fn send_params(&mut self, fixture: &Fixture, version: u64) {
+        let digest = Digest::of_params(&fixture.params);
+        self.send_params_as(fixture, version, digest).await;
+    }
+
+    /// With a digest that may be another's.
+    pub(crate) async fn send_params_as(&mut self, fixture: &Fixture, version: u64, digest: Digest) {
         let header = ParamsHeader {
             run_id: RUN_ID,
             version: ParamVersion(version),
-            digest: Digest::of_params(&fixture.params).0,
+            digest: digest.0,
         };
         let tensor = tabswarm_protocol::codec::f32::encode(&fixture.params);
         self.send(&ServerMessage::Params(header), &tensor).await;
     }
 
     pub(crate) async fn lease(&mut self, lease_id: u64, range: MicroBatchRange, exponents: &[i8]) {
+        self.lease_of(0, lease_id, range, exponents).await;
+    }
+
+    /// One of a later version.
+    pub(crate) async fn lease_of(
+        &mut self,
+        version: u64,
+        lease_id: u64,
+        range: MicroBatchRange,
+        exponents: &[i8],
+    ) {
         let lease = Lease {
             lease_id: LeaseId(lease_id),
             run_id: RUN_ID,
-            version: ParamVersion(0),
+            version: ParamVersion(version),
             range,
             exponents: exponents.to_vec(),
             deadline_ms: 10_000,

@@ -224,6 +224,33 @@ async fn newer_parameters_do_not_disturb_the_lease_in_progress() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_that_was_computed_with_damaged_parameters() {
+    let fixture = Arc::new(Fixture::new("exact"));
+    let mut server = FakeServer::start(&fixture).await;
+    let worker = start(server.config(1));
+    let (mut socket, _) = server.accept_ready(&fixture, false).await;
+    // The data is there after this lease: the next one begins at once.
+    socket.lease(5, STEP, &EXPONENTS).await;
+    let (update, _) = receive_update(&mut socket).await;
+    let (lease_id, samples) = (update.lease_id, update.samples);
+    let verdict = Verdict::Accepted { samples };
+    socket
+        .send(&ServerMessage::Receipt { lease_id, verdict }, &[])
+        .await;
+    let digest = Digest::of(b"of other parameters");
+    socket.send_params_as(&fixture, 1, digest).await;
+    socket.lease_of(1, 6, STEP, &EXPONENTS).await;
+    socket.closes().await;
+
+    let (mut socket, _) = server.accept_ready(&fixture, true).await;
+    socket.lease(7, STEP, &EXPONENTS).await;
+    let (update, tensor) = receive_update(&mut socket).await;
+    assert_eq!(update.lease_id, LeaseId(7));
+    assert_eq!(tensor, fixture.exact_update(0, STEP, &EXPONENTS));
+    worker.abort();
+}
+
+#[tokio::test]
 async fn the_join_token_and_the_run_are_passed_on() {
     let fixture = Arc::new(Fixture::new("exact"));
     let mut server = FakeServer::start(&fixture).await;
