@@ -239,6 +239,7 @@ async fn serve(mut tcp: TcpStream, fixture: Arc<Fixture>, sockets: mpsc::Sender<
         let socket = FakeSocket {
             stream: accept_async(tcp).await.unwrap(),
             decoder: Decoder::new(1 << 20),
+            lanes: None,
         };
         // A test may be over before the last worker connects.
         sockets.send(socket).await.ok();
@@ -265,6 +266,8 @@ async fn serve(mut tcp: TcpStream, fixture: Arc<Fixture>, sockets: mpsc::Sender<
 pub(crate) struct FakeSocket {
     stream: WebSocketStream<TcpStream>,
     decoder: Decoder,
+    /// As the worker said after its hello.
+    pub(crate) lanes: Option<u16>,
 }
 
 impl FakeSocket {
@@ -281,8 +284,17 @@ impl FakeSocket {
             .unwrap();
     }
 
-    /// The worker's next message and its tensor.
+    /// The worker's next message and its tensor; its number of lanes is only taken note of.
     pub(crate) async fn receive(&mut self) -> (ClientMessage, Vec<u8>) {
+        loop {
+            match self.receive_any().await {
+                (ClientMessage::Lanes { lanes }, _) => self.lanes = Some(lanes),
+                message => return message,
+            }
+        }
+    }
+
+    async fn receive_any(&mut self) -> (ClientMessage, Vec<u8>) {
         let mut messages = Vec::new();
         while messages.is_empty() {
             match self.stream.next().await.unwrap().unwrap() {

@@ -188,6 +188,7 @@ async fn a_lane_that_keeps_panicking_is_retired_and_the_other_goes_on() {
         check_update(&mut socket, &fixture, lease_id).await;
     }
     assert_eq!(faulty.panics(), MAX_LANE_FAILURES);
+    assert_eq!(socket.lanes, Some(1));
     check_leaves(&mut socket, worker, stop).await;
 }
 

@@ -49,6 +49,8 @@ pub struct Session {
     /// meanwhile.
     unanswered: Vec<Unanswered>,
     lanes: Vec<Lane>,
+    /// As the server knows it.
+    announced_lanes: u16,
     pause: Option<PauseReason>,
     /// Whether the server thinks that this worker wants leases.
     announced_ready: bool,
@@ -93,6 +95,7 @@ impl Session {
             works: Vec::new(),
             unanswered: Vec::new(),
             lanes: vec![Lane::default(); usize::from(config.lanes.max(1))],
+            announced_lanes: 0,
             pause: None,
             announced_ready: false,
             finish_by: None,
@@ -177,6 +180,7 @@ impl Session {
         }
         self.advance_link(now, effects);
         self.advance_works(now, effects);
+        self.announce_lanes(effects);
         self.announce(effects);
         self.advance_finish(now, effects);
     }

@@ -46,6 +46,11 @@ pub enum ClientMessage {
     },
     /// The worker leaves for good; its token is void.
     Goodbye,
+    /// The worker has another number of parallel compute contexts than it said.
+    Lanes {
+        /// From now on.
+        lanes: u16,
+    },
 }
 
 impl ClientMessage {

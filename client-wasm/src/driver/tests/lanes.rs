@@ -43,6 +43,8 @@ fn a_lane_that_keeps_crashing_is_retired_and_the_others_go_on() {
     }
     assert_eq!(world.log().last().unwrap(), "stop lane 1");
     assert_eq!(world.status("lanes"), 1);
+    let lanes = ClientMessage::Lanes { lanes: 1 };
+    assert_eq!(world.messages(), [(lanes, vec![])]);
     world.done(0, 2, 1);
     world.done(0, 2, 4);
     let messages = world.messages();
@@ -110,6 +112,8 @@ fn lanes_come_and_go_without_losing_work() {
     let mut world = World::leased(3, "exact", 3);
     world.log();
     world.command(r#"{"kind":"settings","settings":{"duty_percent":100,"lanes":1}}"#);
+    let lanes = ClientMessage::Lanes { lanes: 1 };
+    assert_eq!(world.messages(), [(lanes, vec![])]);
     // All three are busy, so all three stay until they are done.
     assert!(world.log().is_empty());
     world.done(2, 2, 1);

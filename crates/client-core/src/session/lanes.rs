@@ -3,6 +3,7 @@
 //! A lane that fails costs its task, which another lane computes again, and is replaced. One that fails again and
 //! again is retired and the others go on; the last one takes the session with it.
 
+use tabswarm_protocol::ClientMessage;
 use tabswarm_protocol::Timestamp;
 use tabswarm_protocol::client::ReleaseReason;
 
@@ -49,6 +50,15 @@ impl Session {
         self.lanes
             .resize(usize::from(lanes.max(1)), Lane::default());
         self.revive_lanes(effects);
+    }
+
+    /// Tells the server how many lanes there are, when that changed.
+    pub(super) fn announce_lanes(&mut self, effects: &mut Vec<Effect>) {
+        let lanes = self.working_lanes();
+        if self.link.is_up() && lanes != self.announced_lanes {
+            self.announced_lanes = lanes;
+            effects.push(Effect::Send(ClientMessage::Lanes { lanes }));
+        }
     }
 
     /// Gives all lanes all attempts again.

@@ -72,13 +72,14 @@ impl Session {
         self.link = Link::Joining {
             give_up: now + WELCOME_TIMEOUT_MS,
         };
+        self.announced_lanes = self.working_lanes();
         effects.push(Effect::Send(ClientMessage::Hello(Hello {
             kind: self.config.kind,
             software: self.config.software.clone(),
             run: self.config.run.clone(),
             resume: self.token,
             join_token: self.config.join_token,
-            lanes: self.working_lanes(),
+            lanes: self.announced_lanes,
             classes: self.config.classes.clone(),
             memory_mib: self.config.memory_mib,
             gpu: self.config.gpu,

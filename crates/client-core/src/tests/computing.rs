@@ -349,9 +349,11 @@ fn lanes_can_be_added_and_taken_away() {
             lanes 3
               compute on 1: l1 v0 1+1 e[20, 30]
               compute on 2: l1 v0 2+1 e[20, 30]
+              send lanes 3
             done 2 l1 2+1
               compute on 2: l1 v0 3+1 e[20, 30]
             lanes 1
+              send lanes 1
             done 1 l1 1+1
             done 2 l1 3+1
             done 0 l1 0+1

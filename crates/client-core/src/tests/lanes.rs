@@ -83,6 +83,7 @@ fn a_lane_that_keeps_failing_is_retired_and_the_others_go_on() {
               compute on 1: l1 v0 1+1 e[20, 30]
             broken 1 l1 1+1
               retire lane 1: Lane 1 keeps failing and gets no more work: out of memory
+              send lanes 1
             done 0 l1 0+1
               compute on 0: l1 v0 1+1 e[20, 30]
             done 0 l1 1+1
@@ -165,6 +166,7 @@ fn the_last_lane_takes_the_session_with_it() {
               compute on 1: l1 v0 1+1 e[20, 30]
             broken 1 l1 1+1
               retire lane 1: Lane 1 keeps failing and gets no more work: out of memory
+              send lanes 1
             broken 0 l1 0+1
               restart lane 0
               compute on 0: l1 v0 0+1 e[20, 30]
@@ -196,6 +198,7 @@ fn lanes_that_die_idle_are_restarted_and_new_settings_revive_retired_ones() {
               restart lane 1
             lost 1
               retire lane 1: Lane 1 keeps failing and gets no more work: killed
+              send lanes 1
             lost 7
             < params r1 v0
               use r1 v0
@@ -206,6 +209,7 @@ fn lanes_that_die_idle_are_restarted_and_new_settings_revive_retired_ones() {
             lanes 2
               restart lane 1
               compute on 1: l1 v0 1+1 e[20, 30]
+              send lanes 2
             lost 1
               restart lane 1
         "#]],
@@ -306,6 +310,26 @@ fn a_shard_that_diverges_is_given_back_and_the_lane_is_not_to_blame() {
               compute on 0: l2 v0 0+1 e[20, 30]
             status
               computing 0 of 2 micro-batches.
+        "#]],
+    );
+}
+
+#[test]
+fn the_server_learns_how_many_lanes_there_are_now() {
+    check(
+        "up; lanes 3; lanes 3; lost 0; lost 0; lost 0",
+        expect![[r#"
+            up
+            lanes 3
+              send lanes 3
+            lanes 3
+            lost 0
+              restart lane 0
+            lost 0
+              restart lane 0
+            lost 0
+              retire lane 0: Lane 0 keeps failing and gets no more work: killed
+              send lanes 2
         "#]],
     );
 }

@@ -81,6 +81,7 @@ fn message_line(message: &ClientMessage) -> String {
         ClientMessage::Release { lease_id, reason } => format!("release {lease_id} {reason:?}"),
         ClientMessage::Pong { nonce } => format!("pong {nonce}"),
         ClientMessage::Goodbye => "goodbye".to_owned(),
+        ClientMessage::Lanes { lanes } => format!("lanes {lanes}"),
     }
 }
 

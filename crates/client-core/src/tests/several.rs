@@ -185,6 +185,7 @@ fn a_shard_begins_again_elsewhere_when_its_lane_is_gone() {
             done 1 l2 0+1
               compute on 1: l2 v1 1+4 e[20, 30]
             lanes 1
+              send lanes 1
             done 1 l2 1+4
             done 0 l1 0+1
               compute on 0: l1 v1 1+1 e[20, 30]

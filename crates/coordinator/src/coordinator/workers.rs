@@ -164,7 +164,11 @@ impl Coordinator {
             }
             ClientMessage::Pong { .. } => {}
             ClientMessage::Goodbye => self.leave(now, worker_id, effects),
-            ClientMessage::Hello(_) | ClientMessage::Update(_) => {
+            ClientMessage::Lanes { lanes } if (1..=MAX_LANES).contains(&lanes) => {
+                worker.lanes = lanes;
+                self.hand_out_for(now, worker_id, effects);
+            }
+            ClientMessage::Hello(_) | ClientMessage::Update(_) | ClientMessage::Lanes { .. } => {
                 let message = "A message out of place.".to_owned();
                 self.cut(
                     now,

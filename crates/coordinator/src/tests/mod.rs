@@ -13,6 +13,7 @@ mod runs;
 mod runs_of_scripts;
 mod script;
 mod settings;
+mod shards;
 mod sharing;
 mod updates;
 

@@ -322,6 +322,9 @@ fn from_worker(connection: ConnectionId, words: &Words<'_>) -> Input {
         },
         "pong" => return pong(connection),
         "goodbye" => ClientMessage::Goodbye,
+        "lanes" => ClientMessage::Lanes {
+            lanes: u16::try_from(words.number(2)).unwrap(),
+        },
         "overflow" => ClientMessage::Overflow {
             lease_id: words.lease_id(2),
             fits: words.all[3..].iter().map(|n| n.parse().unwrap()).collect(),

@@ -97,14 +97,14 @@ fn updates() -> Vec<(ClientMessage, Vec<u8>)> {
 /// All that a worker may say.
 pub(crate) fn client_samples() -> Vec<Sample<ClientMessage>> {
     use PauseReason::{BatteryLow, DataCap, EngineRestart, Hidden, OnBattery, User};
-    use ReleaseReason::{DataUnavailable, EngineFailed, Paused};
+    use ReleaseReason::{DataUnavailable, Diverged, EngineFailed, Paused};
     let pause = |reason| ClientMessage::Pause { reason };
     let release = |reason| ClientMessage::Release {
         lease_id: LeaseId(78),
         reason,
     };
     let pauses = [User, Hidden, OnBattery, BatteryLow, DataCap, EngineRestart];
-    let releases = [Paused, DataUnavailable, EngineFailed];
+    let releases = [Paused, DataUnavailable, EngineFailed, Diverged];
     let overflow = ClientMessage::Overflow {
         lease_id: LeaseId(u64::MAX),
         fits: vec![-128, -1, 0, 24, 127],
@@ -123,6 +123,7 @@ pub(crate) fn client_samples() -> Vec<Sample<ClientMessage>> {
         sample("client-release", releases.map(release).into()),
         sample("client-pong", vec![ClientMessage::Pong { nonce: 1 << 40 }]),
         sample("client-goodbye", vec![ClientMessage::Goodbye]),
+        sample("client-lanes", vec![ClientMessage::Lanes { lanes: 300 }]),
     ]
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tabswarm_protocol::client::Hello;
+use tabswarm_protocol::client::{Hello, ReleaseReason};
 use tabswarm_protocol::codec::{exact, f32 as plain};
 use tabswarm_protocol::limits::MAX_TENSOR_BYTES;
 use tabswarm_protocol::{
@@ -75,6 +75,7 @@ fn client_name(message: &ClientMessage) -> &'static str {
         ClientMessage::Release { .. } => "client-release",
         ClientMessage::Pong { .. } => "client-pong",
         ClientMessage::Goodbye => "client-goodbye",
+        ClientMessage::Lanes { .. } => "client-lanes",
     }
 }
 
@@ -106,10 +107,21 @@ fn golden_server_messages() {
     check_messages(server_samples());
 }
 
+/// Version 2 did not know these.
+fn is_newer_than_version_2(message: &ClientMessage) -> bool {
+    let reason = ReleaseReason::Diverged;
+    matches!(message, ClientMessage::Lanes { .. })
+        || matches!(message, ClientMessage::Release { reason: given, .. } if *given == reason)
+}
+
 /// What workers of the version before said is still understood; the files were written by it.
 #[test]
 fn messages_of_the_version_before_are_read() {
-    for Sample { name, messages } in client_samples() {
+    for Sample { name, mut messages } in client_samples() {
+        messages.retain(|(message, _)| !is_newer_than_version_2(message));
+        if messages.is_empty() {
+            continue;
+        }
         let path = folder()
             .with_file_name("golden-v2")
             .join(format!("{name}.bin"));
@@ -174,7 +186,7 @@ fn golden_files_are_those_of_the_samples() {
     let (client, server) = (client_samples(), server_samples());
     assert_eq!(
         (client.len(), server.len()),
-        (8, 12),
+        (9, 12),
         "a variant has no sample"
     );
     for sample in client {
