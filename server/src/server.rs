@@ -29,7 +29,7 @@ use crate::ledger::LedgerLink;
 use crate::limits::{BANS_PATIENCE, BLOB_CACHE_BYTES, DRAIN_DEADLINE, SNAPSHOT_DEADLINE};
 use crate::listener::{self, Listener};
 use crate::metrics::Metrics;
-use crate::snapshot_place::{FirstUse, SnapshotPlace};
+use crate::snapshot_place::{FirstUse, SnapshotPlace, SnapshotPlaceError};
 use crate::store::{Store, StoreError};
 use crate::tls::{Tls, TlsError};
 use crate::view::ViewCell;
@@ -270,6 +270,13 @@ fn open_blocking(
     config: Config,
     runtime: &runtime::Handle,
 ) -> Result<(Arc<Store>, Arc<Hosts>, AdminToken), ServeError> {
+    let unfit = |error: SnapshotPlaceError| ServeError::Snapshots {
+        problem: error.to_string(),
+    };
+    // Before a data directory is made.
+    if let Some(url) = &config.snapshots {
+        SnapshotPlace::check(url, runtime.clone()).map_err(unfit)?;
+    }
     let store = Arc::new(Store::open(&config.data_dir)?);
     let token = match config.admin_token {
         Some(token) => token,
@@ -279,9 +286,7 @@ fn open_blocking(
     let log_options = LogOptions::new(u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]));
     let (url, claim) = (config.snapshots.as_deref(), FirstUse::Claim);
     let snapshots = SnapshotPlace::open(&config.data_dir, url, runtime.clone(), claim);
-    let snapshots = snapshots.map_err(|error| ServeError::Snapshots {
-        problem: error.to_string(),
-    })?;
+    let snapshots = snapshots.map_err(unfit)?;
     let hosts = Arc::new(Hosts::new(
         Arc::clone(&store),
         config.disk,

@@ -161,6 +161,12 @@ struct Owner {
 }
 
 impl SnapshotPlace {
+    /// Whether a bucket could be asked at all: its address is one, and `AWS_*` variables say what is needed.
+    pub(crate) fn check(url: &str, runtime: Handle) -> Result<(), SnapshotPlaceError> {
+        ObjectStorage::s3(Location::parse(url)?, variables(), runtime)?;
+        Ok(())
+    }
+
     /// The place of a data directory, which must be the recorded one. A bucket is asked whether it is the right
     /// one, with a configuration from `AWS_*` variables. Blocks, and must not be called on a thread of
     /// `runtime`.

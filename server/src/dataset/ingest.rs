@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use crate::dataset::TestSet;
     use crate::fixture;
-    use crate::scratch::Scratch;
+    use crate::scratch::{Scratch, listing};
     use tabswarm_model::dataset::Chunk;
 
     fn check(change: impl FnOnce(&Path), expected: &[&str], name: &str) {
@@ -276,9 +276,11 @@ mod tests {
         fixture::write_dataset(&folder, 20, 10);
         change(&folder);
         let store = Store::open(&scratch.path().join("data")).unwrap();
+        let before = listing(scratch.path());
         let message = ingest(&fixture::run(), &datasets, &store)
             .unwrap_err()
             .to_string();
+        assert_eq!(listing(scratch.path()), before, "{message}");
         for part in expected {
             assert!(
                 message.contains(part),
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_has_one_clear_message() {
+    fn each_mistake_has_one_clear_message_and_leaves_nothing_behind() {
         let write = |name: &'static str, bytes: Vec<u8>| {
             move |folder: &Path| std::fs::write(folder.join(name), bytes).unwrap()
         };

@@ -104,6 +104,9 @@ impl Store {
         for folder in training.folders().into_iter().chain(test.folders()) {
             std::fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
         }
+        // At once, so that an upload that is refused does not leave it behind.
+        let uploads = root.join(UPLOADS_FOLDER);
+        std::fs::create_dir_all(&uploads).map_err(|source| unusable(&uploads, source))?;
         let lock = DirLock::take(root)?;
         let store = Self {
             root: root.to_owned(),
@@ -154,7 +157,7 @@ impl Store {
 
     /// The folder of data sets that came through the admin listener, one folder each.
     pub(crate) fn uploads_path(&self) -> PathBuf {
-        self.root.join("uploads")
+        self.root.join(UPLOADS_FOLDER)
     }
 
     /// A run's folder; the name is a validated run name.
@@ -172,13 +175,12 @@ impl Store {
         {
             atomic::remove_unfinished(folder)?;
         }
-        let uploads = self.uploads_path();
-        if uploads.exists() {
-            atomic::remove_unfinished(&uploads)?;
-        }
-        Ok(())
+        atomic::remove_unfinished(&self.uploads_path())
     }
 }
+
+/// Name of the folder of uploaded data sets within a data directory.
+const UPLOADS_FOLDER: &str = "uploads";
 
 /// Name of the admin token's file within a data directory.
 pub(crate) const ADMIN_TOKEN_FILE: &str = "admin-token";

@@ -7,13 +7,13 @@ use crate::support::child::{ChildServer, serve_command, tabswarm, told, verb};
 use crate::support::{Site, run_toml};
 
 #[test]
-fn each_start_that_fails_has_one_clear_message() {
+fn each_start_that_fails_has_one_clear_message_and_leaves_nothing_behind() {
     let site = Site::new("starts");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let in_the_way = site.file("in-the-way", "");
     let in_the_way = in_the_way.to_str().unwrap();
-    let cases: [(&[&str], i32, &[&str]); 8] = [
+    let cases: [(&[&str], i32, &[&str]); 13] = [
         (&["--listen", &address], 1, &[&address, "--listen"]),
         (
             &["--admin-listen", &address],
@@ -30,7 +30,21 @@ fn each_start_that_fails_has_one_clear_message() {
             &["https://blog.example"],
         ),
         (&["--no-such-flag"], 2, &["--no-such-flag"]),
+        (&["--max-workers=-1"], 2, &["-1", "--max-workers"]),
+        (&["--tls-cert", in_the_way], 2, &["--tls-key"]),
+        (
+            &["--tls-cert", in_the_way, "--tls-key", in_the_way],
+            1,
+            &[in_the_way],
+        ),
+        (
+            &["--snapshots", "ftp://bucket"],
+            1,
+            &["s3://", "ftp://bucket"],
+        ),
+        (&["--snapshots", "s3://bucket"], 1, &["AWS_"]),
     ];
+    let before = site.listing();
     for (args, code, parts) in cases {
         let mut command = tabswarm();
         command.args(["serve", "--log-format", "json"]);
@@ -57,6 +71,7 @@ fn each_start_that_fails_has_one_clear_message() {
                 "{args:?}: {stderr:?} should contain {part:?}"
             );
         }
+        assert_eq!(site.listing(), before, "{args:?} left something behind");
     }
 }
 
@@ -270,7 +285,9 @@ fn a_configuration_that_makes_no_sense_is_refused_with_its_place() {
         let file = site.file("tabswarm.toml", content);
         let mut command = tabswarm();
         command.args(["config", "check"]).arg("--config").arg(file);
+        let before = site.listing();
         let (code, stdout, stderr) = told(&command.output().unwrap());
+        assert_eq!(site.listing(), before, "{content} left something behind");
         assert_eq!(
             (code, stdout.as_str()),
             (Some(2), ""),
@@ -285,9 +302,11 @@ fn a_configuration_that_makes_no_sense_is_refused_with_its_place() {
     }
     // A server that is started with it says so, too.
     let file = site.file("tabswarm.toml", "[serve]\nlisten = \"nowhere\"");
+    let before = site.listing();
     let mut command = tabswarm();
     let output = command.arg("serve").arg("--config").arg(file).output();
     let (code, _, stderr) = told(&output.unwrap());
+    assert_eq!(site.listing(), before);
     assert_eq!(
         (code, stderr.contains("config print")),
         (Some(2), true),

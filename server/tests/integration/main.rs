@@ -11,6 +11,7 @@ mod http;
 mod ledger;
 mod lifecycle;
 mod matrix;
+mod nothing_behind;
 mod operations;
 mod operators;
 mod page;

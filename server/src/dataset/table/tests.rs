@@ -7,7 +7,7 @@ use tabswarm_model::Run;
 use tabswarm_model::dataset::{Chunk, InputKind};
 
 use crate::dataset::{TestSet, ingest};
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, listing};
 use crate::store::Store;
 
 fn run(data: &str, inputs: usize) -> Run {
@@ -32,15 +32,6 @@ fn table(rows: u32) -> String {
         writeln!(text, "{row}.5,{color},{kind}").unwrap();
     }
     text
-}
-
-fn files(folder: &std::path::Path) -> usize {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| if path.is_dir() { files(&path) } else { 1 })
-        .sum()
 }
 
 #[test]
@@ -94,14 +85,14 @@ fn check(name: &str, data: &str, inputs: usize, cases: &[(&[u8], &str)]) {
         let scratch = Scratch::new(&format!("table-{name}-{idx}"));
         fs::write(scratch.path().join("t.csv"), bytes).unwrap();
         let store = Store::open(&scratch.path().join("data")).unwrap();
-        let before = files(&scratch.path().join("data"));
+        let before = listing(scratch.path());
         let error = ingest(&run(data, inputs), scratch.path(), &store).unwrap_err();
         let message = error.to_string();
         assert!(
             message.contains(expected),
             "{message:?} should contain {expected:?}"
         );
-        assert_eq!(files(&scratch.path().join("data")), before, "{expected}");
+        assert_eq!(listing(scratch.path()), before, "{expected}");
     }
 }
 
@@ -247,9 +238,11 @@ fn a_link_does_not_lead_out_of_the_folder_of_data_sets() {
         r#"format = "csv", categorical = ["color"], missing = "mean""#,
         3,
     );
+    let before = listing(scratch.path());
     let message = ingest(&run, &datasets, &store).unwrap_err().to_string();
     assert!(
         message.contains("outside the folder of data sets"),
         "{message}"
     );
+    assert_eq!(listing(scratch.path()), before);
 }

@@ -6,6 +6,7 @@ use zip::CompressionMethod::{Deflated, Stored};
 use super::files::{floats, labels, npy, npy_header, zip};
 use super::{Mistake, Place, check, run};
 use crate::dataset::TestSet;
+use crate::scratch::listing;
 
 const FOLDER: &str = r#"format = "npy", path = "a", split = { validation = 0.2 }"#;
 const ARCHIVE: &str = r#"format = "npy", path = "a.npz", split = { validation = 0.2 }"#;
@@ -271,6 +272,8 @@ fn a_link_does_not_lead_out_of_the_folder() {
     place.write("x.npy", &floats(50, 3));
     std::os::unix::fs::symlink("../x.npy", place.datasets().join("a/x.npy")).unwrap();
     let run = run(FOLDER, &[3], 2);
+    let before = listing(place.scratch.path());
     let error = super::ingest(&run, &place.datasets(), &place.store).unwrap_err();
     assert!(error.to_string().contains("outside the folder"), "{error}");
+    assert_eq!(listing(place.scratch.path()), before);
 }

@@ -6,13 +6,13 @@ mod images;
 mod parquet;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tabswarm_model::Run;
 use tabswarm_model::dataset::{Chunk, Manifest};
 
 use super::{Ingested, ingest};
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, listing};
 use crate::store::Store;
 
 /// A folder of data sets beside a data directory.
@@ -90,15 +90,6 @@ optimizer = {{ kind = "sgd", learning_rate = 0.1 }}
     Run::from_toml(&toml).unwrap()
 }
 
-fn count(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .map(|path| if path.is_dir() { count(&path) } else { 1 })
-        .sum()
-}
-
 /// A run, files, and what the message says.
 struct Mistake {
     run: Run,
@@ -113,8 +104,7 @@ fn check(name: &str, mistakes: Vec<Mistake>) {
         for (file, bytes) in &mistake.files {
             place.write(file, bytes);
         }
-        let data = place.scratch.path().join("data");
-        let (before, outside) = (count(&data), count(place.scratch.path()));
+        let before = listing(place.scratch.path());
         let message = ingest(&mistake.run, &place.datasets(), &place.store)
             .unwrap_err()
             .to_string();
@@ -128,7 +118,7 @@ fn check(name: &str, mistakes: Vec<Mistake>) {
             message.contains("; ") && !message.contains('\n') && message.len() < 1_000,
             "{name} {idx}: {message}"
         );
-        assert_eq!(count(&data), before, "{name} {idx} leaves something behind");
-        assert_eq!(count(place.scratch.path()), outside, "{name} {idx}");
+        let after = listing(place.scratch.path());
+        assert_eq!(after, before, "{name} {idx} leaves something behind");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::dataset::{TestSet, ingest};
 use crate::fixture;
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, listing};
 use crate::store::Store;
 use tabswarm_model::Run;
 use tabswarm_model::batches::BatchPlan;
@@ -120,14 +120,16 @@ fn characters_may_lie_across_pieces_of_a_file() {
     assert_ne!(digests[0], digests[1]);
     let cut = [b"a".repeat(64 << 10), b"\xc3".to_vec()].concat();
     write(&datasets, "tale", &cut);
+    let before = listing(scratch.path());
     let message = ingest(&fixture::text_run(), &datasets, &store)
         .unwrap_err()
         .to_string();
     assert!(message.contains("offset 65536"), "{message}");
+    assert_eq!(listing(scratch.path()), before);
 }
 
 #[test]
-fn each_mistake_has_one_clear_message() {
+fn each_mistake_has_one_clear_message_and_leaves_nothing_behind() {
     let text = fixture::text(LENGTH);
     let more = format!("{text}x");
     let short: String = text.chars().take(30).collect();
@@ -162,8 +164,10 @@ fn each_mistake_has_one_clear_message() {
             write(&datasets.join("tale"), name, bytes);
         }
         let store = Store::open(&scratch.path().join("data")).unwrap();
+        let before = listing(scratch.path());
         let error = ingest(&fixture::text_run(), &datasets, &store).unwrap_err();
         let message = error.to_string();
+        assert_eq!(listing(scratch.path()), before, "{message}");
         for part in expected {
             assert!(
                 message.contains(part),

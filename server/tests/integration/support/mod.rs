@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod s3;
 pub(crate) mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,33 @@ impl Site {
 
     pub(crate) fn config(&self) -> Config {
         Config::local(self.data_dir(), self.datasets_dir())
+    }
+
+    /// All that lies in the site, also in the server's data directory: every path, with the content of files. That of the
+    /// ledger is left out, in which orders are noted, even those that are refused, and that of event files, which are
+    /// written a moment later.
+    pub(crate) fn listing(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        let mut folders = vec![self.root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let grows = path.file_name().is_some_and(|name| {
+                    let name = name.to_string_lossy();
+                    name.starts_with("ledger.db") || name.starts_with("events.out.tfevents")
+                });
+                if path.is_dir() {
+                    folders.push(path.clone());
+                    all.insert(path, Vec::new());
+                } else if grows {
+                    all.insert(path, Vec::new());
+                } else {
+                    let content = std::fs::read(&path).unwrap();
+                    all.insert(path, content);
+                }
+            }
+        }
+        all
     }
 
     /// A file of the site with this content.
