@@ -30,6 +30,7 @@ use crate::actor::{Origin, PreparedRun};
 use crate::dataset::{IngestError, Ingested, TestSet, ingest};
 use crate::history::History;
 use crate::initial::{self, InitialError};
+use crate::ledger::unix_ms;
 use crate::snapshot_place::{SnapshotPlace, SnapshotPlaceError};
 use crate::store::Store;
 use crate::store::chunks::StoredSetError;
@@ -103,6 +104,7 @@ impl Hosts {
         }
         // Before the data, which takes longer.
         let params = initial::read(&run, &self.datasets_dir)?;
+        let objects = self.snapshots.of_new_run(&dir)?;
         let Ingested {
             dataset,
             manifest,
@@ -116,11 +118,10 @@ impl Hosts {
             test_set,
         };
         let test_set = TestSet::load(&self.store, test_set)?;
-        let objects = self.snapshots.of_new_run(&dir)?;
         let run_store = match params {
             Some(params) => {
                 let files = (run_toml, hosting);
-                create_with_params(&self.disk, &dir, &run, params, files, objects)?
+                create_with_params(&self.disk, &dir, &run, params, files, objects, unix_ms())?
             }
             None => {
                 let created = RunStore::create(Arc::clone(&self.disk), &dir, run_toml, hosting)?;
@@ -241,7 +242,8 @@ impl Hosts {
     ) -> Result<(), SnapshotPlaceError> {
         // Opened anew: what earlier failures left is tidied up.
         let run_store = self.snapshots.open_run(&self.disk, run.store.dir())?;
-        let state = tabswarm_store::rollback(&run_store, &run.base, to, self.log_options)?;
+        let state =
+            tabswarm_store::rollback(&run_store, &run.base, to, self.log_options, unix_ms())?;
         info!(run = run.run.name, version = %state.version, "run rolled back");
         Ok(())
     }
@@ -250,7 +252,7 @@ impl Hosts {
     pub(crate) fn change(&self, run: &RunFacts, to: &Run) -> Result<(), SettingsChangeError> {
         let run_store = self.snapshots.open_run(&self.disk, run.store.dir())?;
         let wanted = (to, run.samples);
-        tabswarm_store::change(&run_store, &run.base, wanted, self.log_options)?;
+        tabswarm_store::change(&run_store, &run.base, wanted, self.log_options, unix_ms())?;
         Ok(())
     }
 
@@ -289,7 +291,8 @@ impl Hosts {
         let test_set = TestSet::load(&self.store, hosting.test_set)?;
         let objects = self.snapshots.of_new_run(&dir)?;
         let files = (&*run.name, &*run_toml, hosting);
-        let run_store = tabswarm_store::fork(&of.store, &of.base, at, &dir, files, objects)?;
+        let run_store =
+            tabswarm_store::fork(&of.store, &of.base, at, &dir, files, objects, unix_ms())?;
         let recovered = run_store.recover(&run, self.log_options)?;
         let snapshots = run_store.snapshots().list()?;
         info!(run = run.name, of = of.run.name, version = %at, "run forked");

@@ -139,6 +139,7 @@ impl SnapshotFormat1 {
             missing_batches: Vec::new(),
             credits: self.credits,
             settings: Vec::new(),
+            made_ms: None,
             beta_power_bits: self.beta_power_bits,
             params_digest: self.params_digest,
             published_digest: self.params_digest,

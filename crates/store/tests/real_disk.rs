@@ -88,6 +88,7 @@ fn a_run_is_created_written_compacted_and_opened_again() {
         &RunStore::open(disk.clone(), &dir).unwrap(),
         &run,
         options(),
+        7,
     )
     .unwrap();
     assert_eq!((state.sequence, state.phase), (21, RunPhase::Paused));

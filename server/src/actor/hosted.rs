@@ -15,6 +15,7 @@ use tabswarm_store::{Log, RecoveryReport, Snapshot, SnapshotInfo};
 use super::outbox::{EdgeRun, Traffic};
 use crate::dataset::TestSet;
 use crate::history::{EvalPoint, History};
+use crate::ledger::unix_ms;
 use crate::limits::{RECENT_PARAMS, RECENT_PARAMS_BYTES};
 use crate::log_writer::SpareSums;
 use crate::params::bytes_of;
@@ -247,6 +248,7 @@ impl HostedRun {
                 params: Arc::clone(self.master.params()),
                 params_digest: self.digest,
                 optimizer: self.master.optimizer().clone(),
+                made_ms: Some(unix_ms()),
             },
             history: Arc::clone(&self.history),
         }

@@ -30,6 +30,8 @@ pub(crate) struct SnapshotJson {
     params_digest: Digest,
     /// Of its safetensors file.
     bytes: u64,
+    /// When it was made, in milliseconds since 1970; null where an older version of the server stored it.
+    made_ms: Option<u64>,
     eval_accuracy: Option<f64>,
     /// Whether there is a copy that stays until it is unpinned.
     pinned: bool,
@@ -210,6 +212,7 @@ async fn all(app: &App, name: &str) -> Result<Vec<SnapshotJson>, Problem> {
                 version: info.id.version,
                 params_digest: info.params_digest,
                 bytes: info.bytes,
+                made_ms: info.made_ms,
                 eval_accuracy: run
                     .history
                     .eval_of(info.id.version)

@@ -9,6 +9,7 @@ use super::client::{ClientArgs, parse};
 use super::print;
 use super::run::checked_name;
 use super::table::{Align, grouped, or_dash, table};
+use super::time::utc;
 
 /// Verbs about snapshots.
 #[derive(Debug, Subcommand)]
@@ -56,6 +57,7 @@ struct SnapshotRow {
     version: u64,
     params_digest: String,
     bytes: u64,
+    made_ms: Option<u64>,
     eval_accuracy: Option<f64>,
     pinned: bool,
     kept: bool,
@@ -122,6 +124,7 @@ fn list(run: &str, client: &ClientArgs) -> anyhow::Result<()> {
     }
     let columns = [
         ("VERSION", Align::Right),
+        ("MADE", Align::Left),
         ("BYTES", Align::Right),
         ("ACCURACY", Align::Right),
         ("KEPT", Align::Left),
@@ -135,6 +138,7 @@ fn list(run: &str, client: &ClientArgs) -> anyhow::Result<()> {
         };
         vec![
             grouped(row.version),
+            or_dash(row.made_ms.map(utc)),
             grouped(row.bytes),
             or_dash(
                 row.eval_accuracy

@@ -18,6 +18,7 @@ use super::print;
 use super::serve::SNAPSHOTS_VARIABLE;
 use super::table::grouped;
 use crate::auth::random_bytes;
+use crate::ledger::unix_ms;
 use crate::snapshot_place::{FirstUse, SnapshotPlace};
 use crate::store::{DirLock, run_folders};
 
@@ -89,7 +90,7 @@ impl StoreCommand {
                     );
                 };
                 let (store, run) = opened.run(dir)?;
-                let state = rollback(&store, &run, ParamVersion(to), log_options()?)?;
+                let state = rollback(&store, &run, ParamVersion(to), log_options()?, unix_ms())?;
                 print(&format!(
                     "{}: back at version {}, {}",
                     name(dir),
@@ -254,7 +255,7 @@ fn repaired(name: &str, report: &RepairReport) -> String {
 
 fn compact_one(opened: &Opened, dir: &Path) -> anyhow::Result<()> {
     let (store, run) = opened.run(dir)?;
-    let state = compact(&store, &run, log_options()?)?;
+    let state = compact(&store, &run, log_options()?, unix_ms())?;
     print(&format!(
         "{}: one snapshot at version {}, no log",
         name(dir),

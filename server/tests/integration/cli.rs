@@ -141,7 +141,7 @@ fn verbs_command_a_server() {
     does(&["worker", "bans"], "spam");
     does(&["worker", "unban", &identity], "may work here again");
     does(&["worker", "bans"], "Nobody is banned");
-    does(&["snapshot", "list", "digits"], "VERSION");
+    does(&["snapshot", "list", "digits"], "MADE");
     fails(
         &["snapshot", "delete", "digits", "77"],
         5,

@@ -190,7 +190,7 @@ async fn bad_run_files() {
         assert_eq!(missing(&stderr, &[part]), None, "{to}: {stderr}");
         assert_eq!(bed.site.listing(), bed.files, "{to}");
     }
-    let long = format!("{}# {}\n", run_toml("digits", ""), "x".repeat(2 << 20));
+    let long = format!("{}# {}\n", run_toml("digits", ""), "x".repeat(64 << 10));
     bed.refuses(("POST", "/admin/runs", &long), (413, "too_large"), &[])
         .await;
     let taken = run_toml("rests", "");

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tabswarm_protocol::ClientMessage;
@@ -317,6 +317,43 @@ async fn an_archived_run_comes_back_as_it_was() {
     for key in ["run_id", "phase", "params_digest", "version"] {
         assert_eq!(restored[key], stopped[key], "{key}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_says_when_it_was_made() {
+    let now_ms = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        u64::try_from(since.as_millis()).unwrap()
+    };
+    let site = Site::new("snapshot-time");
+    let server = Server::start(site.config()).await;
+    let before = now_ms();
+    server
+        .admin("POST", "/admin/runs?start=true", &run_toml("digits", ""))
+        .await;
+    let path = "/admin/runs/digits/snapshots";
+    let listed = async |server: &Server| {
+        for _ in 0..500 {
+            let listed = server.admin("GET", path, "").await.json();
+            if listed.as_array().is_some_and(|all| !all.is_empty()) {
+                return listed;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("there never was a snapshot");
+    };
+    let made = listed(&server).await[0]["made_ms"].as_u64().unwrap();
+    assert!((before..=now_ms()).contains(&made), "{made}");
+    // A pinned copy is of the same time.
+    let pinned = server.admin("PUT", &format!("{path}/0/pin"), "").await;
+    assert_eq!(pinned.json()["made_ms"], json!(made));
+    let stopping = now_ms();
+    server.stop().await;
+    // The end of a server takes another one, of the same version, which comes first.
+    let server = Server::start(site.config()).await;
+    let last = listed(&server).await[0]["made_ms"].as_u64().unwrap();
+    assert!((stopping..=now_ms()).contains(&last), "{last}");
     server.stop().await;
 }
 

@@ -127,7 +127,8 @@ impl Storage {
             segment_bytes: SEGMENT_BYTES,
             secret,
         };
-        tabswarm_store::change(&store, &job.base, (to, job.samples()), options).map(drop)
+        // Nothing follows from when the snapshot was made.
+        tabswarm_store::change(&store, &job.base, (to, job.samples()), options, 0).map(drop)
     }
 
     /// Queues an entry; true if the log's thread has to be woken.

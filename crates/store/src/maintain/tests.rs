@@ -13,6 +13,9 @@ use crate::log::segment;
 use crate::run_store::RunStore;
 use crate::tests::life::{DIR, Life, SAMPLES, run_with};
 
+/// When snapshots are made.
+const NOW_MS: u64 = 1_700_000_000_000;
+
 fn lived(seed: u64) -> Life {
     let mut life = Life::new(seed);
     life.go_on(90).unwrap();
@@ -40,7 +43,7 @@ fn every_version_that_is_listed_can_be_gone_back_to() {
         life.disk = healthy.fork(1);
         assert_eq!(store(&life).digest(&life.run, version).unwrap(), digest);
         let options = life.options();
-        let state = rollback(&store(&life), &life.run, version, options).unwrap();
+        let state = rollback(&store(&life), &life.run, version, options, NOW_MS).unwrap();
         assert_eq!(
             (state.version, state.samples_verified),
             (version, before.samples_verified)
@@ -53,7 +56,13 @@ fn every_version_that_is_listed_can_be_gone_back_to() {
         life.disk = healthy;
     }
     let options = life.options();
-    let error = rollback(&store(&life), &life.run, ParamVersion(10_000), options);
+    let error = rollback(
+        &store(&life),
+        &life.run,
+        ParamVersion(10_000),
+        options,
+        NOW_MS,
+    );
     let message = error.unwrap_err().to_string();
     assert!(message.contains("store versions"), "{message}");
 }
@@ -70,12 +79,12 @@ fn settings_hold_from_their_version_on_however_the_run_is_read_again() {
     let to = run_with(true, "exact", "updates", "sgd");
     let options = life.options();
     let wanted = (&to, SAMPLES);
-    let state = change(&store(&life), &life.run, wanted, options).unwrap();
+    let state = change(&store(&life), &life.run, wanted, options, NOW_MS).unwrap();
     let held = state.run(&life.run).clone();
     assert_eq!((held.optimizer, held.origin.version), (to.optimizer, 3));
     // The same once more writes nothing.
     let options = life.options();
-    let same = change(&store(&life), &life.run, wanted, options).unwrap();
+    let same = change(&store(&life), &life.run, wanted, options, NOW_MS).unwrap();
     assert_eq!(same, state);
     let options = life.options();
     let recovered = store(&life).recover(&life.run, options).unwrap();
@@ -94,7 +103,7 @@ fn settings_hold_from_their_version_on_however_the_run_is_read_again() {
     assert_eq!(store(&life).versions(&life.run).unwrap(), before);
     // Going back behind the change undoes it.
     let options = life.options();
-    let state = rollback(&store(&life), &life.run, ParamVersion(2), options).unwrap();
+    let state = rollback(&store(&life), &life.run, ParamVersion(2), options, NOW_MS).unwrap();
     assert_eq!(*state.run(&life.run), life.run);
     let options = life.options();
     let recovered = store(&life).recover(&life.run, options).unwrap();
@@ -113,7 +122,9 @@ fn a_fork_has_the_bits_and_none_of_the_credit() {
     let new_dir = Path::new("/runs/other");
     let text = "name = \"other\"";
     let files = ("other", text, hosting);
-    let other = fork(&from, &life.run, version, new_dir, files, None).unwrap();
+    let other = fork(&from, &life.run, version, new_dir, files, None, NOW_MS).unwrap();
+    let made = other.snapshots().list().unwrap()[0].made_ms;
+    assert_eq!(made, Some(NOW_MS));
     assert_eq!((other.run_file(), other.hosting()), (text, hosting));
     let options = life.options();
     let recovered = other.recover(&life.run, options).unwrap();
@@ -138,7 +149,7 @@ fn a_fork_has_the_bits_and_none_of_the_credit() {
 fn a_compacted_run_has_one_segment_and_the_same_state() {
     let mut life = lived(3);
     let options = life.options();
-    let state = compact(&store(&life), &life.run, options).unwrap();
+    let state = compact(&store(&life), &life.run, options, NOW_MS).unwrap();
     assert_eq!(
         life.disk.list(&Path::new(DIR).join("log")).unwrap().len(),
         1

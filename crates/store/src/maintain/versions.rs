@@ -141,9 +141,14 @@ impl RunStore {
     }
 
     /// Stores a snapshot of a recovered run and lets go of the log that no kept snapshot needs.
-    fn settle(&self, base: &Run, recovered: &mut Recovered) -> Result<u64, StoreError> {
+    fn settle(
+        &self,
+        base: &Run,
+        recovered: &mut Recovered,
+        now_ms: u64,
+    ) -> Result<u64, StoreError> {
         recovered.log.seal()?;
-        let snapshot = Snapshot::of(recovered.state.clone(), &recovered.master);
+        let snapshot = Snapshot::of(recovered.state.clone(), &recovered.master).made_at(now_ms);
         let kept = recovered.state.run(base).snapshots_kept;
         let keep = usize::try_from(kept).unwrap_or(usize::MAX);
         self.snapshots()
@@ -152,6 +157,7 @@ impl RunStore {
 }
 
 /// Goes back to an earlier version. Samples stay credited. A finished run is paused after that.
+/// `now_ms` is the time of the snapshot that this makes, in milliseconds since 1970; so it is below.
 ///
 /// # Errors
 /// [`StoreError::NoSuchVersion`]; others of [`RunStore::recover`].
@@ -160,6 +166,7 @@ pub fn rollback(
     run: &Run,
     to: ParamVersion,
     options: LogOptions,
+    now_ms: u64,
 ) -> Result<RunState, StoreError> {
     let mut recovered = store.recover(run, options)?;
     let (at, master) = store.restore_version(run, to)?;
@@ -173,7 +180,7 @@ pub fn rollback(
     record(&mut recovered, changes)?;
     recovered.master = master;
     store.snapshots().discard_behind(to)?;
-    let oldest = store.settle(run, &mut recovered)?;
+    let oldest = store.settle(run, &mut recovered, now_ms)?;
     recovered.log.remove_behind(oldest)?;
     Ok(recovered.state)
 }
@@ -188,6 +195,7 @@ pub fn change(
     base: &Run,
     (to, samples): (&Run, u32),
     options: LogOptions,
+    now_ms: u64,
 ) -> Result<RunState, ChangeError> {
     let mut recovered = store.recover(base, options)?;
     let from = recovered.state.run(base).clone();
@@ -197,7 +205,7 @@ pub fn change(
     }
     record(&mut recovered, changes)?;
     recovered.master = recovered.master.changed(&from, recovered.state.run(base));
-    let oldest = store.settle(base, &mut recovered)?;
+    let oldest = store.settle(base, &mut recovered, now_ms)?;
     recovered.log.remove_behind(oldest)?;
     Ok(recovered.state)
 }
@@ -219,9 +227,14 @@ fn record(recovered: &mut Recovered, changes: Vec<Change>) -> Result<(), StoreEr
 ///
 /// # Errors
 /// Those of [`RunStore::recover`].
-pub fn compact(store: &RunStore, run: &Run, options: LogOptions) -> Result<RunState, StoreError> {
+pub fn compact(
+    store: &RunStore,
+    run: &Run,
+    options: LogOptions,
+    now_ms: u64,
+) -> Result<RunState, StoreError> {
     let mut recovered = store.recover(run, options)?;
-    store.settle(run, &mut recovered)?;
+    store.settle(run, &mut recovered, now_ms)?;
     recovered.log.begin_segment()?;
     recovered.log.remove_behind(recovered.state.sequence)?;
     Ok(recovered.state)
@@ -241,6 +254,7 @@ pub fn fork(
     new_dir: &Path,
     (new_name, new_run_file, new_hosting): (&str, &str, Hosting),
     objects: Option<Arc<dyn Objects>>,
+    now_ms: u64,
 ) -> Result<RunStore, StoreError> {
     let (at, master, settings) = match store.restore_with_settings(run, at) {
         Err(StoreError::NoSuchVersion { .. }) => {
@@ -271,7 +285,7 @@ pub fn fork(
         new_dir,
         files,
         objects,
-        &Snapshot::of(state, &master),
+        &Snapshot::of(state, &master).made_at(now_ms),
         master.layout(),
     )
 }
@@ -292,6 +306,7 @@ pub fn create_with_params(
     params: Vec<f32>,
     files: (&str, Hosting),
     objects: Option<Arc<dyn Objects>>,
+    now_ms: u64,
 ) -> Result<RunStore, StoreError> {
     let optimizer = Optimizer::new(run.master_optimizer(), params.len());
     let master = Master::restore(run, params, optimizer);
@@ -305,7 +320,7 @@ pub fn create_with_params(
         dir,
         files,
         objects,
-        &Snapshot::of(state, &master),
+        &Snapshot::of(state, &master).made_at(now_ms),
         master.layout(),
     )
 }

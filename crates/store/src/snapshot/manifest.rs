@@ -26,6 +26,9 @@ pub(crate) struct StoredSnapshot {
     /// Canonical JSON of the run with each of the settings that an operator gave it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) settings: Vec<String>,
+    /// When it was made, in milliseconds since 1970. Snapshots of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) made_ms: Option<u64>,
     /// Bits of two `f64`: they must come back exactly, and decimal text is no place for that.
     pub(crate) beta_power_bits: [u64; 2],
     /// Of the master parameters.
@@ -65,6 +68,7 @@ impl StoredSnapshot {
                 .iter()
                 .map(|settings| settings.json.as_ref().to_owned())
                 .collect(),
+            made_ms: snapshot.made_ms,
             beta_power_bits: snapshot
                 .optimizer
                 .adam_state()

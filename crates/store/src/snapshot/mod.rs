@@ -41,17 +41,27 @@ pub struct Snapshot {
     pub params_digest: Digest,
     /// The optimizer.
     pub optimizer: Optimizer,
+    /// When it was made, in milliseconds since 1970, where that is known. Nothing follows from it.
+    pub made_ms: Option<u64>,
 }
 
 impl Snapshot {
-    /// The state of a run right now.
+    /// The state of a run, at a moment that nobody tells.
     pub fn of(state: RunState, master: &Master) -> Self {
         Self {
             state,
             params: master.params().clone(),
             params_digest: Digest::of_params(master.params()),
             optimizer: master.optimizer().clone(),
+            made_ms: None,
         }
+    }
+
+    /// The same, made so many milliseconds after 1970 began.
+    #[must_use]
+    pub fn made_at(self, at_ms: u64) -> Self {
+        let made_ms = Some(at_ms);
+        Self { made_ms, ..self }
     }
 
     /// Which it is.
@@ -109,6 +119,8 @@ pub struct SnapshotInfo {
     pub params_digest: Digest,
     /// Size of its tensors as stored.
     pub bytes: u64,
+    /// When it was made, in milliseconds since 1970; unknown of those that an older program stored.
+    pub made_ms: Option<u64>,
 }
 
 /// The snapshots of a run. Clones are the same place.
@@ -181,6 +193,7 @@ impl Snapshots {
                     id,
                     params_digest: manifest.params_digest,
                     bytes: manifest.files[0].bytes,
+                    made_ms: manifest.made_ms,
                 }),
                 Err(StoreError::Damaged { .. }) => {}
                 Err(error) => return Err(error),
@@ -237,6 +250,7 @@ impl Snapshots {
             params: params.into(),
             params_digest: manifest.params_digest,
             optimizer,
+            made_ms: manifest.made_ms,
         })
     }
 

@@ -9,7 +9,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_model::master::{Master, StepInput};
 use tabswarm_protocol::{ParamVersion, RunId};
 
-use super::{Snapshot, SnapshotId, Snapshots};
+use super::{Snapshot, SnapshotId, SnapshotInfo, Snapshots};
 use crate::disk::Disk as _;
 use crate::error::StoreError;
 use crate::faults::FaultyDisk;
@@ -79,6 +79,28 @@ fn a_snapshot_comes_back_bit_by_bit() {
         error,
         StoreError::NoSuchVersion { version: 3, .. }
     ));
+}
+
+#[test]
+fn a_snapshot_has_the_time_that_it_was_made_at() {
+    let (disk, snapshots, run) = written(&[(2, 2)], 3);
+    // One without a time is stored as by programs that knew of none, and its time stays unknown.
+    let old = snapshot(&run, 2, 2).id();
+    let text = disk.read(&Path::new(DIR).join(old.manifest())).unwrap();
+    assert!(!String::from_utf8(text).unwrap().contains("made_ms"));
+    let made = snapshot(&run, 9, 5).made_at(1_700_000_000_123);
+    snapshots.put(&made, &run.graph().layout, 3).unwrap();
+    snapshots.pin(made.id()).unwrap();
+    let times =
+        |infos: Vec<SnapshotInfo>| infos.iter().map(|info| info.made_ms).collect::<Vec<_>>();
+    let expected = Some(1_700_000_000_123);
+    assert_eq!(times(snapshots.list().unwrap()), [expected, None]);
+    assert_eq!(times(snapshots.pinned().unwrap()), [expected]);
+    let back = |id| snapshots.load(id, &run).unwrap();
+    assert_eq!(
+        (back(made.id()).made_ms, back(old).made_ms),
+        (expected, None)
+    );
 }
 
 #[test]

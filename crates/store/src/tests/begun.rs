@@ -32,7 +32,7 @@ fn given_parameters_are_version_0_and_stay_so() {
         test_set: Digest([2; 32]),
     };
     let files = ("name = \"tiny\"", hosting);
-    let store = create_with_params(&disk, dir, &run, given, files, None).unwrap();
+    let store = create_with_params(&disk, dir, &run, given, files, None, 5).unwrap();
     let check = |store: &RunStore, secret| {
         let recovered = store.recover(&run, LogOptions::new(secret)).unwrap();
         assert_eq!(recovered.state.version, ParamVersion(0));
