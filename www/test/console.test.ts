@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { periodOf, periods } from '../src/admin/periods.ts';
+import { firstPages } from '../src/admin/pages.ts';
 import { placeOf, runAddress, settingsAddress } from '../src/admin/place.ts';
 import { placesOf, written } from '../src/admin/toml-places.ts';
 import type { WorkerRow } from '../src/admin/types.ts';
@@ -106,4 +107,18 @@ test('what a form writes changes these places and nothing else', () => {
   assert.equal(written(after, {}), after);
   // The server says then what is missing; the form can still be filled in.
   assert.match(written(before, { epochs: '' }), /^epochs = $/m);
+});
+
+test('a list is read page by page, as far as it was asked for and as it goes', async () => {
+  const all = [1, 2, 3, 4, 5, 6, 7];
+  const asked: (number | null)[] = [];
+  const read = (after: number | null) => {
+    asked.push(after);
+    const rows = all.filter((row) => row > (after ?? 0)).slice(0, 3);
+    return Promise.resolve({ rows, next: rows.length === 3 ? (rows.at(-1) ?? null) : null });
+  };
+  assert.deepEqual(await firstPages(read, 1), { rows: [1, 2, 3], next: 3 });
+  assert.deepEqual(await firstPages(read, 2), { rows: [1, 2, 3, 4, 5, 6], next: 6 });
+  assert.deepEqual(await firstPages(read, 9), { rows: all, next: null });
+  assert.deepEqual(asked, [null, null, 3, null, 3, 6]);
 });

@@ -121,6 +121,37 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await axe('tokens');
   });
 
+  await t.test('lists of which the server gives a page are read on', async () => {
+    const admin = (method, path, body) =>
+      fetch(`${server.admin}/admin/${path}`, {
+        method,
+        headers: { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }).then(({ status }) => assert.ok(status < 300, `${path}: ${status}`));
+    // Pages have 200 rows.
+    const many = Array.from({ length: 230 }, (_, idx) => idx);
+    const identity = (idx) => idx.toString(16).padStart(64, '0');
+    for (const idx of many) {
+      await Promise.all([
+        admin('POST', 'tokens', { label: `worker ${idx}`, scope: 'read' }),
+        admin('PUT', `bans/${identity(idx)}`, { reason: 'a test' }),
+      ]);
+    }
+    for (const [page, list] of [['tokens', 'tokens'], ['workers', 'bans']]) {
+      await tab.click(`page-${page}`);
+      const rows = tab.get(list).locator('tbody tr');
+      await rows.nth(199).waitFor();
+      assert.equal(await rows.count(), 200);
+      assert.equal(await tab.get(`shown-${list}`).innerText(), 'The first 200.');
+      await axe(`${list}, the first page`);
+      await tab.click(`more-${list}`);
+      await rows.nth(229).waitFor();
+      await tab.get(`shown-${list}`).getByText(/^All 23\d\.$/).waitFor();
+      assert.equal(await tab.get(`more-${list}`).count(), 0);
+    }
+    for (const idx of many) await admin('DELETE', `bans/${identity(idx)}`);
+  });
+
   await t.test('a run is created from its file, and what is wrong in it is said while it is typed', async () => {
     await tab.click('page-create');
     const verdict = (state) => tab.page.locator(`[data-testid=verdict][data-state=${state}]`);
@@ -242,6 +273,8 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     await tab.click('confirm-do');
     await tab.get('phase-mnist-long').getByText('Paused').waitFor();
     const version = await snapshotOfPause();
+    const made = await tab.get(`snapshot-${version}`).locator('time').getAttribute('datetime');
+    assert.ok(Math.abs(Date.parse(made) - Date.now()) < PAGE_MS, made);
     assert.ok(await tab.get(`delete-${version}`).isDisabled(), 'the newest one stays');
     const [download] = await Promise.all([tab.page.waitForEvent('download'), tab.click(`download-${version}`)]);
     assert.equal(download.suggestedFilename(), `mnist-long-v${version}.safetensors`);

@@ -2,6 +2,7 @@
 import type { Ask } from './Confirm.tsx';
 import { Act, DataTable } from './DataTable.tsx';
 import { Moment } from './Moment.tsx';
+import { More } from './More.tsx';
 import { periodOf, periods } from './periods.ts';
 import { store } from './state.ts';
 import type { BanRow, WorkerRow } from './types.ts';
@@ -30,7 +31,7 @@ export function Bans({ ask }: { ask: Ask }) {
   return (
     <section>
       <h2 id="bans-heading">{words.bans.heading}</h2>
-      {page === null || page.bans.length === 0 ? (
+      {page === null || page.rows.length === 0 ? (
         <p class="description" data-testid="bans-none">
           {page === null ? words.health.unknown : words.bans.none}
         </p>
@@ -41,12 +42,12 @@ export function Bans({ ask }: { ask: Ask }) {
           columns={[words.bans.identity, words.bans.reason, words.bans.since, words.bans.until]}
           hasActs
         >
-          {page.bans.map((ban) => (
+          {page.rows.map((ban) => (
             <Row key={ban.identity} ban={ban} ask={ask} />
           ))}
         </DataTable>
       )}
-      {page !== null && page.next !== null && <p class="fine">{words.more}</p>}
+      {page !== null && <More list="bans" shown={page.rows.length} goesOn={page.next !== null} />}
     </section>
   );
 }

@@ -4,6 +4,7 @@ import { formatBytes, formatCount, formatPercent } from '../format.ts';
 import { save } from '../save.ts';
 import type { Ask } from './Confirm.tsx';
 import { Act, DataTable } from './DataTable.tsx';
+import { Moment } from './Moment.tsx';
 import { store } from './state.ts';
 import type { AdminRun, SnapshotRow } from './types.ts';
 import { words } from './words.ts';
@@ -22,7 +23,7 @@ export function Snapshots({ run, ask }: { run: AdminRun; ask: Ask }) {
           <DataTable
             testId="snapshots"
             labelledBy="snapshots-heading"
-            columns={[words.run.version, words.run.accuracy, words.run.size, words.run.kept, words.run.digest]}
+            columns={[words.run.version, words.run.made, words.run.accuracy, words.run.size, words.run.kept, words.run.digest]}
             hasActs
           >
             {snapshots.map((snapshot) => (
@@ -49,7 +50,7 @@ interface RowProps {
 }
 
 function Row({ run, snapshot, isNewest, ask }: RowProps) {
-  const { version, eval_accuracy, bytes, params_digest, pinned, kept } = snapshot;
+  const { version, made_ms, eval_accuracy, bytes, params_digest, pinned, kept } = snapshot;
   const [busy, setBusy] = useState(false);
   const shown = formatCount(version);
   const { confirm } = words;
@@ -81,6 +82,7 @@ function Row({ run, snapshot, isNewest, ask }: RowProps) {
   return (
     <tr data-testid={`snapshot-${version}`}>
       <th scope="row">{shown}</th>
+      <td>{made_ms === null ? words.none : <Moment at_ms={made_ms} />}</td>
       <td>{eval_accuracy === null ? words.none : formatPercent(eval_accuracy, 1)}</td>
       <td>{formatBytes(bytes)}</td>
       <td>{pinned ? words.run.pinned : words.run.untilNewer}</td>

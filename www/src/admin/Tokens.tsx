@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Confirm, type Ask, type Question } from './Confirm.tsx';
 import { Act, DataTable } from './DataTable.tsx';
 import { Moment } from './Moment.tsx';
+import { More } from './More.tsx';
 import { periodOf, periods } from './periods.ts';
 import { Pick } from './Pick.tsx';
 import { store } from './state.ts';
@@ -27,12 +28,12 @@ export function Tokens() {
       {issued !== null && <Secret issued={issued} close={() => setIssued(null)} />}
       {page === null ? (
         <p class="notice">{store.refusal.value === null ? words.health.unknown : words.tokens.unread}</p>
-      ) : page.tokens.length === 0 ? (
+      ) : page.rows.length === 0 ? (
         <p class="notice">{words.tokens.none}</p>
       ) : (
-        <List tokens={page.tokens} ask={setQuestion} />
+        <List tokens={page.rows} ask={setQuestion} />
       )}
-      {page !== null && page.next !== null && <p class="fine">{words.more}</p>}
+      {page !== null && <More list="tokens" shown={page.rows.length} goesOn={page.next !== null} />}
       <Confirm question={question} close={() => setQuestion(null)} />
     </>
   );

@@ -4,6 +4,7 @@ import { formatCount, formatTenths } from '../format.ts';
 import { askForBan, Bans } from './Bans.tsx';
 import { Confirm, type Ask, type Question } from './Confirm.tsx';
 import { Act, DataTable } from './DataTable.tsx';
+import { More } from './More.tsx';
 import { store } from './state.ts';
 import { compareWorkers, matches, stateOf, type Column } from './worker-table.ts';
 import type { WorkerRow } from './types.ts';
@@ -12,7 +13,8 @@ import { words } from './words.ts';
 const COLUMNS = Object.keys(words.workers.columns) as Column[];
 
 export function Workers() {
-  const workers = store.workers.value;
+  const page = store.workers.value;
+  const workers = page?.rows ?? null;
   const [filter, setFilter] = useState('');
   const [question, setQuestion] = useState<Question | null>(null);
   const [connectedOnly, setConnectedOnly] = useState(false);
@@ -86,6 +88,7 @@ export function Workers() {
           ))}
         </DataTable>
       )}
+      {page !== null && <More list="workers" shown={page.rows.length} goesOn={page.next !== null} />}
       <Bans ask={setQuestion} />
       <Confirm question={question} close={() => setQuestion(null)} />
     </>

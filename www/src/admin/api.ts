@@ -1,5 +1,6 @@
 /** The admin API over HTTP. The token goes into each request's header and nowhere else. */
 import type { HistoryPage } from '../api/types.ts';
+import type { Page } from './pages.ts';
 import type {
   AdminRun,
   BanPage,
@@ -25,9 +26,10 @@ const TIMEOUT_MS = 15_000;
 const CREATE_TIMEOUT_MS = 600_000;
 /** Events of one request. */
 const EVENTS_MAX = 200;
-const WORKERS_MAX = 500;
-/** Tokens and bans of one request: as many as the server gives. */
-const ROWS_MAX = 1_000;
+/** Workers of one page: they are sorted here, so it has as many as the server gives. */
+const WORKERS_MAX = 1_000;
+/** Tokens and bans of one page. */
+const ROWS_MAX = 200;
 const TOML = { 'content-type': 'application/toml' };
 const JSON_TYPE = { 'content-type': 'application/json' };
 
@@ -58,10 +60,10 @@ export class AdminApi {
     return this.#json('/admin/health');
   }
 
-  /** The first workers, as many as a page of them has. */
-  async workers(): Promise<WorkerRow[]> {
-    const page: WorkerPage = await this.#json(`/admin/workers?limit=${WORKERS_MAX}`);
-    return page.workers;
+  /** Workers behind one, as many as a page of them has. */
+  async workers(after: string | null): Promise<Page<WorkerRow, string>> {
+    const { workers, next } = await this.#page<WorkerPage>('/admin/workers', WORKERS_MAX, after);
+    return { rows: workers, next };
   }
 
   /** The newest events, or those after one. */
@@ -112,8 +114,9 @@ export class AdminApi {
     return this.#json('/admin/validate', { method: 'POST', body: toml, headers: TOML });
   }
 
-  tokens(): Promise<TokenPage> {
-    return this.#json(`/admin/tokens?limit=${ROWS_MAX}`);
+  async tokens(after: number | null): Promise<Page<TokenRow, number>> {
+    const { tokens, next } = await this.#page<TokenPage>('/admin/tokens', ROWS_MAX, after);
+    return { rows: tokens, next };
   }
 
   /** `expires_in_s` is null for a token that holds until it is revoked. */
@@ -126,8 +129,9 @@ export class AdminApi {
     return this.#json(`/admin/tokens/${id}`, { method: 'DELETE' });
   }
 
-  bans(): Promise<BanPage> {
-    return this.#json(`/admin/bans?limit=${ROWS_MAX}`);
+  async bans(after: string | null): Promise<Page<BanRow, string>> {
+    const { bans, next } = await this.#page<BanPage>('/admin/bans', ROWS_MAX, after);
+    return { rows: bans, next };
   }
 
   /** `lasts_s` is null for a ban for good. */
@@ -159,6 +163,10 @@ export class AdminApi {
       { method: 'POST', body: toml, headers: TOML },
       CREATE_TIMEOUT_MS,
     );
+  }
+
+  #page<T>(path: string, limit: number, after: string | number | null): Promise<T> {
+    return this.#json(`${path}?limit=${limit}${after === null ? '' : `&after=${after}`}`);
   }
 
   async #json<T>(path: string, init: RequestInit = {}, timeoutMs = TIMEOUT_MS): Promise<T> {

@@ -3,17 +3,18 @@ import { batch, computed, effect, signal, untracked } from '@preact/signals';
 import { EMPTY_HISTORY, historyCursor, mergeHistory, wentBack, type History } from '../state/history.ts';
 import { Poller } from '../state/polling.ts';
 import { AdminApi, Refusal } from './api.ts';
+import { firstPages, PAGES_MAX, type Page } from './pages.ts';
 import { placeOf, type Place } from './place.ts';
 import type {
   AdminRun,
-  BanPage,
+  BanRow,
   EventRow,
   Health,
   IssuedToken,
   RunVerb,
   Scope,
   SnapshotRow,
-  TokenPage,
+  TokenRow,
   Validation,
   Version,
   Work,
@@ -33,6 +34,11 @@ export interface RunFiles {
   snapshots: SnapshotRow[];
 }
 
+/** Lists that come in pages. */
+export type Paged = 'workers' | 'bans' | 'tokens';
+
+const ONE_PAGE: Readonly<Record<Paged, number>> = { workers: 1, bans: 1, tokens: 1 };
+
 class ConsoleStore {
   readonly place = signal<Place>(placeOf(location.hash));
   /** Null where nobody has signed in. */
@@ -40,9 +46,11 @@ class ConsoleStore {
   readonly signInProblem = signal<string | null>(null);
   readonly runs = signal<readonly AdminRun[] | null>(null);
   readonly health = signal<Health | null>(null);
-  readonly workers = signal<readonly WorkerRow[] | null>(null);
-  readonly bans = signal<BanPage | null>(null);
-  readonly tokens = signal<TokenPage | null>(null);
+  readonly workers = signal<Page<WorkerRow, string> | null>(null);
+  readonly bans = signal<Page<BanRow, string> | null>(null);
+  readonly tokens = signal<Page<TokenRow, number> | null>(null);
+  /** So many pages of each list are shown. */
+  readonly pages = signal<Readonly<Record<Paged, number>>>(ONE_PAGE);
   /** What is being worked on of the run whose page is shown. */
   readonly work = signal<Work | null>(null);
   readonly events = signal<readonly EventRow[] | null>(null);
@@ -74,6 +82,7 @@ class ConsoleStore {
         this.place.value = placeOf(location.hash);
         this.problem.value = null;
         this.refusal.value = null;
+        this.pages.value = ONE_PAGE;
         this.files.value = null;
         this.work.value = null;
       });
@@ -114,6 +123,7 @@ class ConsoleStore {
       this.workers.value = null;
       this.bans.value = null;
       this.tokens.value = null;
+      this.pages.value = ONE_PAGE;
       this.work.value = null;
       this.problem.value = null;
       this.refusal.value = null;
@@ -192,6 +202,13 @@ class ConsoleStore {
     return this.#try((api) => api.unban(identity));
   }
 
+  /** Shows one more page of a list. */
+  more(list: Paged): void {
+    const pages = this.pages.value;
+    this.pages.value = { ...pages, [list]: Math.min(pages[list] + 1, PAGES_MAX) };
+    this.#poller.now();
+  }
+
   /** Makes a run of a run file; its name, or null with `problem` set. */
   async create(toml: string, start: boolean): Promise<string | null> {
     const created = await this.#ask((api) => api.create(toml, start));
@@ -255,10 +272,12 @@ class ConsoleStore {
   async #pollPlace(api: AdminApi, runs: readonly AdminRun[]): Promise<void> {
     const place = this.place.value;
     if (place.page === 'workers') {
-      this.workers.value = await api.workers();
-      this.bans.value = await api.bans();
+      this.workers.value = await firstPages((after) => api.workers(after), this.pages.value.workers);
+      this.bans.value = await firstPages((after) => api.bans(after), this.pages.value.bans);
     }
-    if (place.page === 'tokens') this.tokens.value = await api.tokens();
+    if (place.page === 'tokens') {
+      this.tokens.value = await firstPages((after) => api.tokens(after), this.pages.value.tokens);
+    }
     if (place.page === 'events') await this.#pollEvents(api);
     if (place.page === 'overview') await Promise.all(runs.map((run) => this.#pollHistory(api, run)));
     const run = this.run.value;

@@ -15,6 +15,7 @@ export interface AdminRun extends RunStatus {
 /** `GET /admin/workers`. */
 export interface WorkerPage {
   workers: WorkerRow[];
+  next: string | null;
 }
 
 /** One of them. */
@@ -69,6 +70,8 @@ export type RunVerb = 'start' | 'pause' | 'resume' | 'stop';
 
 /** One entry of `GET /admin/runs/{name}/snapshots`, newest first. */
 export interface SnapshotRow extends Snapshot {
+  /** Null where an older version of the server stored it. */
+  made_ms: number | null;
   /** There is a copy that stays until it is unpinned. */
   pinned: boolean;
   /** The run can go back to it: it is not only a pinned copy. */

@@ -7,7 +7,11 @@ export const words = {
   pages: { label: 'Pages', overview: 'Overview', workers: 'Workers', events: 'Events', tokens: 'Tokens', create: 'New run' },
   signOut: 'Sign out',
   none: '–',
-  more: 'There are more. The program tabswarm reaches all of them.',
+  more: {
+    load: 'Load more',
+    shown: (n: string, goesOn: boolean): string => (goesOn ? `The first ${n}.` : `All ${n}.`),
+    program: 'The program tabswarm reaches all of them.',
+  },
   periods: { '1h': '1 hour', '1d': '1 day', '7d': '7 days', '30d': '30 days', '365d': '365 days' },
 
   signIn: {
@@ -49,6 +53,7 @@ export const words = {
     undurable: 'Steps not yet durable',
     parameters: 'Parameters',
     digest: 'Digest',
+    made: 'Made',
     verbs: { start: 'Start', pause: 'Pause', resume: 'Resume', stop: 'Stop for good' } satisfies Record<
       RunVerb,
       string
