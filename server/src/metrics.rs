@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tabswarm_coordinator::{InvariantId, RunPhase};
+use tabswarm_coordinator::limits::STALENESS_BOUNDS;
+use tabswarm_coordinator::{InvariantId, RunPhase, Staleness};
+use tabswarm_model::run_file::Mode;
 use tabswarm_protocol::server::RejectReason;
 
 use crate::ledger::LedgerStatus;
@@ -122,6 +124,7 @@ impl Metrics {
         self.traffic(&mut page);
         page.ledger(ledger);
         page.runs(view);
+        page.staleness(view);
         page.text
     }
 
@@ -206,20 +209,25 @@ impl Page {
         help: &str,
         samples: impl IntoIterator<Item = (String, f64)>,
     ) {
-        let mut line = |arguments: std::fmt::Arguments<'_>| {
-            self.text
-                .write_fmt(arguments)
-                .expect("writing to a string does not fail");
-        };
-        line(format_args!(
-            "# HELP tabswarm_{name} {help}.\n# TYPE tabswarm_{name} {kind}\n"
-        ));
+        self.head(name, kind, help);
         for (labels, value) in samples {
             match labels.as_str() {
-                "" => line(format_args!("tabswarm_{name} {value}\n")),
-                labels => line(format_args!("tabswarm_{name}{{{labels}}} {value}\n")),
+                "" => self.line(format_args!("tabswarm_{name} {value}\n")),
+                labels => self.line(format_args!("tabswarm_{name}{{{labels}}} {value}\n")),
             }
         }
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!(
+            "# HELP tabswarm_{name} {help}.\n# TYPE tabswarm_{name} {kind}\n"
+        ));
+    }
+
+    fn line(&mut self, arguments: std::fmt::Arguments<'_>) {
+        self.text
+            .write_fmt(arguments)
+            .expect("writing to a string does not fail");
     }
 
     fn ledger(&mut self, status: &LedgerStatus) {
@@ -235,6 +243,47 @@ impl Page {
             "counter",
             "Events that the ledger lost",
             [(String::new(), status.records_dropped as f64)],
+        );
+    }
+
+    /// Samples of a histogram whose buckets end at `bounds`: `updates` has one count for each, and one for what is larger.
+    fn histogram<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        bounds: &[u64],
+        of_runs: impl Iterator<Item = (&'a str, &'a Staleness)>,
+    ) {
+        // Prometheus counts all that is at most the bound.
+        let samples = of_runs.flat_map(|(run, staleness)| {
+            let ends = bounds.iter().map(ToString::to_string);
+            let ends = ends.chain(["+Inf".to_owned()]);
+            let mut count = 0;
+            let buckets = ends.zip(&staleness.updates).map(|(end, n)| {
+                count += n;
+                (format!("_bucket{{run=\"{run}\",le=\"{end}\"}}"), count)
+            });
+            let mut samples: Vec<_> = buckets.collect();
+            samples.push((format!("_sum{{run=\"{run}\"}}"), staleness.versions));
+            samples.push((format!("_count{{run=\"{run}\"}}"), count));
+            samples
+        });
+        let samples: Vec<_> = samples.collect();
+        self.head(name, "histogram", help);
+        for (rest, value) in samples {
+            self.line(format_args!("tabswarm_{name}{rest} {value}\n"));
+        }
+    }
+
+    /// How stale the updates of runs are that allow for it.
+    fn staleness(&mut self, view: &View) {
+        let is_async = |run: &&RunView| matches!(run.facts.run.mode, Mode::Async { .. });
+        let runs = view.runs.iter().filter(is_async);
+        self.histogram(
+            "gradient_staleness_steps",
+            "Accepted updates of async runs by the steps committed since their parameters",
+            &STALENESS_BOUNDS,
+            runs.map(|run| (&*run.facts.run.name, &run.status.staleness)),
         );
     }
 
@@ -316,5 +365,24 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn buckets_of_a_histogram_count_all_that_is_less() {
+        let mut page = Page::default();
+        let staleness = Staleness {
+            updates: [5, 3, 0, 0, 0, 0, 0, 2],
+            versions: 83,
+        };
+        let runs = [("late", &staleness)];
+        page.histogram("x_steps", "Help", &STALENESS_BOUNDS, runs.into_iter());
+        let expected = "# HELP tabswarm_x_steps Help.\n# TYPE tabswarm_x_steps histogram\n\
+             tabswarm_x_steps_bucket{run=\"late\",le=\"0\"} 5\n\
+             tabswarm_x_steps_bucket{run=\"late\",le=\"1\"} 8\n";
+        assert!(page.text.starts_with(expected), "{}", page.text);
+        let expected = "tabswarm_x_steps_bucket{run=\"late\",le=\"32\"} 8\n\
+             tabswarm_x_steps_bucket{run=\"late\",le=\"+Inf\"} 10\n\
+             tabswarm_x_steps_sum{run=\"late\"} 83\ntabswarm_x_steps_count{run=\"late\"} 10\n";
+        assert!(page.text.ends_with(expected), "{}", page.text);
     }
 }

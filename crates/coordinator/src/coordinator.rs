@@ -140,6 +140,7 @@ impl Coordinator {
             train_loss: run.train_loss,
             workers: lanes.len(),
             lanes: lanes.iter().sum(),
+            staleness: run.stalenesses.clone(),
         })
     }
 

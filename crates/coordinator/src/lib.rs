@@ -46,5 +46,5 @@ pub use phase::{RunCommand, RunPhase};
 pub use run::mean_loss;
 pub use run_state::{RunState, Settings};
 pub use status::{
-    LeaseStatus, RoundPart, RoundStatus, RunStatus, UnitState, WorkStatus, WorkerStatus,
+    LeaseStatus, RoundPart, RoundStatus, RunStatus, Staleness, UnitState, WorkStatus, WorkerStatus,
 };

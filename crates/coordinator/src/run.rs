@@ -18,11 +18,11 @@ use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp};
 use crate::effect::Effect;
 use crate::input::NewRun;
 use crate::lease::Leases;
-use crate::limits::{MAX_UNDURABLE_STEPS, MIN_UNDURABLE_STEPS, STALENESS_BOUNDS, UNDURABLE_BYTES};
+use crate::limits::{MAX_UNDURABLE_STEPS, MIN_UNDURABLE_STEPS, UNDURABLE_BYTES};
 use crate::log_entry::{Change, LogEntry};
 use crate::phase::RunPhase;
 use crate::run_state::RunState;
-use crate::status::WorkStatus;
+use crate::status::{Staleness, WorkStatus};
 use crate::undurable::{Owed, Undurable};
 use snapshots::SnapshotProgress;
 pub(crate) use units::Work;
@@ -61,8 +61,8 @@ pub(crate) struct HostedRun {
     pub(crate) degraded: Option<String>,
     snapshot: SnapshotProgress,
     recent_commits: VecDeque<(Timestamp, u64)>,
-    /// Accepted updates by staleness: up to each of [`STALENESS_BOUNDS`], and older.
-    staleness: [u64; STALENESS_BOUNDS.len() + 1],
+    /// Of accepted updates.
+    pub(crate) stalenesses: Staleness,
     /// Updates that were rejected as too old.
     pub(crate) too_stale: u64,
     /// Time that lanes worked for it, in ms, divided by its weight: whose is least is next.
@@ -108,7 +108,7 @@ impl HostedRun {
             degraded: None,
             snapshot: SnapshotProgress::default(),
             recent_commits: VecDeque::new(),
-            staleness: [0; STALENESS_BOUNDS.len() + 1],
+            stalenesses: Staleness::default(),
             too_stale: 0,
             served_ms: 0.0,
         }
@@ -260,8 +260,7 @@ impl HostedRun {
     /// An update of a lease counts: how many versions are there that it did not know?
     pub(crate) fn note_staleness(&mut self, base: ParamVersion) {
         let staleness = self.staleness(base);
-        let at = STALENESS_BOUNDS.partition_point(|&bound| bound < staleness);
-        self.staleness[at] += 1;
+        self.stalenesses.note(staleness);
     }
 
     /// What is being worked on, for operators.
@@ -274,7 +273,7 @@ impl HostedRun {
             },
             applying: self.is_applying(),
             leases: self.leases.iter().map(|lease| lease.status(now)).collect(),
-            staleness: self.staleness.to_vec(),
+            staleness: self.stalenesses.clone(),
             too_stale: self.too_stale,
         }
     }

@@ -4,6 +4,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_protocol::client::{PauseReason, WorkerKind};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, WorkerId};
 
+use crate::limits::STALENESS_BOUNDS;
 use crate::phase::RunPhase;
 
 /// A run at a moment.
@@ -35,6 +36,26 @@ pub struct RunStatus {
     pub workers: usize,
     /// Their lanes.
     pub lanes: usize,
+    /// How stale the updates were that it accepted since it is hosted.
+    pub staleness: Staleness,
+}
+
+/// Accepted updates by their staleness: how many versions were committed since the one that they were computed with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Staleness {
+    /// One count for each of [`STALENESS_BOUNDS`], and one for what is older.
+    pub updates: [u64; STALENESS_BOUNDS.len() + 1],
+    /// Versions, of all updates together.
+    pub versions: u64,
+}
+
+impl Staleness {
+    /// Counts an update.
+    pub(crate) fn note(&mut self, staleness: u64) {
+        let at = STALENESS_BOUNDS.partition_point(|&bound| bound < staleness);
+        self.updates[at] += 1;
+        self.versions = self.versions.saturating_add(staleness);
+    }
 }
 
 /// A worker at a moment.
@@ -95,9 +116,8 @@ pub struct WorkStatus {
     pub applying: bool,
     /// Leases that were not answered yet, also lapsed ones that still may be, by id.
     pub leases: Vec<LeaseStatus>,
-    /// Updates accepted since the run is hosted, by how many versions were committed since their base:
-    /// one count for each of [`STALENESS_BOUNDS`](crate::limits::STALENESS_BOUNDS), and one for what is older.
-    pub staleness: Vec<u64>,
+    /// Updates accepted since the run is hosted.
+    pub staleness: Staleness,
     /// Updates rejected as too old since the run is hosted.
     pub too_stale: u64,
 }

@@ -163,7 +163,7 @@ fn mode_of(mode: Mode) -> WorkMode {
 impl WorkJson {
     fn new(mode: WorkMode, work: &WorkStatus, traffic: &Traffic) -> Self {
         let bounds = STALENESS_BOUNDS.iter().copied().map(Some);
-        let staleness = bounds.chain([None]).zip(&work.staleness);
+        let staleness = bounds.chain([None]).zip(&work.staleness.updates);
         let shown = work.leases.iter().take(MAX_LEASES);
         Self {
             mode,

@@ -3,12 +3,19 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tabswarm_protocol::server::{Lease, Verdict};
+use tabswarm_protocol::{ClientMessage, ServerMessage};
 
 use crate::durability::finish;
+use crate::support::worker::Worker;
 use crate::support::{Server, Site, run_toml};
 
 const DASHBOARD: &str = include_str!("../../../docs/operations/grafana.json");
 const ALERTS: &str = include_str!("../../../docs/operations/alerts.yaml");
+
+/// What makes a run one whose updates may be stale.
+const ASYNC: &str =
+    "sync = { mode = \"async\", staleness_max = 8 }\nnumeric = { reproducible = false }\n";
 
 /// Names of metrics in a text; each begins with the prefix of all.
 fn metrics(text: &str) -> BTreeSet<&str> {
@@ -30,13 +37,25 @@ async fn dashboard_and_alerts_name_metrics_that_there_are() {
     let created = server.admin("POST", "/admin/runs?start=true", &run).await;
     assert_eq!(created.status, 201, "{}", created.text());
     finish(&server).await;
+    let run = run_toml("late", ASYNC);
+    let created = server.admin("POST", "/admin/runs?start=true", &run).await;
+    assert_eq!(created.status, 201, "{}", created.text());
     let page = server.admin("GET", "/metrics", "").await.text();
     server.stop().await;
     // A name without a sample would be as good as none.
     let samples = page.lines().filter(|line| !line.starts_with('#'));
     let exposed: BTreeSet<&str> = samples.flat_map(metrics).collect();
     let typed = page.lines().filter(|line| line.starts_with("# TYPE "));
-    assert_eq!(typed.flat_map(metrics).collect::<BTreeSet<_>>(), exposed);
+    let families: BTreeSet<_> = exposed
+        .iter()
+        .map(
+            |name| match name.strip_prefix("tabswarm_gradient_staleness_steps") {
+                Some("_bucket" | "_sum" | "_count") => "tabswarm_gradient_staleness_steps",
+                _ => name,
+            },
+        )
+        .collect();
+    assert_eq!(typed.flat_map(metrics).collect::<BTreeSet<_>>(), families);
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let expressions: Vec<&str> = panels
@@ -60,4 +79,74 @@ async fn dashboard_and_alerts_name_metrics_that_there_are() {
     // And the other way around: what is exposed is shown, but for the version.
     let hidden: Vec<&&str> = exposed.difference(&shown).collect();
     assert_eq!(hidden, [&"tabswarm_build_info"]);
+}
+
+/// Takes a lease and does not answer it.
+async fn take(worker: &mut Worker) -> Lease {
+    let heard = worker.work(|message| matches!(message, ServerMessage::Lease(_)));
+    match heard.await {
+        Some((ServerMessage::Lease(lease), _)) => lease,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Answers a lease, and is told that this counts.
+async fn answer(worker: &mut Worker, lease: &Lease) {
+    let (header, tensor) = worker.update(lease);
+    worker
+        .say_with(&ClientMessage::Update(header), &tensor)
+        .await;
+    let heard = worker.work(|message| matches!(message, ServerMessage::Receipt { .. }));
+    let Some((ServerMessage::Receipt { verdict, .. }, _)) = heard.await else {
+        panic!("the server closed");
+    };
+    assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_staleness_of_updates_is_exposed() {
+    let site = Site::new("staleness");
+    let server = Server::start(site.config()).await;
+    let run = run_toml("late", ASYNC);
+    let created = server.admin("POST", "/admin/runs?start=true", &run).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let (mut early, _) = Worker::join(server.public(), None).await;
+    let (mut late, _) = Worker::join(server.public(), None).await;
+    let (first, second) = (take(&mut early).await, take(&mut late).await);
+    // Versions have come when the late one's update arrives.
+    answer(&mut early, &first).await;
+    answer(&mut late, &second).await;
+    let work = server
+        .admin("GET", "/admin/runs/late/work", "")
+        .await
+        .json();
+    let updates: Vec<u64> = work["staleness"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bucket| bucket["updates"].as_u64().unwrap())
+        .collect();
+    let count: u64 = updates.iter().sum();
+    assert!(updates[0] >= 1 && count > updates[0], "{updates:?}");
+    // What is shown is published a moment after it changes.
+    server
+        .run_until("late", |run| run["version"] == count)
+        .await;
+    let page = server.admin("GET", "/metrics", "").await.text();
+    let value = |sample: &str| {
+        let start = format!("tabswarm_gradient_staleness_steps_{sample} ");
+        let found = page.lines().find_map(|line| line.strip_prefix(&start));
+        let value = found.unwrap_or_else(|| panic!("no {start} in\n{page}"));
+        value.parse::<u64>().unwrap()
+    };
+    let ends = ["0", "1", "2", "4", "8", "16", "32", "+Inf"];
+    let mut so_far = 0;
+    for (end, n) in ends.iter().zip(&updates) {
+        so_far += n;
+        let bucket = value(&format!("bucket{{run=\"late\",le=\"{end}\"}}"));
+        assert_eq!(bucket, so_far, "{end}");
+    }
+    assert_eq!(value("count{run=\"late\"}"), count);
+    assert!(value("sum{run=\"late\"}") >= count - updates[0]);
+    server.stop().await;
 }
