@@ -1,4 +1,4 @@
-//! Identities: what is known of them, and whether they may work here.
+//! Bans: which identities may not work here.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -73,73 +73,6 @@ pub(crate) struct BansQuery {
     after: Option<String>,
     /// At most so many; 1 to 1,000, and 100 if left out.
     limit: Option<u32>,
-}
-
-/// An identity.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct IdentityJson {
-    /// Digest of a worker's token.
-    #[schema(value_type = String)]
-    identity: Digest,
-    /// The worker's id, while the server knows it.
-    worker_id: Option<String>,
-    /// Samples of all runs.
-    samples: u64,
-    credits: Vec<RunCreditJson>,
-    ban: Option<BanJson>,
-}
-
-/// What an identity was credited in a run.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RunCreditJson {
-    run_id: u32,
-    /// Its name, while it is hosted.
-    run: Option<String>,
-    samples: u64,
-}
-
-/// Inspect an identity.
-///
-/// An identity is the digest of a worker's token: the worker keeps it as long as it keeps the token.
-#[utoipa::path(
-    get, path = "/admin/identities/{identity}", tag = "workers", operation_id = "show_identity",
-    params(("identity" = String, Path, description = "The identity.")),
-    responses((status = 200, description = "The identity.", body = IdentityJson), BadRequest, NotFound, LedgerOff)
-)]
-pub(crate) async fn show(
-    State(app): State<Arc<App>>,
-    Path(identity): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let identity = parse_digest(&identity)?;
-    let workers = app.actor.ask(|reply| Message::Workers { reply }).await;
-    let workers = workers.map_err(|_gone| Problem::going_down())?;
-    let worker = workers.iter().find(|worker| worker.identity == identity);
-    let ledger = rows::ledger(&app)?;
-    let credits = ledger.credits_of(identity).await;
-    let credits = credits.map_err(|error| rows::unreadable(&error))?;
-    let ban = ban_of(&app, identity).await?;
-    if worker.is_none() && credits.is_empty() && ban.is_none() {
-        let detail =
-            "There is no such identity: it has no credit, is not connected and is not banned.";
-        return Err(Problem::not_found(detail));
-    }
-    let view = app.view.get();
-    let answer = IdentityJson {
-        identity,
-        worker_id: worker.map(|worker| worker.worker_id.to_string()),
-        samples: credits.iter().map(|(_, samples)| samples).sum(),
-        credits: credits
-            .into_iter()
-            .map(|(run, samples)| RunCreditJson {
-                run_id: run.0,
-                run: rows::name_of(&view, run),
-                samples,
-            })
-            .collect(),
-        ban: ban.map(BanJson::new),
-    };
-    Ok(json(&headers, &answer))
 }
 
 /// List bans.
@@ -230,7 +163,7 @@ pub(crate) async fn unban(
 }
 
 impl BanJson {
-    fn new(ban: Ban) -> Self {
+    pub(super) fn new(ban: Ban) -> Self {
         Self {
             identity: ban.identity,
             holds: ban.holds(unix_ms()),
@@ -241,7 +174,7 @@ impl BanJson {
     }
 }
 
-async fn ban_of(app: &App, identity: Digest) -> Result<Option<Ban>, Problem> {
+pub(super) async fn ban_of(app: &App, identity: Digest) -> Result<Option<Ban>, Problem> {
     let read = rows::ledger(app)?.ban_of(identity).await;
     read.map_err(|error| rows::unreadable(&error))
 }

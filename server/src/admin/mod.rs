@@ -15,6 +15,7 @@ mod events;
 mod files;
 pub(crate) mod health;
 pub(crate) mod idempotency;
+mod identities;
 mod problems;
 mod routes;
 mod rows;

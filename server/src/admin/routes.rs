@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 
 use super::problems::problem;
 use super::{
-    access, archive, bans, credits, datasets, events, files, health, runs, settings, snapshots,
-    stream, tokens, validate, versions, work, workers,
+    access, archive, bans, credits, datasets, events, files, health, identities, runs, settings,
+    snapshots, stream, tokens, validate, versions, work, workers,
 };
 use crate::app::App;
 use crate::auth::Scope;
@@ -56,7 +56,8 @@ fn read_routes() -> Routes {
         .routes(routes!(datasets::show))
         .routes(routes!(workers::list))
         .routes(routes!(workers::show))
-        .routes(routes!(bans::show))
+        .routes(routes!(identities::list))
+        .routes(routes!(identities::show))
         .routes(routes!(bans::list))
         .routes(routes!(events::list))
         .routes(routes!(stream::follow))

@@ -10,6 +10,7 @@ mod dataset;
 mod duration;
 mod export;
 mod health;
+mod identity;
 mod init;
 mod ledger;
 mod run;
@@ -93,6 +94,9 @@ enum Command {
     /// List, upload and delete data sets of a running server.
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// List and inspect those who were credited, seen or banned.
+    #[command(subcommand)]
+    Identity(identity::IdentityCommand),
     /// Tell whether all is well with a running server.
     Health(health::HealthArgs),
     /// Check or print where the values of flags come from.
@@ -148,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Credits(args) => args.run(),
         Command::Snapshot(command) => command.run(),
         Command::Dataset(command) => command.run(),
+        Command::Identity(command) => command.run(),
         Command::Health(args) => args.run(),
         Command::Config(verb) => verb.run(&file, &command),
         Command::Completion { shell } => complete(shell),

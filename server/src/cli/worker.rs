@@ -158,7 +158,7 @@ impl WorkerCommand {
 }
 
 /// A part of an address; what else would change it is refused.
-fn segment(text: &str) -> anyhow::Result<&str> {
+pub(super) fn segment(text: &str) -> anyhow::Result<&str> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     anyhow::ensure!(
         fits,

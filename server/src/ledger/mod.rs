@@ -23,6 +23,7 @@
 
 mod bans;
 mod error;
+mod identities;
 pub(crate) mod limits;
 mod link;
 mod open;
@@ -49,6 +50,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(crate) use bans::Ban;
 pub(crate) use error::LedgerError;
+pub(crate) use identities::Known;
 use limits::QUEUE_REQUESTS;
 pub(crate) use link::LedgerLink;
 use owner::{Owner, Request, Settings};

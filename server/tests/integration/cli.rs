@@ -91,32 +91,69 @@ fn a_data_directory_has_one_server() {
     assert_eq!(third.terminate().0, Some(0));
 }
 
+/// Runs a verb that works, and looks for a part of what it prints.
+fn does(server: &ChildServer, site: &Site, args: &[&str], part: &str) {
+    let (code, stdout, stderr) = told(&server.verb(site, args));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+    assert!(
+        stdout.contains(part),
+        "{args:?}: {stdout:?} should contain {part:?}"
+    );
+}
+
+/// Runs a verb that fails with a code, and looks for a part of its message.
+fn fails(server: &ChildServer, site: &Site, args: &[&str], expected: i32, part: &str) {
+    let (code, stdout, stderr) = told(&server.verb(site, args));
+    assert_eq!(
+        (code, stdout.as_str()),
+        (Some(expected), ""),
+        "{args:?}: {stderr}"
+    );
+    assert!(
+        stderr.starts_with("error: ") && stderr.contains(part),
+        "{args:?}: {stderr:?} should contain {part:?}"
+    );
+}
+
+#[test]
+fn identities_are_banned_listed_and_let_in_again() {
+    let site = Site::new("identity-verbs");
+    let server = ChildServer::start(&site);
+    let does = |args: &[&str], part: &str| does(&server, &site, args, part);
+    let fails = |args: &[&str], code: i32, part: &str| fails(&server, &site, args, code, part);
+    does(&["identity", "list"], "Nobody was seen");
+    let identity = "0".repeat(64);
+    does(
+        &[
+            "worker", "ban", &identity, "--reason", "spam", "--for", "2h",
+        ],
+        "is banned until",
+    );
+    does(&["worker", "bans"], "spam");
+    does(&["identity", "list"], "spam");
+    does(
+        &["identity", "list", "--after", &identity],
+        "no identity behind",
+    );
+    does(&["identity", "show", &identity], "until ");
+    fails(
+        &["identity", "show", &"1".repeat(64)],
+        5,
+        "no such identity",
+    );
+    does(&["worker", "unban", &identity], "may work here again");
+    does(&["worker", "bans"], "Nobody is banned");
+    assert_eq!(server.terminate().0, Some(0));
+}
+
 #[test]
 fn verbs_command_a_server() {
     let site = Site::new("verbs");
     let file = site.file("digits.toml", &run_toml("digits", ""));
     let file = file.to_str().unwrap();
     let server = ChildServer::start(&site);
-    let does = |args: &[&str], part: &str| {
-        let (code, stdout, stderr) = told(&server.verb(&site, args));
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
-        assert!(
-            stdout.contains(part),
-            "{args:?}: {stdout:?} should contain {part:?}"
-        );
-    };
-    let fails = |args: &[&str], expected: i32, part: &str| {
-        let (code, stdout, stderr) = told(&server.verb(&site, args));
-        assert_eq!(
-            (code, stdout.as_str()),
-            (Some(expected), ""),
-            "{args:?}: {stderr}"
-        );
-        assert!(
-            stderr.starts_with("error: ") && stderr.contains(part),
-            "{args:?}: {stderr:?} should contain {part:?}"
-        );
-    };
+    let does = |args: &[&str], part: &str| does(&server, &site, args, part);
+    let fails = |args: &[&str], code: i32, part: &str| fails(&server, &site, args, code, part);
     does(&["run", "list"], "There are no runs");
     does(&["run", "create", file], "created");
     fails(&["run", "create", file], 5, "another name");
@@ -131,16 +168,6 @@ fn verbs_command_a_server() {
     does(&["worker", "list", "--json"], "\"workers\":[]");
     fails(&["worker", "drain", "w7"], 5, "worker list");
     fails(&["worker", "show", "../runs"], 1, "such as w12");
-    let identity = "0".repeat(64);
-    does(
-        &[
-            "worker", "ban", &identity, "--reason", "spam", "--for", "2h",
-        ],
-        "is banned until",
-    );
-    does(&["worker", "bans"], "spam");
-    does(&["worker", "unban", &identity], "may work here again");
-    does(&["worker", "bans"], "Nobody is banned");
     does(&["snapshot", "list", "digits"], "MADE");
     fails(
         &["snapshot", "delete", "digits", "77"],

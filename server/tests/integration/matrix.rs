@@ -32,7 +32,7 @@ pub(crate) const BAN: &str = r#"{"reason":"wrong gradients","lasts_s":60}"#;
 const RUN_FILE: &str = "RUN FILE";
 
 /// All routes, in an order in which each can be used. Words in braces are filled in.
-const EXAMPLES: [Example; 51] = [
+const EXAMPLES: [Example; 52] = [
     ("document", "admin/openapi.json", ""),
     ("health", "admin/health", ""),
     ("metrics", "metrics", ""),
@@ -48,6 +48,7 @@ const EXAMPLES: [Example; 51] = [
     ("list_workers", "admin/workers?limit=1", ""),
     ("show_worker", "admin/workers/{worker}", ""),
     ("drain_worker", "admin/workers/{worker}/drain", ""),
+    ("list_identities", "admin/identities?limit=1", ""),
     ("show_identity", "admin/identities/{identity}", ""),
     ("ban", "admin/bans/{identity}", BAN),
     ("list_bans", "admin/bans", ""),

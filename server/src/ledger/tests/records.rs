@@ -39,6 +39,59 @@ async fn events_come_back_in_order_by_run_and_page_by_page() {
 }
 
 #[tokio::test]
+async fn identities_are_all_that_were_seen_credited_or_banned() {
+    let bed = Bed::new("identities");
+    let ledger = bed.open().await;
+    for at_ms in [7, 9] {
+        let sighting = Sighting {
+            kind: IdentityKind::Native,
+            software: "tabswarm-worker 1".to_owned(),
+            at_ms,
+        };
+        ledger.note_identity(identity(3), &sighting);
+        ledger.flush().await.unwrap();
+    }
+    let ban = Ban {
+        identity: identity(2),
+        reason: "spam".to_owned(),
+        banned_ms: 5,
+        until_ms: None,
+    };
+    ledger.ban(ban.clone()).await.unwrap();
+    for (run, samples) in [(RUN, 6), (RunId(RUN.0 + 1), 4)] {
+        ledger.credit(CreditBatch {
+            run,
+            after: 0,
+            through: 1,
+            deltas: vec![(identity(1), samples), (identity(3), 2)],
+        });
+    }
+    ledger.flush().await.unwrap();
+    let all = ledger.identities(None, 100).await.unwrap();
+    let mut expected = [1, 2, 3].map(identity);
+    expected.sort_unstable();
+    let found: Vec<_> = all.iter().map(|known| known.identity).collect();
+    assert_eq!(found, expected);
+    let of = |n| {
+        all.iter()
+            .find(|known| known.identity == identity(n))
+            .unwrap()
+    };
+    assert_eq!((of(1).samples, &of(1).seen, &of(1).ban), (10, &None, &None));
+    assert_eq!((of(2).samples, &of(2).ban), (0, &Some(ban)));
+    let seen = of(3).seen.clone().unwrap();
+    assert_eq!((of(3).samples, seen.first_ms, seen.last_ms), (4, 7, 9));
+    assert_eq!(
+        (&*seen.kind, &*seen.software),
+        ("native", "tabswarm-worker 1")
+    );
+    // Page by page the same ones.
+    assert_eq!(ledger.identities(None, 2).await.unwrap(), all[..2]);
+    let behind = Some(all[1].identity);
+    assert_eq!(ledger.identities(behind, 2).await.unwrap(), all[2..]);
+}
+
+#[tokio::test]
 async fn audits_come_back_by_identity() {
     let bed = Bed::new("audits");
     let ledger = bed.open().await;
