@@ -24,6 +24,7 @@ use crate::ledger::LedgerLink;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::store::Store;
+use crate::traces;
 use crate::view::ViewCell;
 use crate::{admin, api, assets, export, ws};
 
@@ -108,6 +109,7 @@ pub(crate) fn public_router(app: Arc<App>) -> Router {
             Arc::clone(&app),
             embed,
         ))
+        .layer(axum::middleware::from_fn(traces::request))
         .with_state(app)
 }
 
@@ -127,6 +129,7 @@ pub(crate) fn admin_router(app: Arc<App>) -> Router {
         .merge(admin::console::routes())
         .layer(DefaultBodyLimit::max(MAX_RUN_FILE_BYTES))
         .layer(axum::middleware::map_response(secure))
+        .layer(axum::middleware::from_fn(traces::request))
         .with_state(app)
 }
 

@@ -40,6 +40,7 @@ mod store;
 mod telemetry;
 mod tensorboard;
 mod tls;
+mod traces;
 mod uploads;
 mod view;
 mod ws;

@@ -22,7 +22,7 @@ use crate::workspace::Workspace;
 type Check = fn(&Workspace) -> Result<()>;
 
 /// Name, check, and whether `--quick` includes it.
-const STEPS: [(&str, Check, bool); 15] = [
+const STEPS: [(&str, Check, bool); 16] = [
     ("set-up", |workspace| setup::setup(workspace, true), true),
     ("tidy", |workspace| tidy::tidy(workspace, false), true),
     ("format", format, true),
@@ -33,6 +33,7 @@ const STEPS: [(&str, Check, bool); 15] = [
     ("clippy, browser", clippy_wasm, true),
     ("Rust tests", rust_tests, true),
     ("exported models in ONNX Runtime", exported_models, false),
+    ("traces for a collector", traces, false),
     ("kills of a real server", chaos::short, false),
     ("a small swarm on real sockets", load::short, false),
     ("Rust tests in documentation", doc_tests, false),
@@ -141,6 +142,17 @@ fn exported_models(workspace: &Workspace) -> Result<()> {
             .current_dir(workspace.onnx_tests())
             .env("TABSWARM_ONNX_CASES", cases),
     )
+}
+
+/// Apart from the other tests: what sends traces is only built where somebody asks for it.
+fn traces(workspace: &Workspace) -> Result<()> {
+    let features = ["-p", "tabswarm-server", "--features", "traces"];
+    let mut lints = workspace.cargo();
+    lints.arg("clippy").args(features);
+    command::run(lints.args(["--all-targets", "--", "--deny", "warnings"]))?;
+    let mut tests = workspace.cargo();
+    tests.arg("test").args(features);
+    command::run(tests.args(["--lib", "--test", "integration", "traces"]))
 }
 
 /// Apart from the other tests: nextest does not run them.

@@ -9,7 +9,7 @@ use tabswarm_coordinator::{
 };
 use tabswarm_model::master::StepInput;
 use tabswarm_protocol::{ParamVersion, RunId, ServerMessage};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, debug_span, error, info, warn};
 
 use super::outbox::{Delivery, Outbound};
 use super::{Actor, events};
@@ -18,6 +18,7 @@ use crate::ledger::CreditBatch;
 use crate::log_writer::{self, Logged};
 use crate::snapshot_writer::{self, SnapshotJob, Written};
 use crate::tensorboard;
+use crate::traces::TARGET;
 use crate::view::{RunView, View};
 
 impl Actor {
@@ -140,7 +141,8 @@ impl Actor {
             return;
         };
         let started = Instant::now();
-        let outcome = run.apply(input);
+        let span = debug_span!(target: TARGET, "apply", %run_id, %version);
+        let outcome = span.in_scope(|| run.apply(input));
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.metrics.commit_us.add(elapsed_us);
         self.follow_ups.push_back(Input::StepApplied {

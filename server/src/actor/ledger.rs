@@ -23,6 +23,14 @@ impl Actor {
         }
     }
 
+    /// Gives the ledger the credits of a run whole, or those of all runs.
+    pub(super) fn reconcile_wanted(&mut self, run_id: Option<RunId>) {
+        match run_id {
+            Some(run_id) => self.reconcile(run_id),
+            None => self.reconcile_all(),
+        }
+    }
+
     /// The same for all runs, of which the ledger has not heard before.
     pub(super) fn reconcile_all(&self) {
         for (&run_id, run) in &self.runs {

@@ -12,6 +12,7 @@ use tabswarm_protocol::{ClientMessage, RunId, Token, WorkerId};
 use tabswarm_store::{SnapshotId, SnapshotInfo};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::PreparedRun;
 use super::outbox::{Outbox, Traffic};
@@ -47,6 +48,8 @@ pub(crate) enum Message {
         connection: ConnectionId,
         /// The update.
         update: ReceivedUpdate,
+        /// Its trace.
+        span: Span,
     },
     /// A socket is gone.
     Disconnected {

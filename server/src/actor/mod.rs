@@ -28,7 +28,7 @@ use tabswarm_protocol::{RunId, Timestamp};
 use tabswarm_store::Recovered;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info};
+use tracing::{Span, debug_span, error, info};
 
 use crate::clock::Clock;
 use crate::evaluation::Evaluator;
@@ -42,6 +42,7 @@ use crate::log_writer::{self, LogWriter};
 use crate::metrics::Metrics;
 use crate::snapshot_writer::{self, SnapshotWriter, Told};
 use crate::tensorboard::EventFiles;
+use crate::traces::TARGET;
 use crate::view::ViewCell;
 use hosted::HostedRun;
 use outbox::Outboxes;
@@ -236,9 +237,11 @@ impl Actor {
                 connection,
                 message,
             }),
-            Message::Update { connection, update } => {
-                self.handle(Input::Update { connection, update });
-            }
+            Message::Update {
+                connection,
+                update,
+                span,
+            } => span.in_scope(|| self.handle(Input::Update { connection, update })),
             Message::Disconnected { connection } => {
                 self.outboxes.remove(connection);
                 self.handle(Input::Disconnected { connection });
@@ -276,10 +279,7 @@ impl Actor {
             }
             Message::Order(order) => self.take_order(order),
             Message::Snapshots { run_id, snapshots } => self.list_snapshots(run_id, snapshots),
-            Message::Reconcile { run_id: None } => self.reconcile_all(),
-            Message::Reconcile {
-                run_id: Some(run_id),
-            } => self.reconcile(run_id),
+            Message::Reconcile { run_id } => self.reconcile_wanted(run_id),
             Message::Work { run_id, reply } => self.tell_work(run_id, reply),
             Message::Workers { reply } => self.tell_workers(reply),
             Message::Evaluated(evaluated) => self.evaluated(evaluated),
@@ -401,6 +401,7 @@ impl Actor {
     fn handle_follow_ups(&mut self) {
         self.is_dirty = true;
         while let Some(input) = self.follow_ups.pop_front() {
+            let _span = span_of(&input).entered();
             let mut effects = std::mem::take(&mut self.effects);
             self.coordinator
                 .handle(self.clock.now(), input, &mut effects);
@@ -457,6 +458,17 @@ impl Actor {
         if due {
             self.publish();
         }
+    }
+}
+
+/// The span of what follows from an input: an update is accepted or not, a new version is broadcast.
+fn span_of(input: &Input) -> Span {
+    match input {
+        Input::Update { .. } => debug_span!(target: TARGET, "accept"),
+        Input::StepApplied {
+            run_id, version, ..
+        } => debug_span!(target: TARGET, "broadcast", %run_id, %version),
+        _ => Span::none(),
     }
 }
 

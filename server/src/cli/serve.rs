@@ -19,6 +19,7 @@ use crate::proxies::Network;
 use crate::server::{Handle, serve};
 use crate::telemetry::{self, LogFormat};
 use crate::tls::TlsFiles;
+use crate::traces::{Collector, CollectorUrl, parse_ratio};
 
 /// Exit code after a second signal, as shells report an interrupt.
 const INTERRUPTED: i32 = 130;
@@ -27,6 +28,9 @@ const INTERRUPTED: i32 = 130;
 pub(super) const SNAPSHOTS_VARIABLE: &str = "TABSWARM_SNAPSHOTS";
 const SNAPSHOTS_HELP: &str = "Keep snapshots in a bucket, such as s3://bucket/prefix, instead of the runs' folders; \
     the usual AWS_* variables say how it is reached. Chosen once for a data directory";
+
+const TRACES_HELP: &str = "Send traces to an OpenTelemetry collector that takes OTLP over HTTP, such as \
+    http://127.0.0.1:4318; for programs that were built with the cargo feature traces";
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -120,6 +124,11 @@ pub(super) struct ServeArgs {
         value_name = "FILTER"
     )]
     log: String,
+    #[arg(long, env = "TABSWARM_TRACES", help = TRACES_HELP, value_name = "URL")]
+    traces: Option<CollectorUrl>,
+    /// Share of traces that are sent, from 0 to 1.
+    #[arg(long, default_value = "1", value_parser = parse_ratio, value_name = "SHARE")]
+    traces_ratio: f64,
     /// Token for the admin listener; without it one is kept in the data directory's file admin-token.
     #[arg(
         long,
@@ -148,9 +157,13 @@ fn parse_origin(text: &str) -> Result<String, String> {
 
 impl ServeArgs {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        if let Err(problem) = telemetry::init(self.log_format, &self.log) {
-            bail!(problem);
-        }
+        let ratio = self.traces_ratio;
+        let collector = self.traces.map(|url| Collector { url, ratio });
+        // Dropped last: what happens at the end is sent, too.
+        let _sending = match telemetry::init(self.log_format, &self.log, collector.as_ref()) {
+            Ok(sending) => sending,
+            Err(problem) => bail!(problem),
+        };
         let admin_token = self
             .admin_token
             .as_deref()

@@ -10,9 +10,11 @@ use tabswarm_protocol::codec::{exact, f32 as plain};
 use tabswarm_protocol::error::{CodecError, FrameError};
 use tabswarm_protocol::server::{RefusalCode, RejectReason};
 use tabswarm_protocol::{ClientMessage, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION, RawMessage};
+use tracing::debug_span;
 
 use crate::actor::{EdgeRun, Message};
 use crate::limits::INLINE_DECODE_BYTES;
+use crate::traces::TARGET;
 
 /// The worker can't go on: for the last message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,15 +64,23 @@ pub(super) async fn interpret(
     let message = ClientMessage::read(&raw, version)?;
     match message {
         ClientMessage::Update(header) => {
+            let span = debug_span!(
+                target: TARGET,
+                "update",
+                lease_id = %header.lease_id,
+                samples = header.samples,
+                bytes = raw.tensor.len(),
+            );
+            let decoding = debug_span!(target: TARGET, parent: &span, "decode");
             let payload = match edge {
                 None => Err(RejectReason::UnknownLease),
                 Some(edge) if raw.tensor.len() <= INLINE_DECODE_BYTES => {
-                    decode(edge, &header, &raw.tensor)
+                    decoding.in_scope(|| decode(edge, &header, &raw.tensor))
                 }
                 Some(edge) => {
                     let of_thread = header.clone();
-                    let decoded =
-                        tokio::task::spawn_blocking(move || decode(edge, &of_thread, &raw.tensor));
+                    let decode = move || decode(edge, &of_thread, &raw.tensor);
+                    let decoded = tokio::task::spawn_blocking(move || decoding.in_scope(decode));
                     // Decoding does not panic; if it did, the worker would not be to blame.
                     decoded.await.unwrap_or(Err(RejectReason::Malformed))
                 }
@@ -78,6 +88,7 @@ pub(super) async fn interpret(
             Ok(Message::Update {
                 connection,
                 update: ReceivedUpdate { header, payload },
+                span,
             })
         }
         _ if !raw.tensor.is_empty() => Err(Refusal::protocol_error("a tensor where none belongs")),

@@ -21,3 +21,4 @@ mod support;
 mod tensorboard;
 mod tls;
 mod tokens;
+mod traces;

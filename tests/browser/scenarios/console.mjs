@@ -131,25 +131,25 @@ test('an operator runs the server from the console', { timeout: 900_000 }, async
     // Pages have 200 rows.
     const many = Array.from({ length: 230 }, (_, idx) => idx);
     const identity = (idx) => idx.toString(16).padStart(64, '0');
-    for (const idx of many) {
-      await Promise.all([
-        admin('POST', 'tokens', { label: `worker ${idx}`, scope: 'read' }),
-        admin('PUT', `bans/${identity(idx)}`, { reason: 'a test' }),
-      ]);
-    }
+    const forAll = async (act) => {
+      for (let at = 0; at < many.length; at += 23) await Promise.all(many.slice(at, at + 23).map(act));
+    };
+    await forAll((idx) => admin('POST', 'tokens', { label: `worker ${idx}`, scope: 'read' }));
+    await forAll((idx) => admin('PUT', `bans/${identity(idx)}`, { reason: 'a test' }));
     for (const [page, list] of [['tokens', 'tokens'], ['workers', 'bans']]) {
       await tab.click(`page-${page}`);
       const rows = tab.get(list).locator('tbody tr');
       await rows.nth(199).waitFor();
       assert.equal(await rows.count(), 200);
       assert.equal(await tab.get(`shown-${list}`).innerText(), 'The first 200.');
-      await axe(`${list}, the first page`);
+      // Once: it looks at every row.
+      if (list === 'bans') await axe('a list that goes on');
       await tab.click(`more-${list}`);
       await rows.nth(229).waitFor();
-      await tab.get(`shown-${list}`).getByText(/^All 23\d\.$/).waitFor();
+      assert.match(await tab.get(`shown-${list}`).innerText(), /^All 23\d\.$/);
       assert.equal(await tab.get(`more-${list}`).count(), 0);
     }
-    for (const idx of many) await admin('DELETE', `bans/${identity(idx)}`);
+    await forAll((idx) => admin('DELETE', `bans/${identity(idx)}`));
   });
 
   await t.test('a run is created from its file, and what is wrong in it is said while it is typed', async () => {
