@@ -3,6 +3,7 @@
 //! Blocking: files are read, hashed and written here.
 
 mod archive;
+mod renamed;
 
 pub(crate) use archive::ArchiveError;
 
@@ -35,6 +36,7 @@ use crate::snapshot_place::{SnapshotPlace, SnapshotPlaceError};
 use crate::store::Store;
 use crate::store::chunks::StoredSetError;
 use crate::view::RunFacts;
+use renamed::renamed;
 
 /// Why a run can't be created.
 #[derive(Debug, Error)]
@@ -415,24 +417,6 @@ impl RunFacts {
             ..*self
         }
     }
-}
-
-/// A run file with another name in it, otherwise as it was written.
-fn renamed(run_toml: &str, name: &str) -> String {
-    let is_name = |line: &str| {
-        let key = line.split_once('=').map(|(key, _)| key.trim());
-        matches!(key, Some("name" | "\"name\""))
-    };
-    let mut lines: Vec<String> = run_toml.lines().map(str::to_owned).collect();
-    // Keys of the run itself come before the first table.
-    let top = lines
-        .iter_mut()
-        .take_while(|line| !line.trim_start().starts_with('['));
-    if let Some(line) = top.into_iter().find(|line| is_name(line)) {
-        *line = format!("name = {name:?}");
-    }
-    lines.push(String::new());
-    lines.join("\n")
 }
 
 /// A checked run before it is split between its owners.
