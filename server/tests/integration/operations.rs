@@ -13,9 +13,14 @@ use crate::support::{Server, Site, run_toml};
 const DASHBOARD: &str = include_str!("../../../docs/operations/grafana.json");
 const ALERTS: &str = include_str!("../../../docs/operations/alerts.yaml");
 
-/// What makes a run one whose updates may be stale.
-const ASYNC: &str =
-    "sync = { mode = \"async\", staleness_max = 8 }\nnumeric = { reproducible = false }\n";
+/// What makes a run one whose updates may be stale. All of its batches are of the same size.
+const ASYNC: &str = "sync = { mode = \"async\", staleness_max = 8 }
+numeric = { reproducible = false }
+[train]
+epochs = 20
+micro_batch = 2
+global_batch = 4
+";
 
 /// Names of metrics in a text; each begins with the prefix of all.
 fn metrics(text: &str) -> BTreeSet<&str> {
