@@ -14,10 +14,10 @@ const DASHBOARD: &str = include_str!("../../../docs/operations/grafana.json");
 const ALERTS: &str = include_str!("../../../docs/operations/alerts.yaml");
 
 /// What makes a run one whose updates may be stale. All of its batches are of the same size.
-const ASYNC: &str = "sync = { mode = \"async\", staleness_max = 8 }
+const ASYNC: &str = "sync = { mode = \"async\", staleness_max = 10_000 }
 numeric = { reproducible = false }
 [train]
-epochs = 20
+epochs = 2000
 micro_batch = 2
 global_batch = 4
 ";
