@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tabswarm_compute::gpu::{
-    GpuDevice, GpuEngine, GpuError, Speeds, adapters, block_on, clock, objection,
+    GpuDevice, GpuEngine, GpuError, Precision, Speeds, adapters, block_on, clock, objection,
 };
 use tabswarm_compute::{ArithmeticClass, Batch, BatchStats, ComputeError, Engine};
 use tabswarm_model::{Graph, Run};
@@ -140,7 +140,12 @@ impl Gpu {
         if device.summary().is_software && !self.is_wanted {
             return Err(format!("{name} is software: it would use the same cores"));
         }
-        let gpu = GpuEngine::new(device, Arc::clone(graph), run.micro_batch as usize);
+        let gpu = GpuEngine::new(
+            device,
+            Arc::clone(graph),
+            run.micro_batch as usize,
+            Precision::Single,
+        );
         let mut gpu = block_on(gpu).map_err(|error| error.to_string())?;
         let reason = if self.is_wanted {
             format!("{name}, as asked for")

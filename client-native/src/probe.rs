@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 use tabswarm_compute::bits::Case;
 use tabswarm_compute::gpu::{
-    AdapterSummary, GpuDevice, GpuEngine, GpuError, adapters, block_on, clock, cpu_speed,
-    gpu_speed, objection,
+    AdapterSummary, GpuDevice, GpuEngine, GpuError, Precision, adapters, block_on, clock,
+    cpu_speed, gpu_speed, objection,
 };
 use tabswarm_compute::{ArithmeticClass, Engine, probe};
 use tabswarm_model::Run;
@@ -31,6 +31,8 @@ pub struct ProbeReport {
     pub cpu: Vec<(ArithmeticClass, f64)>,
     /// Samples per second of the first GPU, or why there is no figure.
     pub gpu: Result<f64, GpuError>,
+    /// The same in half precision.
+    pub half_gpu: Result<f64, GpuError>,
     /// Name of the model.
     pub work: String,
     /// Why the run of the model allows no GPU, if it does not.
@@ -52,16 +54,18 @@ pub fn probe_machine(args: &ProbeArgs) -> Result<ProbeReport, BenchError> {
     Ok(ProbeReport {
         adapters: adapters(),
         cpu: cpu.collect(),
-        gpu: measured(&run, &case),
+        gpu: measured(&run, &case, Precision::Single),
+        half_gpu: measured(&run, &case, Precision::Half),
         work: args.work.to_string(),
         objection: objection(&run),
     })
 }
 
-fn measured(run: &Run, case: &Case) -> Result<f64, GpuError> {
+fn measured(run: &Run, case: &Case, precision: Precision) -> Result<f64, GpuError> {
     let device = Arc::new(block_on(GpuDevice::open(clock))?);
     let graph = Arc::clone(&case.graph);
-    let mut engine = block_on(GpuEngine::new(device, graph, run.micro_batch as usize))?;
+    let samples = run.micro_batch as usize;
+    let mut engine = block_on(GpuEngine::new(device, graph, samples, precision))?;
     block_on(gpu_speed(&mut engine, case, clock))
 }
 
@@ -119,9 +123,11 @@ impl Display for ProbeReport {
         for (class, speed) in &self.cpu {
             writeln!(f, "  cpu, one lane, {:<9}{speed:>10.0}", class.as_str())?;
         }
-        match &self.gpu {
-            Ok(speed) => writeln!(f, "  gpu 0                  {speed:>10.0}")?,
-            Err(error) => writeln!(f, "  gpu 0: {error}")?,
+        for (name, speed) in [("gpu 0", &self.gpu), ("gpu 0, half", &self.half_gpu)] {
+            match speed {
+                Ok(speed) => writeln!(f, "  {name:<23}{speed:>10.0}")?,
+                Err(error) => writeln!(f, "  {name}: {error}")?,
+            }
         }
         writeln!(f, "\nchoice for such a model: {}", self.choice())?;
         if let Some(objection) = self.objection {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use js_sys::Promise;
 use js_sys::futures::future_to_promise;
 use tabswarm_compute::bits::Case;
-use tabswarm_compute::gpu::{Agreement, GpuEngine, GpuError, compare_with_twins};
+use tabswarm_compute::gpu::{Agreement, GpuEngine, GpuError, Precision, compare_with_twins};
 use tabswarm_compute::{ArithmeticClass, Engine, Workload};
 use tabswarm_model::Run;
 use wasm_bindgen::prelude::*;
@@ -40,7 +40,7 @@ async fn speed(
     millis: u32,
 ) -> Result<f64, GpuError> {
     let device = open().await?;
-    let made = GpuEngine::new(device, graph, micro_batch as usize);
+    let made = GpuEngine::new(device, graph, micro_batch as usize, Precision::Single);
     let mut engine = patience::within(SETUP_S, made).await?;
     engine.set_params(&workload.params)?;
     patience::within(ANSWER_S, engine.gradient(workload.batch())).await?;
@@ -62,7 +62,8 @@ pub fn gpu_kernels(run_json: String, samples: u32) -> Promise {
     future_to_promise(async move {
         let run = read(&run_json)?;
         let case = Case::new(&run.model, samples as usize, 5);
-        let compared = async { compare_with_twins(&*open().await?, &case).await };
+        let compared =
+            async { compare_with_twins(&*open().await?, &case, Precision::Single).await };
         let kernels = patience::within(SETUP_S, compared).await;
         let kernels = kernels.map_err(|error| failed(&error))?;
         Ok(JsValue::from(u32::try_from(kernels).unwrap_or(u32::MAX)))
@@ -83,7 +84,12 @@ pub fn gpu_agreement(run_json: String, micro_batches: u32) -> Promise {
 
 async fn agreement(case: &Case, micro_batches: u32) -> Result<Agreement, GpuError> {
     let device = open().await?;
-    let made = GpuEngine::new(device, Arc::clone(&case.graph), case.samples);
+    let made = GpuEngine::new(
+        device,
+        Arc::clone(&case.graph),
+        case.samples,
+        Precision::Single,
+    );
     let mut gpu = patience::within(SETUP_S, made).await?;
     let graph = Arc::clone(&case.graph);
     let mut cpu = Engine::new(graph, ArithmeticClass::Portable, case.samples)?;

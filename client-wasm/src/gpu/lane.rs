@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use js_sys::futures::spawn_local;
-use tabswarm_compute::gpu::{GpuDevice, GpuEngine, GpuError, Speeds, objection};
+use tabswarm_compute::gpu::{GpuDevice, GpuEngine, GpuError, Precision, Speeds, objection};
 use tabswarm_compute::task::noise_keys;
 use tabswarm_compute::{Batch, BatchStats, Engine};
 use tabswarm_model::run_file::Mode;
@@ -200,7 +200,11 @@ async fn prepare(
         let reason = "it is software: the processor itself is faster".to_owned();
         return Err(GpuError::NoAdapter { reason });
     }
-    patience::within(SETUP_S, GpuEngine::new(device, graph, micro_batch)).await
+    patience::within(
+        SETUP_S,
+        GpuEngine::new(device, graph, micro_batch, Precision::Single),
+    )
+    .await
 }
 
 /// Adds up the gradients of a task on the device; nothing where it has too few samples.

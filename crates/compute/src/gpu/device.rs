@@ -15,6 +15,7 @@ use super::adapter::{self, AdapterSummary};
 use super::error::GpuError;
 use super::kernels::Kernel;
 use super::known_answer;
+use super::recording::places::Precision;
 use super::recording::product::Shape;
 use super::tuning::{self, Clock};
 
@@ -111,12 +112,16 @@ impl GpuDevice {
     }
 
     /// Compares kernels with their twins, unless that was done.
-    pub(super) async fn test_kernels(&self, variants: &BTreeSet<Variant>) -> Result<(), GpuError> {
+    pub(super) async fn test_kernels(
+        &self,
+        variants: &BTreeSet<Variant>,
+        precision: Precision,
+    ) -> Result<(), GpuError> {
         let due: BTreeSet<Variant> = variants.difference(&lock(&self.tested)).cloned().collect();
         if due.is_empty() {
             return Ok(());
         }
-        let passed = known_answer::test(self, &due, self.shape().await?).await?;
+        let passed = known_answer::test(self, &due, (self.shape().await?, precision)).await?;
         lock(&self.tested).extend(passed);
         Ok(())
     }

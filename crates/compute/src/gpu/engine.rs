@@ -13,9 +13,10 @@ use super::error::GpuError;
 use super::faults::Fault;
 use super::known_answer;
 use super::program::{Memory, Program};
-use super::recording::places::Slot;
-use super::recording::{COUNTS, MAX_TURNS, Recording, TURN_WORDS};
-use super::twins::{UNWRITTEN, checksum};
+use super::recording::places::{Precision, Slot};
+use super::recording::{COUNTS, MAX_TURNS, OVERFLOWS, Recording, TURN_WORDS};
+use super::simulation::as_values;
+use super::twins::{UNWRITTEN, bounded, checksum, halves};
 use crate::batch::{Batch, BatchStats, Targets};
 use crate::engine::{Engine, check};
 use crate::error::ComputeError;
@@ -26,6 +27,9 @@ const CANARY_EVERY: u64 = 50;
 /// differences of large numbers.
 const CANARY_COSINE: f64 = 0.9999;
 const CANARY_DIFFERENCE: f64 = 1e-3;
+/// The same in half precision.
+const HALF_CANARY_COSINE: f64 = 0.999;
+const HALF_CANARY_DIFFERENCE: f64 = 0.05;
 /// Losses are counted in units of 2^-20 nats.
 const LOSS_UNITS_PER_NAT: f64 = 1_048_576.0;
 
@@ -42,9 +46,10 @@ impl Programs {
         device: &GpuDevice,
         memory: &Memory,
         recording: &Recording,
+        precision: Precision,
     ) -> Result<Self, GpuError> {
         let variants = known_answer::variants(recording.all());
-        device.test_kernels(&variants).await?;
+        device.test_kernels(&variants, precision).await?;
         Ok(Self {
             gradient: Program::new(device, memory, &recording.gradient).await?,
             accumulate: Program::new(device, memory, &recording.accumulate).await?,
@@ -62,6 +67,9 @@ pub struct GpuEngine {
     device: Arc<GpuDevice>,
     graph: Arc<Graph>,
     max_samples: usize,
+    precision: Precision,
+    /// What the loss is multiplied with.
+    scale: f32,
     memory: Memory,
     /// By number of samples.
     programs: BTreeMap<usize, Programs>,
@@ -91,10 +99,12 @@ impl GpuEngine {
         device: Arc<GpuDevice>,
         graph: Arc<Graph>,
         max_samples: usize,
+        precision: Precision,
     ) -> Result<Self, GpuError> {
-        let recording = Recording::new(&graph, max_samples, device.shape().await?);
+        let shape = device.shape().await?;
+        let recording = Recording::new(&graph, max_samples, shape, precision);
         let memory = Memory::new(&device, &recording.sizes).await?;
-        let programs = Programs::new(&device, &memory, &recording).await?;
+        let programs = Programs::new(&device, &memory, &recording, precision).await?;
         let seal = Program::new(&device, &memory, &recording.seal).await?;
         let returned = RETURNED.iter().map(|slot| recording.sizes[slot]).sum();
         let staging = device.staging(returned).await?;
@@ -118,6 +128,8 @@ impl GpuEngine {
             device,
             graph,
             max_samples,
+            precision,
+            scale: 1.0,
             #[cfg(test)]
             fault: None,
             #[cfg(test)]
@@ -135,17 +147,37 @@ impl GpuEngine {
     /// Takes over a version of the parameters, flat in layout order.
     ///
     /// # Errors
-    /// Wrong length, or a value that is not finite; the engine then keeps what it had.
+    /// Wrong length, or a value that is not finite, or too large for half precision where that is what products
+    /// see; the engine then keeps what it had.
     pub fn set_params(&mut self, params: &[f32]) -> Result<(), GpuError> {
         let (got, expected) = (params.len(), self.graph.layout.len());
         if got != expected {
             return Err(ComputeError::ParamsLength { got, expected }.into());
         }
         check::finite(&self.graph, params)?;
+        if self.precision == Precision::Half {
+            if params
+                .iter()
+                .any(|value| bounded(*value).to_bits() != value.to_bits())
+            {
+                return Err(GpuError::HalfRange);
+            }
+            let halves = as_values(&halves(params));
+            self.memory.write(&self.device, Slot::HalfParams, &halves);
+        }
         self.params.clear();
         self.params.extend_from_slice(params);
         self.memory.write(&self.device, Slot::Params, params);
         self.device.check()
+    }
+
+    /// From the next lease on the loss is multiplied with `scale`, a power of two, before it is differentiated, and
+    /// its gradient divided by it: where values are in half precision, small ones would be zero. Begins a lease.
+    ///
+    /// Micikevicius et al., "Mixed precision training", 2018.
+    pub fn set_scale(&mut self, scale: f32) {
+        self.scale = scale;
+        self.begin();
     }
 
     /// Begins a lease, whatever was added before.
@@ -182,7 +214,7 @@ impl GpuEngine {
         self.prepare(samples).await?;
         let (device, memory) = (&*self.device, &self.memory);
         let slot = u32::try_from(self.turns).unwrap_or(u32::MAX);
-        let words = turn_words(memory.at(Slot::Turn).1, slot, self.nonce, noise);
+        let words = turn_words(memory.at(Slot::Turn).1, slot, self.nonce, self.scale, noise);
         memory.write(device, Slot::Input, batch.inputs);
         memory.write(device, Slot::Targets, &values_of_targets(batch.targets));
         memory.write(device, Slot::Turn, bytemuck::cast_slice(&words));
@@ -206,7 +238,7 @@ impl GpuEngine {
     /// Ends a lease: its sums, which are added to `sums`, and statistics.
     ///
     /// # Errors
-    /// Where what was computed can't be trusted; nothing is added then.
+    /// Where what was computed can't be trusted, or does not fit half precision; nothing is added then.
     pub async fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, GpuError> {
         self.seal.submit(&self.device);
         let from = RETURNED.map(|slot| self.memory.at(slot));
@@ -267,20 +299,31 @@ impl GpuEngine {
         // Besides whole micro-batches there is one other size: that of an epoch's last.
         self.programs.retain(|known, _| *known == self.max_samples);
         let shape = self.device.shape().await?;
-        let recording = Recording::new(&self.graph, samples, shape);
-        let programs = Programs::new(&self.device, &self.memory, &recording).await?;
+        let recording = Recording::new(&self.graph, samples, shape, self.precision);
+        let (device, precision) = (&*self.device, self.precision);
+        let programs = Programs::new(device, &self.memory, &recording, precision).await?;
         self.programs.insert(samples, programs);
         Ok(())
     }
 
     /// Compares the gradient on the device with the CPU's.
     async fn check_canary(&mut self, batch: Batch<'_>) -> Result<(), GpuError> {
-        let from = [self.memory.at(Slot::Gradient)];
-        let got = self.device.read(&self.staging, &from).await?;
+        let from = [Slot::Gradient, Slot::Counts].map(|slot| self.memory.at(slot));
+        let mut got = self.device.read(&self.staging, &from).await?;
+        let counts = got.split_off(self.params.len());
+        if OVERFLOWS.map(|kind| counts[COUNTS * self.turns + kind].to_bits()) != [0; 2] {
+            // It is wrong, and the lease will say so.
+            return Ok(());
+        }
+        got.iter_mut().for_each(|value| *value /= self.scale);
         self.canary.set_params(&self.params)?;
         self.canary.gradient(batch)?;
         let agreement = Agreement::of(&got, self.canary.gradient_buffer());
-        if agreement.holds(CANARY_COSINE, CANARY_DIFFERENCE) {
+        let (cosine, difference) = match self.precision {
+            Precision::Single => (CANARY_COSINE, CANARY_DIFFERENCE),
+            Precision::Half => (HALF_CANARY_COSINE, HALF_CANARY_DIFFERENCE),
+        };
+        if agreement.holds(cosine, difference) {
             return Ok(());
         }
         Err(GpuError::WrongGradient {
@@ -305,6 +348,15 @@ impl GpuEngine {
         let values = unwritten.fold(0, u32::saturating_add);
         if values > 0 {
             return Err(GpuError::Unwritten { values });
+        }
+        let [forward, backward] = OVERFLOWS;
+        let has_any = |kind: usize| counts.iter().any(|count| count[kind].to_bits() > 0);
+        if has_any(forward) {
+            return Err(GpuError::HalfRange);
+        }
+        if has_any(backward) {
+            let scale = self.scale.to_string();
+            return Err(GpuError::ScaleTooLarge { scale });
         }
         check::finite(&self.graph, sums)?;
         let stats = self.stats(tallies)?;
@@ -345,8 +397,14 @@ impl GpuEngine {
 const RETURNED: [Slot; 4] = [Slot::Sums, Slot::Tallies, Slot::Counts, Slot::Seal];
 
 /// What kernels are told of a micro-batch: see [`Slot::Turn`].
-pub(super) fn turn_words(words: usize, slot: u32, nonce: u32, noise: Option<NoiseKey>) -> Vec<u32> {
-    let mut turn = vec![slot, nonce];
+pub(super) fn turn_words(
+    words: usize,
+    slot: u32,
+    nonce: u32,
+    scale: f32,
+    noise: Option<NoiseKey>,
+) -> Vec<u32> {
+    let mut turn = vec![slot, nonce, scale.to_bits(), (1.0 / scale).to_bits()];
     let sites = (0..).take((words - TURN_WORDS) / 2);
     turn.extend(sites.flat_map(|site| noise.map_or([0; 2], |noise| noise.site(site).0)));
     turn

@@ -80,6 +80,15 @@ pub enum GpuError {
         /// How many.
         values: u32,
     },
+    /// Half precision can't hold a value of the forward pass, or a parameter.
+    #[error("a value of the model is too large for half precision")]
+    HalfRange,
+    /// Half precision can't hold a gradient with this scale of the loss; the engine goes on with a smaller one.
+    #[error("a gradient is too large for half precision with the loss scaled by {scale}")]
+    ScaleTooLarge {
+        /// Printed.
+        scale: String,
+    },
     /// All values of a gradient are zero, but the loss is not.
     #[error("the GPU's gradient of micro-batch {turn} is zero everywhere")]
     AllZero {

@@ -2,8 +2,8 @@
 
 use super::params::{
     AccumulateParams, ActivateParams, AttentionParams, ConvParams, DropoutParams, EmbeddingParams,
-    LayerNormParams, LenParams, LossParams, MatmulParams, PoolParams, PositionParams, SealParams,
-    SumRowsParams, Words as _,
+    HalveParams, LayerNormParams, LenParams, LossParams, MatmulParams, PoolParams, PositionParams,
+    SealParams, SumRowsParams, Words as _,
 };
 use super::twins;
 
@@ -117,14 +117,22 @@ impl Call {
 }
 
 kernels! {
-    Matmul(MatmulParams) matmul ["tile" "math" "matmul_params" "matmul_put"] [Read Read Read Write Write],
-    Conv2d(ConvParams) conv2d ["tile" "math" "conv_params" "conv_forward" "patches"] [Read Read Write Write],
-    Conv2dBackwardWeight(ConvParams) conv2d_backward_weight ["tile" "conv_params" "patches"] [Read Read Write],
-    Conv2dBackwardInput(ConvParams) conv2d_backward_input ["tile" "conv_params"] [Read Read Write],
-    MatmulBlocks(MatmulParams) matmul_blocks ["block" "math" "matmul_params" "matmul_put"] [Read Read Read Write Write],
-    Conv2dBlocks(ConvParams) conv2d_blocks ["block" "math" "conv_params" "conv_forward"] [Read Read Write Write],
-    Conv2dBackwardWeightBlocks(ConvParams) conv2d_backward_weight_blocks ["block" "conv_params"] [Read Read Write],
-    Conv2dBackwardInputBlocks(ConvParams) conv2d_backward_input_blocks ["block" "conv_params"] [Read Read Write],
+    Matmul(MatmulParams) matmul ["half" "factors" "tile" "math" "matmul_params" "matmul_put"]
+         [Read Read Read Write Write],
+    Conv2d(ConvParams) conv2d ["half" "factors" "tile" "math" "conv_params" "conv_forward" "patches"]
+        [Read Read Read Write Write],
+    Conv2dBackwardWeight(ConvParams) conv2d_backward_weight ["half" "factors" "tile" "conv_params" "patches"]
+         [Read Read Write],
+    Conv2dBackwardInput(ConvParams) conv2d_backward_input ["half" "factors" "tile" "conv_params"]
+         [Read Read Write],
+    MatmulBlocks(MatmulParams) matmul_blocks ["half" "factors" "block" "math" "matmul_params" "matmul_put"]
+         [Read Read Read Write Write],
+    Conv2dBlocks(ConvParams) conv2d_blocks ["half" "factors" "block" "math" "conv_params" "conv_forward"]
+        [Read Read Read Write Write],
+    Conv2dBackwardWeightBlocks(ConvParams) conv2d_backward_weight_blocks ["half" "factors" "block" "conv_params"]
+         [Read Read Write],
+    Conv2dBackwardInputBlocks(ConvParams) conv2d_backward_input_blocks ["half" "factors" "block" "conv_params"]
+         [Read Read Write],
     SumRows(SumRowsParams) sum_rows ["sum_rows_params"] [Read Write],
     SumFewRows(SumRowsParams) sum_few_rows ["lanes" "sum_rows_params"] [Read Write],
     MaxPool(PoolParams) max_pool ["lanes" "pool_params"] [Read Write Write],
@@ -132,7 +140,7 @@ kernels! {
     AvgPool(PoolParams) avg_pool ["lanes" "pool_params"] [Read Write],
     AvgPoolBackward(PoolParams) avg_pool_backward ["lanes" "pool_params"] [Read Write],
     Activate(ActivateParams) activate ["lanes" "math"] [Read Write Write],
-    ActivationBackward(ActivateParams) activation_backward ["lanes" "math"] [Read Write],
+    ActivationBackward(ActivateParams) activation_backward ["half" "lanes" "math"] [Read Write],
     Dropout(DropoutParams) dropout ["lanes"] [Read Read Write],
     Embedding(EmbeddingParams) embedding ["lanes"] [Read Read Write],
     EmbeddingBackward(EmbeddingParams) embedding_backward ["lanes"] [Read Read Write],
@@ -144,13 +152,14 @@ kernels! {
     AttentionSoftmaxBackward(AttentionParams) attention_softmax_backward ["reduce"] [Read Write],
     Add(LenParams) add ["lanes"] [Read Read Write],
     Copy(LenParams) copy ["lanes"] [Read Write],
+    Halve(HalveParams) halve ["counts" "lanes"] [Read Read Write Write],
     SoftmaxCrossEntropy(LossParams) softmax_cross_entropy ["reduce" "first_maximum" "math" "loss_params"]
-        [Read Read Write Write],
+        [Read Read Write Write Read],
     SoftTargets(LossParams) soft_targets ["reduce" "first_maximum" "math" "loss_params"]
-        [Read Read Write Write],
+        [Read Read Write Write Read],
     MeanSquaredError(LossParams) mean_squared_error ["reduce" "first_maximum" "loss_params"]
-        [Read Read Write Write],
-    Accumulate(AccumulateParams) accumulate ["lanes"] [Read Write Write Write],
+        [Read Read Write Write Read],
+    Accumulate(AccumulateParams) accumulate ["counts" "lanes"] [Read Write Write Write],
     Seal(SealParams) seal ["lanes"] [Read Read Write],
 }
 
@@ -168,7 +177,9 @@ mod tests {
     #[test]
     fn every_kernel_is_valid_without_any_feature() {
         for kernel in ALL {
-            let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+            // Packing halves is a capability to naga, as OpenGL may lack it. WebGPU and Vulkan have it.
+            let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+            let mut validator = Validator::new(ValidationFlags::all(), capabilities);
             let module = module(kernel);
             if let Err(error) = validator.validate(&module) {
                 panic!("{}: {error:?}", kernel.name);

@@ -14,14 +14,21 @@ use super::engine::{turn_words, values_of_targets};
 use super::error::GpuError;
 use super::kernels::Binding;
 use super::program::{Memory, Program};
-use super::recording::places::Slot;
+use super::recording::places::{Precision, Slot};
 use super::recording::product::Shape;
 use super::recording::{Dispatch, Recording};
-use super::simulation::Simulation;
+use super::simulation::{Simulation, as_values};
+use super::twins::{halves, values_of_halves};
 use crate::bits::Case;
 
 /// Two values are equal if they differ by no more than this share of the largest of the buffer.
 const TOLERANCE: f32 = 2e-5;
+/// Drivers may round to either of the two nearest values in half precision, which are so far apart relative to a
+/// value, and below the least normal one no closer than there.
+const HALF_TOLERANCE: f32 = 1.0 / 1024.0;
+const HALF_NORMAL: f32 = 1.0 / 16384.0;
+/// What the loss is multiplied with; in single precision, too, where it changes no digit.
+pub(super) const KNOWN_SCALE: f32 = 64.0;
 
 /// The variants of kernels that dispatches use.
 pub(super) fn variants<'a>(dispatches: impl Iterator<Item = &'a Dispatch>) -> BTreeSet<Variant> {
@@ -39,7 +46,7 @@ fn variant(dispatch: &Dispatch) -> Variant {
 pub(super) async fn test(
     device: &GpuDevice,
     wanted: &BTreeSet<Variant>,
-    shape: Shape,
+    kind: (Shape, Precision),
 ) -> Result<BTreeSet<Variant>, GpuError> {
     let mut passed = BTreeSet::new();
     for (model, samples) in networks() {
@@ -47,7 +54,7 @@ pub(super) async fn test(
             wanted.contains(&variant(dispatch)) && !passed.contains(&variant(dispatch))
         };
         let case = Case::new(&model, samples, 3);
-        let new = test_case(device, &case, shape, is_due).await?;
+        let new = test_case(device, &case, kind, is_due).await?;
         passed.extend(new);
     }
     Ok(passed)
@@ -57,9 +64,13 @@ pub(super) async fn test(
 ///
 /// # Errors
 /// Where a kernel can't be made, the device fails, or values differ.
-pub async fn compare_with_twins(device: &GpuDevice, case: &Case) -> Result<usize, GpuError> {
+pub async fn compare_with_twins(
+    device: &GpuDevice,
+    case: &Case,
+    precision: Precision,
+) -> Result<usize, GpuError> {
     let shape = device.shape().await?;
-    let passed = test_case(device, case, shape, |_| true).await?;
+    let passed = test_case(device, case, (shape, precision), |_| true).await?;
     Ok(passed.len())
 }
 
@@ -67,10 +78,10 @@ pub async fn compare_with_twins(device: &GpuDevice, case: &Case) -> Result<usize
 pub(super) async fn test_case(
     device: &GpuDevice,
     case: &Case,
-    shape: Shape,
+    (shape, precision): (Shape, Precision),
     is_due: impl Fn(&Dispatch) -> bool,
 ) -> Result<BTreeSet<Variant>, GpuError> {
-    let recording = Recording::new(&case.graph, case.samples, shape);
+    let recording = Recording::new(&case.graph, case.samples, shape, precision);
     let mut passed = BTreeSet::new();
     if !recording.all().any(&is_due) {
         return Ok(passed);
@@ -105,9 +116,11 @@ pub(super) fn started(case: &Case, recording: &Recording) -> Simulation {
     twin.write(Slot::Targets, &values_of_targets(batch.targets));
     let noise: NoiseKey = case.noise;
     let sites = recording.sizes[&Slot::Turn];
-    let words = turn_words(sites, 0, 77, Some(noise));
-    let words: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
-    twin.write(Slot::Turn, &words);
+    let words = turn_words(sites, 0, 77, KNOWN_SCALE, Some(noise));
+    twin.write(Slot::Turn, &as_values(&words));
+    if recording.sizes.contains_key(&Slot::HalfParams) {
+        twin.write(Slot::HalfParams, &as_values(&halves(&case.params)));
+    }
     twin
 }
 
@@ -121,16 +134,24 @@ async fn compare(
     let kernel = dispatch.call.kernel();
     let written = dispatch.slots.iter().zip(kernel.bindings);
     for (slot, _) in written.filter(|(_, binding)| **binding == Binding::Write) {
-        let got = device.read(staging, &[memory.at(*slot)]).await?;
-        let expected = &twin.at(*slot)[..got.len()];
+        let mut got = device.read(staging, &[memory.at(*slot)]).await?;
+        let mut expected = twin.at(*slot)[..got.len()].to_vec();
+        if slot.has_halves() {
+            [got, expected] = [got, expected].map(|words| values_of_halves(&words));
+        }
         let finite = expected.iter().filter(|x| x.is_finite());
         let largest = finite.fold(0.0_f32, |largest, x| largest.max(x.abs()));
         let has_words = matches!(slot, Slot::Counts | Slot::Seal);
         let is_equal = |(got, expected): (&f32, &f32)| {
-            let is_close = !has_words && (got - expected).abs() <= TOLERANCE * largest;
+            let within = if slot.has_halves() {
+                HALF_TOLERANCE * expected.abs().max(HALF_NORMAL)
+            } else {
+                TOLERANCE * largest
+            };
+            let is_close = !has_words && (got - expected).abs() <= within;
             got.to_bits() == expected.to_bits() || is_close
         };
-        let wrong = got.iter().zip(expected).position(|pair| !is_equal(pair));
+        let wrong = got.iter().zip(&expected).position(|pair| !is_equal(pair));
         if let Some(index) = wrong {
             return Err(GpuError::WrongKernel {
                 kernel: kernel.name,

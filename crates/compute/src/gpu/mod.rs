@@ -5,6 +5,11 @@
 //! and bindings made once. Each kernel is a WGSL file in `kernels/`, and has a twin of the same name in `twins`
 //! that does the same on the CPU in plain loops.
 //!
+//! In [`Precision::Half`] products read their factors in half precision, and add up in single: a copy of the parameters
+//! is made with each version, one of a buffer when the first product needs it, so that what only products need is kept
+//! in half its size. No feature of the device is needed. The loss is multiplied with a scale before it is
+//! differentiated, as small gradients would be zero in half precision.
+//!
 //! Results are not those of an arithmetic class: they differ from the CPU's in the last bits, and from GPU to
 //! GPU. Runs that promise bits have no use for them.
 
@@ -38,4 +43,5 @@ pub use device::{block_on, clock};
 pub use engine::GpuEngine;
 pub use error::GpuError;
 pub use known_answer::compare_with_twins;
+pub use recording::places::Precision;
 pub use tuning::Clock;

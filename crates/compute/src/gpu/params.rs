@@ -181,6 +181,12 @@ params! {
         len: u32,
     }
 
+    /// Of `halve`.
+    HalveParams {
+        len: u32,
+        count: u32,
+    }
+
     /// Of the losses.
     LossParams {
         rows: u32,

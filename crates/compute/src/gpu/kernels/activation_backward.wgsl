@@ -6,7 +6,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> saved: array<f32>;
+@group(0) @binding(1) var<storage, read> saved: array<u32>;
 @group(0) @binding(2) var<storage, read_write> grad: array<f32>;
 
 @compute @workgroup_size(LANES)
@@ -19,7 +19,7 @@ fn main(
     if i >= p.len {
         return;
     }
-    let y = saved[i];
+    let y = value_in(saved[word_of(i)], i);
     switch p.activation {
         case RELU: {
             grad[i] = select(0.0, grad[i], y > 0.0);

@@ -11,7 +11,7 @@ fn right_at(k: u32, column: u32) -> f32 {
     if column >= p.columns || k >= p.depth {
         return 0.0;
     }
-    return weights[p.weight_start + k * p.output_channels + group * p.group_outputs + column];
+    return right_value(p.weight_start + k * p.output_channels + group * p.group_outputs + column);
 }
 
 @compute @workgroup_size(ROWS * COLUMNS)

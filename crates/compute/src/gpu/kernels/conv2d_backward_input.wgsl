@@ -1,7 +1,5 @@
 // d image = patches of d output · the weights turned around, one group of channels a z.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<f32>;
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> grad_image: array<f32>;
 
 // Rows are (sample, iy, ix), depths (ky, kx, o of the group).
@@ -29,7 +27,7 @@ fn left_at(row: u32, k: u32) -> f32 {
         return 0.0;
     }
     let pixel = (sample * p.output_height + y) * p.output_width + x;
-    return grad_output[pixel * p.output_channels + group * p.group_outputs + channel];
+    return left_value(pixel * p.output_channels + group * p.group_outputs + channel);
 }
 
 fn right_at(k: u32, column: u32) -> f32 {
@@ -39,7 +37,7 @@ fn right_at(k: u32, column: u32) -> f32 {
     let channel = k % p.group_outputs;
     let place = k / p.group_outputs;
     let tap = place * p.group_inputs + column;
-    return weights[p.weight_start + tap * p.output_channels + group * p.group_outputs + channel];
+    return right_value(p.weight_start + tap * p.output_channels + group * p.group_outputs + channel);
 }
 
 @compute @workgroup_size(ROWS * COLUMNS)

@@ -1,7 +1,5 @@
 // As conv2d_backward_input.wgsl, with blocks in registers.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<f32>;
-@group(0) @binding(2) var<storage, read> weights: array<f32>;
 @group(0) @binding(3) var<storage, read_write> grad_image: array<f32>;
 
 fn put(row: u32, column: u32, sum: f32) {
@@ -42,13 +40,7 @@ fn outputs_of(pixels: Pixels, ky: u32, kx: u32) -> Outputs {
 }
 
 fn grads_at(outputs: Outputs, channel: u32) -> vec4f {
-    let at = outputs.at + channel;
-    let grads = vec4f(grad_output[at.x], grad_output[at.y], grad_output[at.z], grad_output[at.w]);
-    return select(vec4f(), grads, outputs.exist);
-}
-
-fn weights_at(at: vec4u) -> vec4f {
-    return vec4f(weights[at.x], weights[at.y], weights[at.z], weights[at.w]);
+    return select(vec4f(), left_values(outputs.at + channel), outputs.exist);
 }
 
 @compute @workgroup_size(ROWS * COLUMNS)
@@ -74,13 +66,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
                 let weight = place_first + channel;
                 var wide = vec4f();
                 if WIDE {
-                    wide = weights_at(far_first + weight);
+                    wide = right_values(far_first + weight);
                 }
                 take(
                     &sums,
                     grads_at(upper_outputs, channel),
                     grads_at(lower_outputs, channel),
-                    weights_at(near_first + weight),
+                    right_values(near_first + weight),
                     wide,
                 );
             }

@@ -1,8 +1,6 @@
 // d weights = patchesᵀ · d output, one group of channels and one part of the depth a z. Where there are several
 // parts they go to a place each, to be added up by sum_rows.
 
-@group(0) @binding(1) var<storage, read> image: array<f32>;
-@group(0) @binding(2) var<storage, read> grad_output: array<f32>;
 @group(0) @binding(3) var<storage, read_write> grad_weights: array<f32>;
 
 fn left_at(row: u32, k: u32) -> f32 {
@@ -16,7 +14,7 @@ fn right_at(k: u32, column: u32) -> f32 {
     if column >= p.columns || k >= p.depth {
         return 0.0;
     }
-    return grad_output[k * p.output_channels + group * p.group_outputs + column];
+    return right_value(k * p.output_channels + group * p.group_outputs + column);
 }
 
 @compute @workgroup_size(ROWS * COLUMNS)

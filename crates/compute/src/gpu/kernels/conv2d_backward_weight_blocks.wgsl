@@ -1,7 +1,5 @@
 // As conv2d_backward_weight.wgsl, with blocks in registers.
 
-@group(0) @binding(1) var<storage, read> image: array<f32>;
-@group(0) @binding(2) var<storage, read> grad_output: array<f32>;
 @group(0) @binding(3) var<storage, read_write> grad_weights: array<f32>;
 
 var<private> target_first: u32;
@@ -28,11 +26,7 @@ fn taps_of(rows: vec4u) -> Taps {
 fn values_of(taps: Taps, y: u32, x: u32, first: u32) -> vec4f {
     let inside = (taps.y + y < vec4u(p.height)) & (taps.x + x < vec4u(p.width));
     let at = select(vec4u(), first + taps.offset, inside);
-    return select(vec4f(), vec4f(image[at.x], image[at.y], image[at.z], image[at.w]), inside);
-}
-
-fn grads_at(at: vec4u) -> vec4f {
-    return vec4f(grad_output[at.x], grad_output[at.y], grad_output[at.z], grad_output[at.w]);
+    return select(vec4f(), left_values(at), inside);
 }
 
 @compute @workgroup_size(ROWS * COLUMNS)
@@ -62,10 +56,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let first = ((sample * p.height + y) * p.width + x) * p.channels + group * p.group_inputs;
         var wide = vec4f();
         if WIDE {
-            wide = grads_at(far);
+            wide = right_values(far);
             far += step;
         }
-        take(&sums, values_of(upper, y, x, first), values_of(lower, y, x, first), grads_at(near), wide);
+        take(&sums, values_of(upper, y, x, first), values_of(lower, y, x, first), right_values(near), wide);
         near += step;
         ox += 1;
         if ox == p.output_width {

@@ -26,11 +26,7 @@ fn taps(windows: Windows, inside: vec4<bool>, ky: u32, kx: u32) -> vec4u {
 }
 
 fn pixels_at(at: vec4u, inside: vec4<bool>) -> vec4f {
-    return select(vec4f(), vec4f(image[at.x], image[at.y], image[at.z], image[at.w]), inside);
-}
-
-fn weights_at(at: vec4u) -> vec4f {
-    return vec4f(weights[at.x], weights[at.y], weights[at.z], weights[at.w]);
+    return select(vec4f(), left_values(at), inside);
 }
 
 @compute @workgroup_size(ROWS * COLUMNS)
@@ -56,10 +52,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
             for (var c = 0u; c < channels; c++) {
                 var wide = vec4f();
                 if WIDE {
-                    wide = weights_at(far);
+                    wide = right_values(far);
                     far += step;
                 }
-                take(&sums, pixels_at(upper_at, upper_inside), pixels_at(lower_at, lower_inside), weights_at(near), wide);
+                take(&sums, pixels_at(upper_at, upper_inside), pixels_at(lower_at, lower_inside), right_values(near), wide);
                 near += step;
                 upper_at += 1;
                 lower_at += 1;

@@ -5,14 +5,14 @@ fn left_at(row: u32, k: u32) -> f32 {
     if row >= p.rows || k >= p.depth {
         return 0.0;
     }
-    return left[left_first + row * p.left_row + k * p.left_depth];
+    return left_value(left_first + row * p.left_row + k * p.left_depth);
 }
 
 fn right_at(k: u32, column: u32) -> f32 {
     if column >= p.columns || k >= p.depth {
         return 0.0;
     }
-    return right[right_first + k * p.right_depth + column * p.right_column];
+    return right_value(right_first + k * p.right_depth + column * p.right_column);
 }
 
 @compute @workgroup_size(ROWS * COLUMNS)

@@ -1,13 +1,5 @@
 // As matmul.wgsl, with blocks in registers.
 
-fn lefts(at: vec4u) -> vec4f {
-    return vec4f(left[at.x], left[at.y], left[at.z], left[at.w]);
-}
-
-fn rights(at: vec4u) -> vec4f {
-    return vec4f(right[at.x], right[at.y], right[at.z], right[at.w]);
-}
-
 @compute @workgroup_size(ROWS * COLUMNS)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) invocation: u32) {
     let sample = workgroup.z / p.heads;
@@ -30,10 +22,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     for (var k = 0u; k < depth; k++) {
         var wide = vec4f();
         if WIDE {
-            wide = rights(far);
+            wide = right_values(far);
             far += right_step;
         }
-        take(&sums, lefts(upper), lefts(lower), rights(near), wide);
+        take(&sums, left_values(upper), left_values(lower), right_values(near), wide);
         upper += left_step;
         lower += left_step;
         near += right_step;

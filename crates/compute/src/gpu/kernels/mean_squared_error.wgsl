@@ -26,7 +26,7 @@ fn main(
             wanted = targets[first + j];
         }
         squares += (y - wanted) * (y - wanted);
-        grad[first + j] = (y - wanted) * p.slope * p.per_row;
+        grad[first + j] = (y - wanted) * p.slope * factor();
     }
     place = first_maximum_of_lanes(lane, largest, place);
     let sum = sum_of_lanes(lane, squares);

@@ -44,7 +44,7 @@ fn main(
     expected = sum_of_lanes(lane, expected);
     for (var j = lane; j < p.width; j += LANES) {
         let difference = grad[first + j] / sum * mass - targets[first + j];
-        grad[first + j] = difference * p.temperature * p.per_row;
+        grad[first + j] = difference * p.temperature * factor();
     }
     if lane == 0 {
         let nats = (log(sum) * mass - expected) * (p.temperature * p.temperature);

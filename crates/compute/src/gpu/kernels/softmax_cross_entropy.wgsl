@@ -30,7 +30,7 @@ fn main(
     sum = sum_of_lanes(lane, sum);
     let label = u32(targets[row]);
     for (var j = lane; j < p.width; j += LANES) {
-        grad[first + j] = (grad[first + j] / sum - select(0.0, 1.0, j == label)) * p.per_row;
+        grad[first + j] = (grad[first + j] / sum - select(0.0, 1.0, j == label)) * factor();
     }
     if lane == 0 {
         tally(row, log(sum) - (prediction[first + min(label, p.width - 1)] - largest), place == label);

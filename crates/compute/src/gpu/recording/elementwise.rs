@@ -2,8 +2,8 @@
 
 use tabswarm_model::graph::{BufferId, Op};
 
-use super::places::Slot;
-use super::{Recorder, TURN_WORDS, activation_code, word};
+use super::places::{Slot, only_signs};
+use super::{Dispatch, HALF, Recorder, TURN_WORDS, activation_code, one_lane_a_value, word};
 use crate::gpu::kernels::Call;
 use crate::gpu::params::{ActivateParams, DropoutParams, LenParams};
 
@@ -26,17 +26,8 @@ impl Recorder<'_> {
                 let slots = [self.places.of(input), self.places.of(output), slopes];
                 self.values(call, &slots, len);
             }
-            Op::ActivationBackward {
-                activation,
-                saved,
-                grad,
-            } => {
-                let call = Call::ActivationBackward(ActivateParams {
-                    len: word(self.len(grad)),
-                    activation: activation_code(activation),
-                    has_slope: 0,
-                });
-                self.over(&[saved, grad], call);
+            Op::ActivationBackward { saved, grad, .. } => {
+                self.activation_backward(op, saved, grad);
             }
             Op::Dropout {
                 site,
@@ -76,6 +67,30 @@ impl Recorder<'_> {
             }
             _ => unreachable!("{} is not elementwise", op.name()),
         }
+    }
+
+    /// From a copy in half precision where there is one that says enough.
+    fn activation_backward(&mut self, op: &Op, saved: BufferId, grad: BufferId) {
+        let Op::ActivationBackward { activation, .. } = *op else {
+            unreachable!("{} is no activation", op.name())
+        };
+        let len = self.len(grad);
+        let call = Call::ActivationBackward(ActivateParams {
+            len: word(len),
+            activation: activation_code(activation),
+            has_slope: 0,
+        });
+        let has_copy = only_signs(op).is_some() && self.copied.contains(&saved);
+        let (saved, constants) = if has_copy {
+            (self.places.half_of(saved), vec![HALF])
+        } else {
+            (self.places.of(saved), Vec::new())
+        };
+        let slots = [saved, self.places.of(grad)];
+        self.dispatches.push(Dispatch {
+            constants,
+            ..one_lane_a_value(call, &slots, len)
+        });
     }
 
     /// A call over whole buffers, the last of which is written.

@@ -37,7 +37,8 @@ impl Recorder<'_> {
                 };
                 let slopes = slope.map_or(Slot::Void, |id| self.places.of(id));
                 let slots = [
-                    self.places.of(input),
+                    self.factor(input),
+                    self.weights(),
                     Slot::Params,
                     self.places.of(output),
                     slopes,
@@ -49,8 +50,7 @@ impl Recorder<'_> {
                     batches: shape.groups,
                 };
                 let call = |tiles| Call::Conv2d(sized(params, size, tiles));
-                self.dispatches
-                    .extend(tiled((size, self.shape), &slots, [true, false], call));
+                self.products(tiled((size, self.shape), &slots, [true, false], call));
             }
             Op::Conv2dBackward {
                 weight,
@@ -60,18 +60,19 @@ impl Recorder<'_> {
                 grad_output,
                 grad_input,
             } => {
-                let [input, grad] = [input, grad_output].map(|id| self.places.of(id));
                 if let Some(bias) = bias {
+                    let grad = self.places.of(grad_output);
                     let rows = self.samples * shape.output.pixels();
                     self.sum_rows(grad, [rows, shape.output.channels], bias, false);
                 }
+                let [input, grad] = [input, grad_output].map(|id| self.factor(id));
                 self.conv2d_weight(&shape, weight, [input, grad]);
                 if let Some(grad_input) = grad_input {
                     let params = ConvParams {
                         weight_start: self.offset(weight),
                         ..geometry(&shape)
                     };
-                    let slots = [grad, Slot::Params, self.places.of(grad_input)];
+                    let slots = [grad, self.weights(), self.places.of(grad_input)];
                     let size = Size {
                         rows: self.samples * shape.input.pixels(),
                         columns: shape.group_inputs(),
@@ -79,8 +80,7 @@ impl Recorder<'_> {
                         batches: shape.groups,
                     };
                     let call = |tiles| Call::Conv2dBackwardInput(sized(params, size, tiles));
-                    self.dispatches
-                        .extend(tiled((size, self.shape), &slots, [true, true], call));
+                    self.products(tiled((size, self.shape), &slots, [true, true], call));
                 }
             }
             _ => unreachable!("{} is no convolution", op.name()),
@@ -121,8 +121,7 @@ impl Recorder<'_> {
         };
         let call = |tiles| Call::Conv2dBackwardWeight(sized(params, size, tiles));
         let slots = [input, grad, target];
-        self.dispatches
-            .extend(tiled((size, self.shape), &slots, [false, false], call));
+        self.products(tiled((size, self.shape), &slots, [false, false], call));
         if parts > 1 {
             self.sum_rows(target, [parts, len], weight, false);
         }

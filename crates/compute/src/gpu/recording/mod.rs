@@ -8,23 +8,27 @@ pub(crate) mod places;
 pub(crate) mod product;
 mod sequence;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tabswarm_model::Graph;
-use tabswarm_model::graph::{Activation, LossKind, Op, Targets};
+use tabswarm_model::graph::{Access, Activation, BufferId, LossKind, Op, Targets};
 use tabswarm_model::layout::TensorId;
 
-use self::places::{Places, Slot};
+use self::places::{Places, Precision, Slot, half_words};
 use self::product::Shape;
 use super::kernels::Call;
-use super::params::{AccumulateParams, LossParams, SealParams};
+use super::params::{AccumulateParams, HalveParams, LossParams, SealParams};
 
 /// Micro-batches whose gradients may be added up before they are read back: those of the largest lease.
 pub(crate) const MAX_TURNS: usize = 64;
-/// Counts of a micro-batch.
-pub(crate) const COUNTS: usize = 4;
+/// Counts of a micro-batch: see `counts.wgsl`.
+pub(crate) const COUNTS: usize = 5;
+/// Which of them are of values that half precision can't hold: those of the forward and of the backward pass.
+pub(crate) const OVERFLOWS: [usize; 2] = [3, 4];
 /// Words of [`Slot::Turn`] before the noise keys.
-pub(crate) const TURN_WORDS: usize = 2;
+pub(crate) const TURN_WORDS: usize = 4;
+/// Tells kernels that may read either precision that they read halves: see `half.wgsl`.
+const HALF: (&str, u32) = ("HALF", 1);
 /// Invocations of a workgroup where each has one value.
 const LANES: usize = 256;
 /// Workgroups of kernels that count, at most.
@@ -59,12 +63,13 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    pub(crate) fn new(graph: &Graph, samples: usize, shape: Shape) -> Self {
-        let mut recorder = Recorder::new(graph, samples, shape);
+    pub(crate) fn new(graph: &Graph, samples: usize, shape: Shape, precision: Precision) -> Self {
+        let mut recorder = Recorder::new(graph, samples, shape, precision);
         for step in &graph.forward {
             recorder.record(&step.op);
         }
         recorder.loss();
+        recorder.is_backward = true;
         for step in &graph.backward {
             recorder.record(&step.op);
         }
@@ -92,14 +97,18 @@ struct Recorder<'a> {
     graph: &'a Graph,
     samples: usize,
     shape: Shape,
+    precision: Precision,
     places: Places,
+    /// Buffers of which a copy in half precision has what they have.
+    copied: BTreeSet<BufferId>,
+    is_backward: bool,
     dispatches: Vec<Dispatch>,
     sizes: BTreeMap<Slot, usize>,
 }
 
 impl<'a> Recorder<'a> {
-    fn new(graph: &'a Graph, samples: usize, shape: Shape) -> Self {
-        let places = Places::new(graph);
+    fn new(graph: &'a Graph, samples: usize, shape: Shape, precision: Precision) -> Self {
+        let places = Places::new(graph, precision);
         let rows = samples * graph.loss.rows;
         let targets = match graph.loss.targets() {
             Targets::Classes => rows,
@@ -125,11 +134,22 @@ impl<'a> Recorder<'a> {
         for (place, features) in places.features.iter().enumerate() {
             sizes.insert(Slot::Shared(place), samples * features);
         }
+        for (place, features) in places.half_features.iter().enumerate() {
+            sizes.insert(Slot::HalfShared(place), half_words(samples * features));
+        }
+        if precision == Precision::Half {
+            sizes.insert(Slot::HalfParams, half_words(params));
+            let input = half_words(samples * graph.input_features());
+            sizes.insert(Slot::HalfInput, input);
+        }
         Self {
             graph,
             samples,
             shape,
+            precision,
             places,
+            copied: BTreeSet::new(),
+            is_backward: false,
             dispatches: Vec::new(),
             sizes,
         }
@@ -156,6 +176,52 @@ impl<'a> Recorder<'a> {
             | Op::Add { .. }
             | Op::Copy { .. } => self.elementwise(op),
         }
+        op.visit_buffers(&mut |id, access| {
+            if access != Access::Read {
+                self.copied.remove(&id);
+            }
+        });
+    }
+
+    /// Where products find a buffer: in half precision a copy, which is made unless there is one.
+    fn factor(&mut self, id: BufferId) -> Slot {
+        let values = self.places.of(id);
+        if self.precision == Precision::Single {
+            return values;
+        }
+        let halves = self.places.half_of(id);
+        if self.copied.insert(id) {
+            self.halve(values, halves, self.len(id));
+        }
+        halves
+    }
+
+    /// Where products find the parameters.
+    fn weights(&self) -> Slot {
+        match self.precision {
+            Precision::Single => Slot::Params,
+            Precision::Half => Slot::HalfParams,
+        }
+    }
+
+    /// Copies values in half precision.
+    fn halve(&mut self, values: Slot, halves: Slot, len: usize) {
+        let params = HalveParams {
+            len: word(len),
+            count: word(OVERFLOWS[usize::from(self.is_backward)]),
+        };
+        let slots = [Slot::Turn, values, halves, Slot::Counts];
+        self.values(Call::Halve(params), &slots, half_words(len));
+    }
+
+    /// Dispatches of products, whose kernels read either precision.
+    fn products(&mut self, dispatches: Vec<Dispatch>) {
+        for mut dispatch in dispatches {
+            if self.precision == Precision::Half {
+                dispatch.constants.push(HALF);
+            }
+            self.dispatches.push(dispatch);
+        }
     }
 
     fn loss(&mut self) {
@@ -179,7 +245,8 @@ impl<'a> Recorder<'a> {
         };
         let prediction = self.places.of(loss.prediction);
         let grad = self.places.of(loss.grad);
-        let slots = [prediction, Slot::Targets, grad, Slot::Tallies];
+        let slots = [prediction, Slot::Targets, grad, Slot::Tallies, Slot::Turn];
+        self.copied.remove(&loss.grad);
         self.rows(call, &slots, rows, loss.width);
     }
 

@@ -240,14 +240,13 @@ impl Recorder<'_> {
                     ..matmul_params(size)
                 };
                 let slots = [
-                    self.places.of(input),
-                    Slot::Params,
+                    self.factor(input),
+                    self.weights(),
                     Slot::Params,
                     self.places.of(output),
                     slope.map_or(Slot::Void, |id| self.places.of(id)),
                 ];
-                self.dispatches
-                    .extend(matmul_with_epilogue(params, self.shape, slots));
+                self.products(matmul_with_epilogue(params, self.shape, slots));
             }
             Op::DenseBackward {
                 weight,
@@ -260,10 +259,11 @@ impl Recorder<'_> {
             } => {
                 let [inputs, outputs] = self.dense_sizes(weight);
                 let rows = self.samples * rows;
-                let [input, grad] = [input, grad_output].map(|id| self.places.of(id));
                 if let Some(bias) = bias {
+                    let grad = self.places.of(grad_output);
                     self.sum_rows(grad, [rows, outputs], bias, false);
                 }
+                let [input, grad] = [input, grad_output].map(|id| self.factor(id));
                 // The tensor's rows come from one factor, its columns from the other.
                 let (factors, sizes) = if weight.transposed {
                     ([grad, input], [outputs, inputs])
@@ -299,8 +299,8 @@ impl Recorder<'_> {
             target_row: word(inputs),
             ..matmul_params(size)
         };
-        let slots = [grad, Slot::Params, target];
-        self.dispatches.extend(matmul(params, self.shape, slots));
+        let slots = [grad, self.weights(), target];
+        self.products(matmul(params, self.shape, slots));
     }
 
     /// `d tensor = leftᵀ · right`, the sum over the rows of both.
@@ -344,12 +344,11 @@ impl Recorder<'_> {
                 ..params
             };
             let slots = [left, right, Slot::Gradient];
-            self.dispatches.extend(matmul(params, self.shape, slots));
+            self.products(matmul(params, self.shape, slots));
             return;
         }
         let scratch = Slot::Scratch(0);
-        self.dispatches
-            .extend(matmul(params, self.shape, [left, right, scratch]));
+        self.products(matmul(params, self.shape, [left, right, scratch]));
         self.sum_rows(scratch, [parts, rows * columns], tensor, adds);
     }
 

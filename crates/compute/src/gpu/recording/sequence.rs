@@ -3,7 +3,7 @@
 use tabswarm_model::graph::Op;
 use tabswarm_model::graph::shape::AttentionShape;
 
-use super::places::Slot;
+use super::places::{Precision, Slot, half_words};
 use super::product::{Shape, Size, matmul, matmul_params};
 use super::{MAX_WORKGROUPS, Recorder, one_workgroup_eight_columns, word};
 use crate::gpu::kernels::Call;
@@ -15,6 +15,9 @@ use crate::gpu::params::{
 const MAX_SCORES: usize = 8 << 20;
 const PROBABILITIES: Slot = Slot::Scratch(0);
 const GRAD_SCORES: Slot = Slot::Scratch(1);
+/// Both as products read them in half precision.
+const HALF_PROBABILITIES: Slot = Slot::HalfScratch(0);
+const HALF_GRAD_SCORES: Slot = Slot::HalfScratch(1);
 
 /// A factor or a product of attention: a matrix (positions, `width`) of each sample and head.
 #[derive(Clone, Copy)]
@@ -136,14 +139,13 @@ impl Recorder<'_> {
             };
             match *op {
                 Op::Attention { qkv, output, .. } => {
-                    let [qkv, output] = [qkv, output].map(|id| self.places.of(id));
-                    self.probabilities(chunk, qkv, first);
-                    let probabilities = Heads::scores(PROBABILITIES, shape);
+                    let (qkv, output) = (self.factor(qkv), self.places.of(output));
+                    let probabilities = self.probabilities(chunk, qkv, first);
+                    let probabilities = Heads::scores(probabilities, shape);
                     let values = Heads::third(qkv, shape, first, 2);
                     let output = Heads::output(output, shape, first);
                     let factors = [probabilities, values, output];
-                    self.dispatches
-                        .extend(chunk.product(factors, [false, false], 1.0));
+                    self.products(chunk.product(factors, [false, false], 1.0));
                 }
                 Op::AttentionBackward {
                     qkv,
@@ -152,8 +154,8 @@ impl Recorder<'_> {
                     ..
                 } => {
                     self.need_scratch(GRAD_SCORES, at_once * sample);
-                    let slots = [qkv, grad_output, grad_qkv].map(|id| self.places.of(id));
-                    self.probabilities(chunk, slots[0], first);
+                    let [qkv, grad] = [qkv, grad_output].map(|id| self.factor(id));
+                    let slots = [qkv, grad, self.places.of(grad_qkv)];
                     self.attention_backward(chunk, slots, first);
                 }
                 _ => unreachable!("as above"),
@@ -161,13 +163,13 @@ impl Recorder<'_> {
         }
     }
 
-    /// The probabilities of a chunk, which the backward pass computes again.
-    fn probabilities(&mut self, chunk: Chunk<'_>, qkv: Slot, first: usize) {
+    /// The probabilities of a chunk, which the backward pass computes again, and where products find them.
+    fn probabilities(&mut self, chunk: Chunk<'_>, qkv: Slot, first: usize) -> Slot {
         let shape = chunk.shape;
         let [queries, keys] = [0, 1].map(|part| Heads::third(qkv, shape, first, part));
         let scores = Heads::scores(PROBABILITIES, shape);
         let product = chunk.product([queries, keys, scores], [false, true], shape.scale());
-        self.dispatches.extend(product);
+        self.products(product);
         let rows = chunk.samples * shape.heads * shape.positions;
         let call = Call::AttentionSoftmax(AttentionParams {
             rows: word(rows),
@@ -175,6 +177,17 @@ impl Recorder<'_> {
             causal: u32::from(shape.causal),
         });
         self.rows(call, &[PROBABILITIES], rows, shape.positions);
+        self.scores_as_factor([PROBABILITIES, HALF_PROBABILITIES], rows * shape.positions)
+    }
+
+    /// Where products find so many values of a working memory.
+    fn scores_as_factor(&mut self, [values, halves]: [Slot; 2], len: usize) -> Slot {
+        if self.precision == Precision::Single {
+            return values;
+        }
+        self.need_scratch(halves, half_words(self.sizes[&values]));
+        self.halve(values, halves, len);
+        halves
     }
 
     fn attention_backward(
@@ -187,12 +200,11 @@ impl Recorder<'_> {
         let [q, k, v] = [0, 1, 2].map(|part| Heads::third(qkv, shape, first, part));
         let [dq, dk, dv] = [0, 1, 2].map(|part| Heads::third(grad_qkv, shape, first, part));
         let dy = Heads::output(grad_output, shape, first);
-        let [p, ds] = [PROBABILITIES, GRAD_SCORES].map(|slot| Heads::scores(slot, shape));
+        let p = Heads::scores(self.probabilities(chunk, qkv, first), shape);
+        let ds = Heads::scores(GRAD_SCORES, shape);
         let scale = shape.scale();
-        self.dispatches
-            .extend(chunk.product([dy, v, ds], [false, true], 1.0));
-        self.dispatches
-            .extend(chunk.product([p, dy, dv], [true, false], 1.0));
+        self.products(chunk.product([dy, v, ds], [false, true], 1.0));
+        self.products(chunk.product([p, dy, dv], [true, false], 1.0));
         let rows = chunk.samples * shape.heads * shape.positions;
         let call = Call::AttentionSoftmaxBackward(AttentionParams {
             rows: word(rows),
@@ -200,10 +212,11 @@ impl Recorder<'_> {
             causal: 0,
         });
         self.rows(call, &[PROBABILITIES, GRAD_SCORES], rows, shape.positions);
-        self.dispatches
-            .extend(chunk.product([ds, k, dq], [false, false], scale));
-        self.dispatches
-            .extend(chunk.product([ds, q, dk], [true, false], scale));
+        let grad_scores = [GRAD_SCORES, HALF_GRAD_SCORES];
+        let ds = self.scores_as_factor(grad_scores, rows * shape.positions);
+        let ds = Heads::scores(ds, shape);
+        self.products(chunk.product([ds, k, dq], [false, false], scale));
+        self.products(chunk.product([ds, q, dk], [true, false], scale));
     }
 
     pub(super) fn embedding(&mut self, op: &Op) {

@@ -7,7 +7,7 @@ use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 use super::device;
 use crate::bits::Case;
 use crate::gpu::faults::Fault;
-use crate::gpu::{GpuDevice, GpuEngine, GpuError, block_on};
+use crate::gpu::{GpuDevice, GpuEngine, GpuError, Precision, block_on};
 
 /// Trials of all faults together.
 const TRIALS: usize = 1_000;
@@ -23,7 +23,12 @@ fn case() -> Case {
 
 /// An engine that has done a lease already, so that no canary falls into the next one.
 fn engine(device: Arc<GpuDevice>, case: &Case) -> GpuEngine {
-    let made = GpuEngine::new(device, Arc::clone(&case.graph), case.samples);
+    let made = GpuEngine::new(
+        device,
+        Arc::clone(&case.graph),
+        case.samples,
+        Precision::Single,
+    );
     let mut engine = block_on(made).unwrap();
     engine.set_params(&case.params).unwrap();
     lease(&mut engine, case, 1).unwrap();
@@ -93,7 +98,12 @@ fn the_same_parameters_may_give_the_same_lease_twice() {
 #[test]
 fn canaries_catch_wrong_values_that_look_right() {
     let (device, case) = (device(), case());
-    let made = GpuEngine::new(device, Arc::clone(&case.graph), case.samples);
+    let made = GpuEngine::new(
+        device,
+        Arc::clone(&case.graph),
+        case.samples,
+        Precision::Single,
+    );
     let mut engine = block_on(made).unwrap();
     engine.set_params(&case.params).unwrap();
     // Other parameters than the CPU's stand for a kernel that computes something else.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tabswarm_model::Run;
 
-use super::device;
+use super::{HALF_AGREEMENT, device};
 use crate::bits::Case;
 use crate::engine::Engine;
-use crate::gpu::{Agreement, GpuEngine, block_on};
+use crate::gpu::{Agreement, GpuEngine, Precision, block_on};
 use crate::{ArithmeticClass, BatchStats};
 
 const RUNS: [&str; 3] = [
@@ -17,9 +17,13 @@ const RUNS: [&str; 3] = [
 ];
 
 /// The gradient of a case on both, each of `turns` micro-batches summed.
-fn both(case: &Case, turns: usize) -> (Agreement, BatchStats, BatchStats) {
+fn both(case: &Case, precision: Precision, turns: usize) -> (Agreement, BatchStats, BatchStats) {
     let graph = Arc::clone(&case.graph);
-    let mut gpu = block_on(GpuEngine::new(device(), Arc::clone(&graph), case.samples)).unwrap();
+    let made = GpuEngine::new(device(), Arc::clone(&graph), case.samples, precision);
+    let mut gpu = block_on(made).unwrap();
+    if precision == Precision::Half {
+        gpu.set_scale(1024.0);
+    }
     gpu.set_params(&case.params).unwrap();
     let mut cpu = Engine::new(graph, ArithmeticClass::Portable, case.samples).unwrap();
     cpu.set_params(&case.params).unwrap();
@@ -39,7 +43,7 @@ fn both(case: &Case, turns: usize) -> (Agreement, BatchStats, BatchStats) {
 fn the_models_that_ship() {
     for text in RUNS {
         let run = Run::from_toml(text).unwrap();
-        let (agreement, stats, expected) = both(&Case::of_run(&run), 3);
+        let (agreement, stats, expected) = both(&Case::of_run(&run), Precision::Single, 3);
         assert!(agreement.holds(0.9999, 1e-4), "{}: {agreement:?}", run.name);
         assert_eq!(stats.samples, expected.samples);
         let loss = (stats.loss_q20 - expected.loss_q20) as f64 / expected.loss_q20 as f64;
@@ -52,8 +56,32 @@ fn the_models_that_ship() {
 #[test]
 fn random_models() {
     for seed in 0..25 {
-        let (agreement, ..) = both(&Case::random(seed), 2);
+        let (agreement, ..) = both(&Case::random(seed), Precision::Single, 2);
         assert!(agreement.holds(0.9999, 1e-4), "{seed}: {agreement:?}");
+    }
+}
+
+#[test]
+fn the_models_that_ship_in_half_precision() {
+    for text in RUNS {
+        let run = Run::from_toml(text).unwrap();
+        let (agreement, stats, expected) = both(&Case::of_run(&run), Precision::Half, 3);
+        let [cosine, difference] = HALF_AGREEMENT;
+        let is_right = agreement.holds(cosine, difference);
+        assert!(is_right, "{}: {agreement:?}", run.name);
+        assert_eq!(stats.samples, expected.samples);
+        let loss = (stats.loss_q20 - expected.loss_q20) as f64 / expected.loss_q20 as f64;
+        assert!(loss.abs() < 1e-3, "{}: {stats:?} {expected:?}", run.name);
+    }
+}
+
+#[test]
+fn random_models_in_half_precision() {
+    let [cosine, difference] = HALF_AGREEMENT;
+    for seed in 0..25 {
+        let (agreement, ..) = both(&Case::random(seed), Precision::Half, 2);
+        let is_right = agreement.holds(cosine, difference);
+        assert!(is_right, "{seed}: {agreement:?}");
     }
 }
 
@@ -62,7 +90,12 @@ fn leases_are_independent_and_last_micro_batches_may_be_short() {
     let run = Run::from_toml(RUNS[0]).unwrap();
     let whole = Case::of_run(&run);
     let part = Case::new(&run.model, 5, 9);
-    let made = GpuEngine::new(device(), Arc::clone(&whole.graph), whole.samples);
+    let made = GpuEngine::new(
+        device(),
+        Arc::clone(&whole.graph),
+        whole.samples,
+        Precision::Single,
+    );
     let mut gpu = block_on(made).unwrap();
     gpu.set_params(&whole.params).unwrap();
     let gradient = |gpu: &mut GpuEngine, case: &Case| {
@@ -91,7 +124,7 @@ fn limits() {
         loss: LossSpec::SoftmaxCrossEntropy,
     };
     let graph = Arc::new(tabswarm_model::graph::build(&model));
-    let error = block_on(GpuEngine::new(device(), graph, 1 << 24)).unwrap_err();
+    let error = block_on(GpuEngine::new(device(), graph, 1 << 24, Precision::Single)).unwrap_err();
     assert!(matches!(error, GpuError::Unfit { .. }), "{error}");
     assert!(
         error.to_string().contains("the model does not fit the GPU"),

@@ -45,7 +45,7 @@ fn for_each_term(p: &ConvParams, samples: usize, mut visit: impl FnMut(Term)) {
 
 /// See `conv2d.wgsl`; all groups.
 pub(crate) fn conv2d(p: &ConvParams, buffers: &mut [Vec<f32>]) {
-    let [image, weights, output, slopes] = bound(buffers);
+    let [image, weights, bias, output, slopes] = bound(buffers);
     let pixels = at(p.output_height) * at(p.output_width);
     let channels = at(p.output_channels);
     let mut sums = vec![0.0; at(p.rows) * channels];
@@ -55,7 +55,7 @@ pub(crate) fn conv2d(p: &ConvParams, buffers: &mut [Vec<f32>]) {
     });
     for (i, mut value) in sums.into_iter().enumerate() {
         if p.has_bias != 0 {
-            value += f64::from(weights[at(p.bias_start) + i % channels]);
+            value += f64::from(bias[at(p.bias_start) + i % channels]);
         }
         let (value, slope) = activated(p.activation, value);
         output[i] = narrow(value);

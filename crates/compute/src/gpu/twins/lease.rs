@@ -2,6 +2,7 @@
 
 use super::super::params::{AccumulateParams, SealParams};
 use super::{at, bound};
+use crate::gpu::recording::COUNTS;
 
 /// Not a number, with a payload that no arithmetic gives: a value of the gradient that nobody wrote.
 pub(crate) const UNWRITTEN: u32 = 0x7fa5_c3e1;
@@ -9,14 +10,14 @@ pub(crate) const UNWRITTEN: u32 = 0x7fa5_c3e1;
 /// See `accumulate.wgsl`.
 pub(crate) fn accumulate(p: &AccumulateParams, buffers: &mut [Vec<f32>]) {
     let [turn, gradient, sums, counts] = bound(buffers);
-    let first = 4 * at(turn[0].to_bits());
+    let first = COUNTS * at(turn[0].to_bits());
     let mut count = |kind: usize| {
         let count = &mut counts[first + kind];
         *count = f32::from_bits(count.to_bits() + 1);
     };
     for i in 0..at(p.len) {
         let value = gradient[i];
-        sums[i] += value;
+        sums[i] += value * turn[3];
         if value.to_bits() == UNWRITTEN {
             count(0);
         } else if !value.is_finite() {

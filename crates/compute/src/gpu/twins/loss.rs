@@ -5,7 +5,8 @@ use super::{at, bound, narrow};
 
 /// See `softmax_cross_entropy.wgsl`.
 pub(crate) fn softmax_cross_entropy(p: &LossParams, buffers: &mut [Vec<f32>]) {
-    let [prediction, targets, grad, tallies] = bound(buffers);
+    let [prediction, targets, grad, tallies, turn] = bound(buffers);
+    let factor = f64::from(p.per_row) * f64::from(turn[2]);
     let width = at(p.width);
     for row in 0..at(p.rows) {
         let label = class(targets[row]);
@@ -15,7 +16,7 @@ pub(crate) fn softmax_cross_entropy(p: &LossParams, buffers: &mut [Vec<f32>]) {
         let sum: f64 = z.iter().map(|x| e(*x)).sum();
         for (j, grad) in grad[row * width..][..width].iter_mut().enumerate() {
             let one = f64::from(u8::from(j == label));
-            *grad = narrow((e(z[j]) / sum - one) * f64::from(p.per_row));
+            *grad = narrow((e(z[j]) / sum - one) * factor);
         }
         let nats = sum.ln() - (f64::from(z[label]) - f64::from(z[place]));
         tally(tallies, row, nats, place == label);
@@ -24,7 +25,8 @@ pub(crate) fn softmax_cross_entropy(p: &LossParams, buffers: &mut [Vec<f32>]) {
 
 /// See `soft_targets.wgsl`.
 pub(crate) fn soft_targets(p: &LossParams, buffers: &mut [Vec<f32>]) {
-    let [prediction, targets, grad, tallies] = bound(buffers);
+    let [prediction, targets, grad, tallies, turn] = bound(buffers);
+    let factor = f64::from(p.per_row) * f64::from(turn[2]);
     let (width, temperature) = (at(p.width), f64::from(p.temperature));
     for row in 0..at(p.rows) {
         let z = &prediction[row * width..][..width];
@@ -36,7 +38,7 @@ pub(crate) fn soft_targets(p: &LossParams, buffers: &mut [Vec<f32>]) {
         let expected: f64 = t.iter().zip(z).map(|(t, z)| f64::from(*t) * u(*z)).sum();
         for (j, grad) in grad[row * width..][..width].iter_mut().enumerate() {
             let difference = u(z[j]).exp() / sum * mass - f64::from(t[j]);
-            *grad = narrow(difference * temperature * f64::from(p.per_row));
+            *grad = narrow(difference * temperature * factor);
         }
         let nats = (sum.ln() * mass - expected) * temperature * temperature;
         tally(tallies, row, nats, place == first_maximum(t));
@@ -45,7 +47,8 @@ pub(crate) fn soft_targets(p: &LossParams, buffers: &mut [Vec<f32>]) {
 
 /// See `mean_squared_error.wgsl`.
 pub(crate) fn mean_squared_error(p: &LossParams, buffers: &mut [Vec<f32>]) {
-    let [prediction, targets, grad, tallies] = bound(buffers);
+    let [prediction, targets, grad, tallies, turn] = bound(buffers);
+    let factor = f64::from(p.per_row) * f64::from(turn[2]);
     let width = at(p.width);
     for row in 0..at(p.rows) {
         let y = &prediction[row * width..][..width];
@@ -58,7 +61,7 @@ pub(crate) fn mean_squared_error(p: &LossParams, buffers: &mut [Vec<f32>]) {
             };
             let difference = f64::from(y[j]) - wanted;
             sum += difference * difference;
-            *grad = narrow(difference * f64::from(p.slope) * f64::from(p.per_row));
+            *grad = narrow(difference * f64::from(p.slope) * factor);
         }
         let is_correct = label == Some(first_maximum(y));
         tally(tallies, row, sum / width as f64, is_correct);

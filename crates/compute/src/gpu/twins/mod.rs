@@ -14,6 +14,7 @@ mod attention;
 mod conv;
 mod elementwise;
 mod embedding;
+mod halves;
 mod lease;
 mod loss;
 mod norm;
@@ -29,6 +30,7 @@ pub(crate) use conv::{
 };
 pub(crate) use elementwise::{add, add_position, copy, dropout};
 pub(crate) use embedding::{embedding, embedding_backward};
+pub(crate) use halves::{bounded, halve, halves, values_of_halves};
 pub(crate) use lease::{UNWRITTEN, accumulate, checksum, seal};
 pub(crate) use loss::{mean_squared_error, soft_targets, softmax_cross_entropy};
 pub(crate) use norm::{layer_norm, layer_norm_backward, layer_norm_backward_params};

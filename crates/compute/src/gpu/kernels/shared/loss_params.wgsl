@@ -16,6 +16,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read> targets: array<f32>;
 @group(0) @binding(3) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(4) var<storage, read_write> tallies: array<f32>;
+// Its third word is what the loss is multiplied with before it is differentiated: a power of two.
+@group(0) @binding(5) var<storage, read> turn: array<u32>;
+
+// What the gradient of a row's loss is multiplied with.
+fn factor() -> f32 {
+    return p.per_row * bitcast<f32>(turn[2]);
+}
 
 fn tally(row: u32, nats: f32, is_correct: bool) {
     tallies[2 * row] += nats;

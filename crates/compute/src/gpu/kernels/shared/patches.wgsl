@@ -1,4 +1,4 @@
-// The matrix of an image's patches, (sample, oy, ox) by (ky, kx, c of the group), read where the image is.
+// The matrix of an image's patches, (sample, oy, ox) by (ky, kx, c of the group), read where the image is: the left factor.
 
 fn patch_at(pixel: u32, tap: u32) -> f32 {
     let ox = pixel % p.output_width;
@@ -15,5 +15,5 @@ fn patch_at(pixel: u32, tap: u32) -> f32 {
     if y >= p.height || x >= p.width {
         return 0.0;
     }
-    return image[((sample * p.height + y) * p.width + x) * p.channels + group * p.group_inputs + channel];
+    return left_value(((sample * p.height + y) * p.width + x) * p.channels + group * p.group_inputs + channel);
 }
