@@ -66,8 +66,26 @@ pub trait GradientEngine: fmt::Debug {
     ///
     /// # Errors
     /// Where it can't be had; nothing is added then.
-    fn finish(&mut self, _sums: &mut [f32]) -> Result<BatchStats, String> {
-        Err("this engine does not add up".to_owned())
+    fn finish(&mut self, _sums: &mut [f32]) -> Result<BatchStats, NoSums> {
+        Err("this engine does not add up".to_owned().into())
+    }
+
+    /// What the loss is multiplied with before it is differentiated, where that makes a difference.
+    fn set_loss_scale(&mut self, _scale: f32) {}
+}
+
+/// Why gradients were not added up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSums {
+    /// They would be with a smaller scale of the loss.
+    ScaleTooLarge,
+    /// They can't be.
+    Failed(String),
+}
+
+impl From<String> for NoSums {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
     }
 }
 

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tabswarm_compute::gpu::{
-    GpuDevice, GpuEngine, GpuError, Precision, Speeds, adapters, block_on, clock, objection,
+    GpuDevice, GpuEngine, GpuError, Speeds, adapters, block_on, clock, objection,
 };
 use tabswarm_compute::{ArithmeticClass, Batch, BatchStats, ComputeError, Engine};
 use tabswarm_model::{Graph, Run};
 use tracing::{info, warn};
 
-use crate::backend::{Backend, Cpu, GradientEngine};
+use crate::backend::{Backend, Cpu, GradientEngine, NoSums};
 
 /// After a GPU was given up, or not chosen, it is not tried again for so long.
 const RETRY_AFTER: Duration = Duration::from_mins(10);
@@ -144,7 +144,7 @@ impl Gpu {
             device,
             Arc::clone(graph),
             run.micro_batch as usize,
-            Precision::Single,
+            run.precision,
         );
         let mut gpu = block_on(gpu).map_err(|error| error.to_string())?;
         let reason = if self.is_wanted {
@@ -254,11 +254,21 @@ impl GradientEngine for GpuLane {
         })
     }
 
-    fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, String> {
-        let gpu = self.gpu.as_mut().ok_or("the GPU was given up")?;
-        block_on(gpu.finish(sums)).map_err(|error| {
-            self.give_up(&error);
-            error.to_string()
+    fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, NoSums> {
+        let gpu = self.gpu.as_mut();
+        let gpu = gpu.ok_or_else(|| "the GPU was given up".to_owned())?;
+        block_on(gpu.finish(sums)).map_err(|error| match error {
+            GpuError::ScaleTooLarge { scale } if scale > 1.0 => NoSums::ScaleTooLarge,
+            error => {
+                self.give_up(&error);
+                NoSums::Failed(error.to_string())
+            }
         })
+    }
+
+    fn set_loss_scale(&mut self, scale: f32) {
+        if let Some(gpu) = &mut self.gpu {
+            gpu.set_scale(scale);
+        }
     }
 }

@@ -15,6 +15,7 @@ use tabswarm_compute::task::{
 };
 use tabswarm_compute::{Batch, BatchStats, Sums};
 use tabswarm_model::batches::StepShape;
+use tabswarm_model::loss_scale;
 use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::parts::Part;
 use tabswarm_model::samples::MicroBatch;
@@ -22,7 +23,7 @@ use tabswarm_protocol::ParamVersion;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::backend::{Backend, GradientEngine};
+use crate::backend::{Backend, GradientEngine, NoSums};
 use crate::load::LoadedRun;
 
 /// Parameters of one version.
@@ -206,10 +207,18 @@ impl Workbench {
             .collect();
         let (run, exponents) = (&load.run, &task.exponents);
         if let (None, true, Sums::F32(values)) = (inner, engine.engine.adds_up(), &mut *sums) {
+            let (scale, exponent) = loss_scale::of_lease(exponents);
+            engine.engine.set_loss_scale(scale);
             match sum_gradients(&mut engine, run.seed, &parts, values) {
                 Ok(stats) => return Ok(stats),
+                Err(NoSums::ScaleTooLarge) => {
+                    let fits = vec![exponent - 1];
+                    return Err(TaskFault::Overflow { fits });
+                }
                 // As if nothing had been: if the CPU can't do it either, it says so.
-                Err(reason) => warn!(reason, "task goes on without adding up on the device"),
+                Err(NoSums::Failed(reason)) => {
+                    warn!(reason, "task goes on without adding up on the device");
+                }
             }
             sums.reset();
             engine.micro_batches = micro_batches();
@@ -261,14 +270,14 @@ impl<M: Iterator<Item = (StepShape, u32)>> TaskEngine for Feeding<'_, M> {
 }
 
 impl<M: Iterator<Item = (StepShape, u32)>> SummingEngine for Feeding<'_, M> {
-    type Error = String;
+    type Error = NoSums;
 
-    fn add_next(&mut self, noise: NoiseKey) -> Result<(), String> {
+    fn add_next(&mut self, noise: NoiseKey) -> Result<(), NoSums> {
         self.gather(noise)?;
-        self.engine.add(gathered(self.batch, noise))
+        Ok(self.engine.add(gathered(self.batch, noise))?)
     }
 
-    fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, String> {
+    fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, NoSums> {
         self.engine.finish(sums)
     }
 }

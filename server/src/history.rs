@@ -1,6 +1,8 @@
 //! The loss curve and the evaluations of a run, thinned so that they stay small however long it trains.
 
 use serde::{Deserialize, Serialize};
+use tabswarm_coordinator::mean_loss;
+use tabswarm_store::ReplayedStep;
 use utoipa::ToSchema;
 
 /// Most points of the loss curve: more than a chart has pixels.
@@ -122,10 +124,17 @@ impl History {
         }
     }
 
-    /// Adds a step that was committed before a restart, unless the curve has it.
-    pub(crate) fn catch_up(&mut self, version: u64, train_loss: f64) {
-        let newest = self.steps.last().map_or(0, |point| point.version) + self.open_steps;
+    /// Adds a step that was committed before a restart, unless the curve has it; one that was skipped with the loss
+    /// before it.
+    pub(crate) fn catch_up(&mut self, step: &ReplayedStep) {
+        let (last, version) = (self.steps.last(), step.version.0);
+        let newest = last.map_or(0, |point| point.version) + self.open_steps;
         if version > newest {
+            let train_loss = if step.samples > 0 {
+                mean_loss(step.loss_q20, step.samples)
+            } else {
+                last.map_or(f64::NAN, |point| point.train_loss)
+            };
             self.push_step(version, train_loss);
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, bail};
-use tabswarm_coordinator::{NewRun, RunState, mean_loss};
+use tabswarm_coordinator::{NewRun, RunState};
 use tabswarm_model::Run;
 use tabswarm_model::dataset::Manifest;
 use tabswarm_model::digest::Digest;
@@ -371,7 +371,7 @@ fn restore_history(run: &Run, run_store: &RunStore, recovered: &Recovered) -> Hi
     let mut history: History = stored.unwrap_or_default();
     history.rewind(recovered.state.version.0);
     for step in &recovered.report.replayed {
-        history.catch_up(step.version.0, mean_loss(step.loss_q20, step.samples));
+        history.catch_up(step);
     }
     history
 }

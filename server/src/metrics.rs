@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     violations: [Counter; InvariantId::ALL.len()],
     /// Steps committed.
     pub(crate) steps: Counter,
+    /// Steps skipped, or batches computed again, for a gradient too large in half precision.
+    pub(crate) loss_overflows: Counter,
     /// Samples in accepted updates.
     pub(crate) samples: Counter,
     /// Bytes from workers.
@@ -143,6 +145,11 @@ impl Metrics {
         let commit_s = self.commit_us.get() as f64 / 1e6;
         let counters = [
             ("steps_total", "Steps committed", &self.steps),
+            (
+                "overflow_steps_total",
+                "Steps skipped, or batches computed again, for a gradient too large in half precision",
+                &self.loss_overflows,
+            ),
             (
                 "samples_total",
                 "Samples in accepted updates",

@@ -7,7 +7,7 @@ use js_sys::futures::future_to_promise;
 use tabswarm_compute::bits::Case;
 use tabswarm_compute::gpu::{Agreement, GpuEngine, GpuError, Precision, compare_with_twins};
 use tabswarm_compute::{ArithmeticClass, Engine, Workload};
-use tabswarm_model::Run;
+use tabswarm_model::{Run, loss_scale};
 use wasm_bindgen::prelude::*;
 
 use super::patience::{self, ANSWER_S, SETUP_S};
@@ -62,8 +62,7 @@ pub fn gpu_kernels(run_json: String, samples: u32) -> Promise {
     future_to_promise(async move {
         let run = read(&run_json)?;
         let case = Case::new(&run.model, samples as usize, 5);
-        let compared =
-            async { compare_with_twins(&*open().await?, &case, Precision::Single).await };
+        let compared = async { compare_with_twins(&*open().await?, &case, run.precision).await };
         let kernels = patience::within(SETUP_S, compared).await;
         let kernels = kernels.map_err(|error| failed(&error))?;
         Ok(JsValue::from(u32::try_from(kernels).unwrap_or(u32::MAX)))
@@ -74,25 +73,27 @@ pub fn gpu_kernels(run_json: String, samples: u32) -> Promise {
 #[wasm_bindgen]
 pub fn gpu_agreement(run_json: String, micro_batches: u32) -> Promise {
     future_to_promise(async move {
-        let case = Case::of_run(&read(&run_json)?);
-        let agreement = agreement(&case, micro_batches).await;
+        let run = read(&run_json)?;
+        let agreement = agreement(&Case::of_run(&run), run.precision, micro_batches).await;
         let Agreement { cosine, difference } = agreement.map_err(|error| failed(&error))?;
         let both = [cosine, difference].map(JsValue::from);
         Ok(js_sys::Array::of(&both).into())
     })
 }
 
-async fn agreement(case: &Case, micro_batches: u32) -> Result<Agreement, GpuError> {
+async fn agreement(
+    case: &Case,
+    precision: Precision,
+    micro_batches: u32,
+) -> Result<Agreement, GpuError> {
     let device = open().await?;
-    let made = GpuEngine::new(
-        device,
-        Arc::clone(&case.graph),
-        case.samples,
-        Precision::Single,
-    );
+    let made = GpuEngine::new(device, Arc::clone(&case.graph), case.samples, precision);
     let mut gpu = patience::within(SETUP_S, made).await?;
     let graph = Arc::clone(&case.graph);
     let mut cpu = Engine::new(graph, ArithmeticClass::Portable, case.samples)?;
+    if precision == Precision::Half {
+        gpu.set_scale(loss_scale::of_lease(&[loss_scale::FIRST_EXPONENT]).0);
+    }
     gpu.set_params(&case.params)?;
     cpu.set_params(&case.params)?;
     let mut expected = vec![0.0; case.params.len()];

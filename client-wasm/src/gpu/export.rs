@@ -7,7 +7,7 @@ use js_sys::Promise;
 use js_sys::futures::future_to_promise;
 use wasm_bindgen::prelude::*;
 
-use super::lane::Gpu;
+use super::lane::{Gpu, Undone};
 use crate::browser::wire::{self, LaneWork, ToLane};
 use crate::lane::{BackendChoice, Lane};
 
@@ -81,13 +81,14 @@ impl State {
         let choice = self.gpu.settle(self.lane.params()).await;
         self.tell(choice)?;
         let started_us = self.lane.now_us();
-        let computed = self.gpu.compute(self.lane.samples(work)).await;
-        match computed {
+        let samples = self.lane.samples(work);
+        match self.gpu.compute(samples, &work.exponents).await {
             Ok((sums, tally)) => self.lane.post_sums(sums, tally, started_us),
-            Err(choice) => {
+            Err(Undone::ForCpu(choice)) => {
                 self.tell(choice)?;
                 self.lane.compute(work, started_us)
             }
+            Err(Undone::Overflow(fits)) => self.lane.post(&wire::overflow(&[fits])),
         }
     }
 

@@ -9,7 +9,7 @@ use tabswarm_compute::gpu::{GpuDevice, GpuEngine, GpuError, Precision, Speeds, o
 use tabswarm_compute::task::noise_keys;
 use tabswarm_compute::{Batch, BatchStats, Engine};
 use tabswarm_model::run_file::Mode;
-use tabswarm_model::{Graph, Run};
+use tabswarm_model::{Graph, Run, loss_scale};
 
 use super::patience::{self, ANSWER_S, SETUP_S};
 use super::{open, seconds};
@@ -76,10 +76,10 @@ impl Gpu {
         let graph = Arc::new(run.graph());
         let made = Made::default();
         let (slot, device) = (Rc::clone(&made), Rc::clone(&self.device));
-        let (is_forced, micro_batch) = (self.is_forced, run.micro_batch as usize);
+        let (is_forced, size) = (self.is_forced, (run.micro_batch as usize, run.precision));
         let shared = Arc::clone(&graph);
         let preparation = async move {
-            let engine = prepare(&device, shared, micro_batch, is_forced).await;
+            let engine = prepare(&device, shared, size, is_forced).await;
             *slot.borrow_mut() = Some(engine);
         };
         self.run = Some((graph, run));
@@ -149,21 +149,27 @@ impl Gpu {
         }
     }
 
-    /// The sums of a task. None where the CPU has to do it, with the choice if that is new.
+    /// The sums of a task, with the loss scaled as its exponents say.
     pub(super) async fn compute(
         &mut self,
         samples: TaskSamples<'_>,
-    ) -> Result<(&[f32], BatchStats), Option<BackendChoice>> {
+        exponents: &[i8],
+    ) -> Result<(&[f32], BatchStats), Undone> {
         let (Stage::Ready(engine), Some((graph, run))) = (&mut self.stage, &self.run) else {
-            return Err(None);
+            return Err(Undone::ForCpu(None));
         };
+        let (scale, exponent) = loss_scale::of_lease(exponents);
+        engine.set_scale(scale);
         self.sums.clear();
         self.sums.resize(graph.layout.len(), 0.0);
         match sums_of(engine, (graph, run), samples, &mut self.sums).await {
             Ok(Some(stats)) => Ok((&self.sums, stats)),
             // The lane's own engine says what is wrong.
-            Ok(None) => Err(None),
-            Err(error) => Err(Some(self.give_up(&error))),
+            Ok(None) => Err(Undone::ForCpu(None)),
+            Err(GpuError::ScaleTooLarge { scale }) if scale > 1.0 => {
+                Err(Undone::Overflow(exponent - 1))
+            }
+            Err(error) => Err(Undone::ForCpu(Some(self.give_up(&error)))),
         }
     }
 
@@ -174,6 +180,15 @@ impl Gpu {
         self.given_up_s = Some(seconds());
         cpu(&error.to_string())
     }
+}
+
+/// Why a task was not done.
+#[derive(Debug)]
+pub(super) enum Undone {
+    /// The CPU has to do it, with the choice if that is new.
+    ForCpu(Option<BackendChoice>),
+    /// A gradient is too large with the scale of the loss; with this exponent it may fit.
+    Overflow(i8),
 }
 
 fn cpu(reason: &str) -> BackendChoice {
@@ -187,7 +202,7 @@ fn cpu(reason: &str) -> BackendChoice {
 async fn prepare(
     known: &RefCell<Option<Arc<GpuDevice>>>,
     graph: Arc<Graph>,
-    micro_batch: usize,
+    (micro_batch, precision): (usize, Precision),
     is_forced: bool,
 ) -> Result<GpuEngine, GpuError> {
     let device = known.borrow().clone();
@@ -202,7 +217,7 @@ async fn prepare(
     }
     patience::within(
         SETUP_S,
-        GpuEngine::new(device, graph, micro_batch, Precision::Single),
+        GpuEngine::new(device, graph, micro_batch, precision),
     )
     .await
 }

@@ -1,7 +1,6 @@
 //! Changing the settings of a run that rests: what is allowed, and the entry that records it.
 
 use tabswarm_model::Run;
-use tabswarm_model::fixed_point::Exponents;
 use tabswarm_model::rounds::RoundPlan;
 use tabswarm_model::run_file::{MAX_MISSING_BATCHES, RunFileError};
 use thiserror::Error;
@@ -9,7 +8,7 @@ use thiserror::Error;
 use crate::limits::MAX_SETTINGS;
 use crate::log_entry::{Change, SettingsChange};
 use crate::phase::RunPhase;
-use crate::run_state::{RunState, Settings};
+use crate::run_state::{RunState, Settings, first_exponents};
 
 /// Why a run's settings can't be changed.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -86,7 +85,7 @@ impl RunState {
         let (exponents, exponent_rises) = if from.keeps_exponents(&run) {
             (self.exponents.clone(), self.exponent_rises.clone())
         } else {
-            let first = Exponents::first(self.exponents.len());
+            let first = first_exponents(&run, self.exponents.len());
             (first.current().to_vec(), first.rises().to_vec())
         };
         let mut changes = vec![Change::Settings(SettingsChange {

@@ -70,7 +70,7 @@ pub enum Effect {
         run_id: RunId,
         /// The version that it makes.
         version: ParamVersion,
-        /// Fixed-point exponents of the step.
+        /// Exponents of the step's leases.
         exponents: Vec<i8>,
         /// What the sums are divided by: samples, or shards.
         divisor: u64,

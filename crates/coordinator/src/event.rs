@@ -83,6 +83,16 @@ pub enum Event {
         /// Attempts so far.
         attempts: u32,
     },
+    /// A gradient was too large for half precision: its step is skipped, or its batch, where batches are applied one
+    /// by one, computed again.
+    LossOverflowed {
+        /// Of which run.
+        run_id: RunId,
+        /// The version that it starts from.
+        version: ParamVersion,
+        /// Exponent of the scale of the loss.
+        exponent: i8,
+    },
     /// A step was committed.
     StepCommitted {
         /// Of which run.
@@ -91,7 +101,8 @@ pub enum Event {
         version: ParamVersion,
         /// Of the new parameters.
         digest: Digest,
-        /// Mean loss of the step's samples, in nats.
+        /// Mean loss of the step's samples, in nats; of a step that was skipped the one before it, not a number
+        /// where there is none.
         train_loss: f64,
         /// Norm of the mean gradient.
         gradient_norm: f64,

@@ -21,7 +21,7 @@ pub(crate) struct LeaseEntry {
     /// The position of the batch whose micro-batches it has.
     pub(crate) position: u64,
     pub(crate) range: MicroBatchRange,
-    /// Fixed-point exponents of its answer.
+    /// Exponents of its answer: of fixed point, or of the loss's scale.
     pub(crate) exponents: Arc<[i8]>,
     pub(crate) granted_at: Timestamp,
     pub(crate) deadline: Timestamp,

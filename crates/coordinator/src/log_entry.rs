@@ -61,11 +61,11 @@ pub struct StepChange {
     pub batch: u64,
     /// Its samples.
     pub samples: u64,
-    /// What its sums were divided by: the samples, or the shards of a round.
+    /// What its sums were divided by: the samples, or the shards of a round; 0 where the step was skipped.
     pub divisor: u64,
     /// Sum of their losses in units of 2^-20 nats.
     pub loss_q20: i64,
-    /// Fixed-point exponents of its updates, one per tensor; empty for the `f32` codec.
+    /// Fixed-point exponents of its updates, one per tensor; for the `f32` codec empty, or that of the loss's scale.
     pub exponents: Vec<i8>,
     /// The factor of the learning rate: the schedule's, less where the update was stale.
     pub rate_factor: f64,

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::Exponents;
+use tabswarm_model::loss_scale;
 use tabswarm_model::rounds::RoundPlan;
-use tabswarm_model::run_file::Codec;
+use tabswarm_model::run_file::{Codec, Precision};
 use tabswarm_protocol::server::{IdleReason, RunAssignment};
 use tabswarm_protocol::{LeaseId, ParamVersion, RunId, Timestamp};
 
@@ -65,6 +66,8 @@ pub(crate) struct HostedRun {
     pub(crate) stalenesses: Staleness,
     /// Updates that were rejected as too old.
     pub(crate) too_stale: u64,
+    /// Steps skipped, and batches of a stream that were computed again, for a gradient too large in half precision.
+    pub(crate) loss_overflows: u64,
     /// Time that lanes worked for it, in ms, divided by its weight: whose is least is next.
     pub(crate) served_ms: f64,
 }
@@ -110,6 +113,7 @@ impl HostedRun {
             recent_commits: VecDeque::new(),
             stalenesses: Staleness::default(),
             too_stale: 0,
+            loss_overflows: 0,
             served_ms: 0.0,
         }
     }
@@ -215,11 +219,13 @@ impl HostedRun {
         }
     }
 
-    /// The exponents of leases: none where updates are not fixed point.
+    /// The exponents of leases: one a tensor where updates are fixed point, that of the loss's scale in half
+    /// precision, else none.
     pub(crate) fn lease_exponents(&self) -> Vec<i8> {
-        match self.spec.codec {
-            Codec::Exact => self.exponents.current().to_vec(),
-            Codec::F32 => Vec::new(),
+        match (self.spec.codec, self.spec.precision) {
+            (Codec::Exact, _) => self.exponents.current().to_vec(),
+            (Codec::F32, Precision::Half) => vec![loss_scale::exponent(&self.exponents)],
+            (Codec::F32, Precision::Single) => Vec::new(),
         }
     }
 
@@ -275,6 +281,9 @@ impl HostedRun {
             leases: self.leases.iter().map(|lease| lease.status(now)).collect(),
             staleness: self.stalenesses.clone(),
             too_stale: self.too_stale,
+            loss_scale_exponent: (self.spec.precision == Precision::Half)
+                .then(|| loss_scale::exponent(&self.exponents)),
+            loss_overflows: self.loss_overflows,
         }
     }
 

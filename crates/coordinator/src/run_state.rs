@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::Exponents;
-use tabswarm_model::run_file::RunFileError;
+use tabswarm_model::run_file::{Precision, RunFileError};
+use tabswarm_model::{Run, loss_scale};
 use tabswarm_protocol::ParamVersion;
 
 use crate::phase::RunPhase;
@@ -37,6 +37,14 @@ impl Settings {
     }
 }
 
+/// The exponents of a run's first step: of fixed point, or of the loss's scale.
+pub(crate) fn first_exponents(run: &Run, tensors: usize) -> Exponents {
+    match run.precision {
+        Precision::Single => Exponents::first(tensors),
+        Precision::Half => loss_scale::first(tensors),
+    }
+}
+
 /// The coordinator's part of a snapshot. The edge has its own stored form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
@@ -50,7 +58,7 @@ pub struct RunState {
     pub samples_committed: u64,
     /// Samples in all steps that were ever committed, those of discarded versions too: the sum of all credits.
     pub samples_verified: u64,
-    /// Fixed-point exponents of the next step, one per tensor.
+    /// Fixed-point exponents of the next step, one per tensor; in half precision all are that of the loss's scale.
     pub exponents: Vec<i8>,
     /// Their rise counters.
     pub exponent_rises: Vec<u32>,
@@ -79,7 +87,7 @@ impl RunState {
 
     /// The state of a run that has not begun.
     pub fn fresh(run: &Run) -> Self {
-        let exponents = Exponents::first(run.graph().layout.tensors().len());
+        let exponents = first_exponents(run, run.graph().layout.tensors().len());
         Self {
             sequence: 0,
             version: ParamVersion(0),

@@ -120,6 +120,11 @@ pub struct WorkStatus {
     pub staleness: Staleness,
     /// Updates rejected as too old since the run is hosted.
     pub too_stale: u64,
+    /// The power of two by which the loss is scaled, in half precision.
+    pub loss_scale_exponent: Option<i8>,
+    /// Gradients that were too large for half precision since the run is hosted: steps skipped for one, and batches
+    /// computed again where they are applied one by one.
+    pub loss_overflows: u64,
 }
 
 /// A round at a moment.

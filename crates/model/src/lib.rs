@@ -18,6 +18,7 @@ pub mod init;
 pub mod inner;
 pub mod inspect;
 pub mod layout;
+pub mod loss_scale;
 pub mod master;
 pub mod noise;
 pub mod optim;

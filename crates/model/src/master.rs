@@ -44,7 +44,8 @@ pub enum AppliedSums {
 pub struct StepInput<'a> {
     /// Fixed-point exponents, one per tensor.
     pub exponents: &'a [i8],
-    /// What the sums are divided by: samples of the step, or shards of the round.
+    /// What the sums are divided by: samples of the step, or shards of the round. With 0 the step is skipped:
+    /// parameters and optimizer stay as they are.
     pub divisor: u64,
     /// The schedule's factor of the learning rate.
     pub rate_factor: f64,
@@ -221,7 +222,7 @@ impl Master {
         if let AppliedSums::F32(applied) = &mut self.applied {
             applied.copy_from_slice(&self.gradient);
         }
-        let scale = narrow(1.0 / input.divisor as f64);
+        let scale = narrow(1.0 / input.divisor.max(1) as f64);
         self.gradient.iter_mut().for_each(|g| *g *= scale);
         let tensors = self.layout.tensors().len();
         self.apply_gradient(input, vec![0; tensors])
@@ -232,6 +233,13 @@ impl Master {
         input: &StepInput<'_>,
         max_abs_sums: Vec<u64>,
     ) -> Result<StepReport, Diverged> {
+        if input.divisor == 0 {
+            return Ok(StepReport {
+                digest: Digest::of_params(&self.params),
+                max_abs_sums,
+                gradient_norm: 0.0,
+            });
+        }
         let gradient_norm = match self.clip_norm {
             Some(max_norm) => clip_global_norm(&mut self.gradient, max_norm),
             None => global_norm(&self.gradient),

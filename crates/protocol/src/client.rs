@@ -29,7 +29,7 @@ pub enum ClientMessage {
     Overflow {
         /// The lease.
         lease_id: LeaseId,
-        /// Per tensor the largest exponent that fits this lease's micro-batches so far.
+        /// Per exponent of the lease the largest that fits its micro-batches so far.
         fits: Vec<i8>,
     },
     /// A lease given back without an answer.

@@ -118,7 +118,8 @@ pub struct Lease {
     pub version: ParamVersion,
     /// The micro-batches.
     pub range: MicroBatchRange,
-    /// Fixed-point exponents, one per tensor; empty for the `f32` codec.
+    /// Fixed-point exponents, one per tensor; for the `f32` codec the exponent of the loss's scale in half precision,
+    /// else none.
     pub exponents: Vec<i8>,
     /// The answer is expected within so long.
     pub deadline_ms: u32,
@@ -206,7 +207,7 @@ impl RejectReason {
 /// Why a lease is void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RevokeReason {
-    /// The step runs again with other exponents.
+    /// The step runs again with other exponents, or is skipped.
     StepRestarted,
     /// The deadline passed and others have the work now.
     Expired,

@@ -301,7 +301,7 @@ impl Actor {
                 version,
                 train_loss,
                 ..
-            } => {
+            } if train_loss.is_finite() => {
                 if let Some(run) = self.runs.get_mut(run_id) {
                     run.committed(*version, *train_loss);
                     self.event_files.submit(tensorboard::Job::Step {

@@ -47,6 +47,7 @@ pub(super) fn record(event: &Event, metrics: &Metrics) {
             debug!(%worker_id, %lease_id, ?reason, "update rejected");
         }
         Event::StepRestarted { .. }
+        | Event::LossOverflowed { .. }
         | Event::StepCommitted { .. }
         | Event::PhaseChanged { .. }
         | Event::LogFailed { .. }
@@ -67,6 +68,14 @@ fn record_of_run(event: &Event, metrics: &Metrics) {
             attempts,
         } => {
             debug!(%run_id, %version, attempts, "step restarted with smaller exponents");
+        }
+        Event::LossOverflowed {
+            run_id,
+            version,
+            exponent,
+        } => {
+            metrics.loss_overflows.add(1);
+            info!(%run_id, %version, exponent, "gradient too large for half precision, loss scale halved");
         }
         Event::StepCommitted {
             run_id,

@@ -118,6 +118,15 @@ impl Actor {
                 Some(*run_id),
                 json!({ "version": version.0 }),
             ),
+            Event::LossOverflowed {
+                run_id,
+                version,
+                exponent,
+            } => (
+                "loss-overflowed",
+                Some(*run_id),
+                json!({ "version": version.0, "exponent": exponent }),
+            ),
             Event::RunRemoved { run_id } => ("run-archived", Some(*run_id), json!({})),
             Event::InvariantViolated { id, detail } => {
                 if self.violations_noted >= MAX_VIOLATION_EVENTS {

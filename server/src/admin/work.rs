@@ -43,6 +43,10 @@ pub(crate) struct WorkJson {
     staleness: Vec<StalenessJson>,
     /// Updates rejected as too old since the run is hosted.
     too_stale: u64,
+    /// The power of two by which the loss is scaled, in half precision.
+    loss_scale_exponent: Option<i8>,
+    /// Steps skipped, or batches computed again, for a gradient too large in half precision, since the run is hosted.
+    loss_overflows: u64,
     /// Bytes of messages from its workers, since the run is hosted.
     received_bytes: u64,
     /// Bytes of messages to its workers, since the run is hosted.
@@ -178,6 +182,8 @@ impl WorkJson {
                 .map(|(at_most, &updates)| StalenessJson { at_most, updates })
                 .collect(),
             too_stale: work.too_stale,
+            loss_scale_exponent: work.loss_scale_exponent,
+            loss_overflows: work.loss_overflows,
             received_bytes: traffic.received_bytes.get(),
             sent_bytes: traffic.sent_bytes.get(),
         }

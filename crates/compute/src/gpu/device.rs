@@ -11,11 +11,12 @@ use std::task::{Context, Poll, Waker};
 #[cfg(not(target_arch = "wasm32"))]
 use std::time::{Duration, Instant};
 
+use tabswarm_model::run_file::Precision;
+
 use super::adapter::{self, AdapterSummary};
 use super::error::GpuError;
 use super::kernels::Kernel;
 use super::known_answer;
-use super::recording::places::Precision;
 use super::recording::product::Shape;
 use super::tuning::{self, Clock};
 

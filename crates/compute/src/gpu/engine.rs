@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tabswarm_model::noise::NoiseKey;
+use tabswarm_model::run_file::Precision;
 use tabswarm_model::{ArithmeticClass, Graph};
 
 use super::agreement::Agreement;
@@ -13,7 +14,7 @@ use super::error::GpuError;
 use super::faults::Fault;
 use super::known_answer;
 use super::program::{Memory, Program};
-use super::recording::places::{Precision, Slot};
+use super::recording::places::Slot;
 use super::recording::{COUNTS, MAX_TURNS, OVERFLOWS, Recording, TURN_WORDS};
 use super::simulation::as_values;
 use super::twins::{UNWRITTEN, bounded, checksum, halves};
@@ -61,7 +62,7 @@ impl Programs {
 ///
 /// Kernels are compared with their twins in [`Self::new`]. From then on a lease's sums have a checksum, values that
 /// no kernel wrote are counted, and the first micro-batch and every fiftieth after it are computed again on the
-/// CPU. Whatever is wrong is an error before anything is handed out; the engine is of no use after one.
+/// CPU. Whatever is wrong is an error before anything is handed out; the engine is of no use after most.
 #[derive(Debug)]
 pub struct GpuEngine {
     device: Arc<GpuDevice>,
@@ -174,10 +175,12 @@ impl GpuEngine {
     /// From the next lease on the loss is multiplied with `scale`, a power of two, before it is differentiated, and
     /// its gradient divided by it: where values are in half precision, small ones would be zero. Begins a lease.
     ///
-    /// Micikevicius et al., "Mixed precision training", 2018.
+    /// See [`tabswarm_model::loss_scale`].
     pub fn set_scale(&mut self, scale: f32) {
-        self.scale = scale;
-        self.begin();
+        if scale.to_bits() != self.scale.to_bits() {
+            self.scale = scale;
+            self.begin();
+        }
     }
 
     /// Begins a lease, whatever was added before.
@@ -238,7 +241,8 @@ impl GpuEngine {
     /// Ends a lease: its sums, which are added to `sums`, and statistics.
     ///
     /// # Errors
-    /// Where what was computed can't be trusted, or does not fit half precision; nothing is added then.
+    /// Where what was computed can't be trusted, or does not fit half precision; nothing is added then. Only after
+    /// [`GpuError::ScaleTooLarge`] the engine is of use, with a smaller scale.
     pub async fn finish(&mut self, sums: &mut [f32]) -> Result<BatchStats, GpuError> {
         self.seal.submit(&self.device);
         let from = RETURNED.map(|slot| self.memory.at(slot));
@@ -247,11 +251,12 @@ impl GpuEngine {
         #[cfg(test)]
         super::faults::after(self.fault, &mut returned, &mut self.earlier);
         let lengths = from.map(|(_, values)| values);
-        let stats = self.judge(&returned, lengths)?;
+        let judged = self.judge(&returned, lengths);
+        self.begin();
+        let stats = judged?;
         for (sum, value) in sums.iter_mut().zip(&returned) {
             *sum += value;
         }
-        self.begin();
         Ok(stats)
     }
 
@@ -355,8 +360,7 @@ impl GpuEngine {
             return Err(GpuError::HalfRange);
         }
         if has_any(backward) {
-            let scale = self.scale.to_string();
-            return Err(GpuError::ScaleTooLarge { scale });
+            return Err(GpuError::ScaleTooLarge { scale: self.scale });
         }
         check::finite(&self.graph, sums)?;
         let stats = self.stats(tallies)?;

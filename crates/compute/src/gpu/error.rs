@@ -86,8 +86,8 @@ pub enum GpuError {
     /// Half precision can't hold a gradient with this scale of the loss; the engine goes on with a smaller one.
     #[error("a gradient is too large for half precision with the loss scaled by {scale}")]
     ScaleTooLarge {
-        /// Printed.
-        scale: String,
+        /// A power of two.
+        scale: f32,
     },
     /// All values of a gradient are zero, but the loss is not.
     #[error("the GPU's gradient of micro-batch {turn} is zero everywhere")]

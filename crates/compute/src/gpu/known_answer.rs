@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use tabswarm_model::graph::{Activation, Padding};
 use tabswarm_model::noise::NoiseKey;
-use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec};
+use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec, PoolSpec, Precision};
 
 use super::device::{GpuDevice, Variant};
 use super::engine::{turn_words, values_of_targets};
 use super::error::GpuError;
 use super::kernels::Binding;
 use super::program::{Memory, Program};
-use super::recording::places::{Precision, Slot};
+use super::recording::places::Slot;
 use super::recording::product::Shape;
 use super::recording::{Dispatch, Recording};
 use super::simulation::{Simulation, as_values};

@@ -43,5 +43,5 @@ pub use device::{block_on, clock};
 pub use engine::GpuEngine;
 pub use error::GpuError;
 pub use known_answer::compare_with_twins;
-pub use recording::places::Precision;
+pub use tabswarm_model::run_file::Precision;
 pub use tuning::Clock;

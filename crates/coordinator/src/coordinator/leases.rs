@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use tabswarm_model::fixed_point::MIN_EXPONENT;
-use tabswarm_model::run_file::{Codec, Mode};
+use tabswarm_model::loss_scale;
+use tabswarm_model::run_file::{Codec, Mode, Precision};
 use tabswarm_protocol::client::ReleaseReason;
 use tabswarm_protocol::server::{RejectReason, RevokeReason};
 use tabswarm_protocol::{LeaseId, RunId, ServerMessage, Timestamp, WorkerId};
@@ -119,6 +120,10 @@ impl Coordinator {
         let Some(run) = run_id.and_then(|run_id| self.runs.get_mut(&run_id)) else {
             return;
         };
+        if run.spec.precision == Precision::Half {
+            self.loss_overflow(now, (worker_id, lease_id), fits, effects);
+            return;
+        }
         let lease = run.leases.get(lease_id);
         let lease = lease.filter(|lease| lease.worker_id == worker_id);
         let plausible = run.is_running()
@@ -157,6 +162,59 @@ impl Coordinator {
             return;
         }
         self.hand_out(now, run_id, effects);
+    }
+
+    /// A gradient is too large for half precision: the step in progress is skipped, and the scale of the loss halved,
+    /// whatever the worker says would fit. One that lies costs a step at each scale, and no more for the next
+    /// [`GOOD_STEPS`](tabswarm_model::loss_scale::GOOD_STEPS).
+    fn loss_overflow(
+        &mut self,
+        now: Timestamp,
+        (worker_id, lease_id): (WorkerId, LeaseId),
+        fits: &[i8],
+        effects: &mut Vec<Effect>,
+    ) {
+        let worker = self.registry.get(worker_id);
+        let run_id = worker.and_then(|worker| worker.run_id);
+        let Some(run) = run_id.and_then(|run_id| self.runs.get_mut(&run_id)) else {
+            return;
+        };
+        let lease = run.leases.get(lease_id);
+        let used = lease
+            .filter(|lease| lease.worker_id == worker_id && run.is_running())
+            .and_then(|lease| lease.exponents.first().copied());
+        // In a stream the scale may have been lowered since the lease was given.
+        let exponent = loss_scale::exponent(&run.exponents);
+        let is_news =
+            used.is_some_and(|used| used <= exponent && fits.len() == 1 && fits[0] < used);
+        let smaller = loss_scale::after_overflow(&run.exponents).filter(|_| is_news);
+        let Some(smaller) = smaller.filter(|_| !run.is_applying() || !run.has_rounds()) else {
+            self.end_lease(now, worker_id, lease_id);
+            self.hand_out_for(now, worker_id, effects);
+            return;
+        };
+        let (run_id, version) = (run.id, run.version());
+        run.loss_overflows += 1;
+        effects.push(Effect::Event(Event::LossOverflowed {
+            run_id,
+            version,
+            exponent,
+        }));
+        if !run.has_rounds() {
+            run.exponents = smaller;
+            self.end_lease(now, worker_id, lease_id);
+            self.hand_out_for(now, worker_id, effects);
+            return;
+        }
+        let void = run.restart_round();
+        effects.push(Effect::ResetAccumulator { run_id });
+        self.answer_void(void, RejectReason::Superseded, effects);
+        self.end_lease(now, worker_id, lease_id);
+        self.revoke_all(now, run_id, RevokeReason::StepRestarted, effects);
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            // The scale is lowered when the step is committed.
+            effects.push(run.skip_step());
+        }
     }
 
     /// A worker's leases lapse: others may have its units; an answer counts while nobody has.

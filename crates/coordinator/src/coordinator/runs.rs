@@ -116,7 +116,7 @@ impl Coordinator {
                     run_id,
                     version,
                     digest: report.digest,
-                    train_loss: run.train_loss.unwrap_or_default(),
+                    train_loss: run.train_loss.unwrap_or(f64::NAN),
                     gradient_norm: report.gradient_norm,
                 }));
                 // A snapshot may have waited for the step.

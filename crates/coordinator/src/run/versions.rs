@@ -1,8 +1,9 @@
 //! From one version to the next: what is applied, and what follows when it was.
 
 use tabswarm_model::digest::Digest;
+use tabswarm_model::loss_scale;
 use tabswarm_model::master::StepReport;
-use tabswarm_model::run_file::Mode;
+use tabswarm_model::run_file::{Mode, Precision};
 use tabswarm_protocol::{ParamVersion, Timestamp};
 
 use super::HostedRun;
@@ -120,8 +121,7 @@ impl HostedRun {
             return;
         };
         self.params_digest = report.digest;
-        self.exponents
-            .commit(&applied.exponents, &report.max_abs_sums, applied.vectors);
+        self.adapt_exponents(&applied, report);
         let Contributions {
             samples,
             loss_q20,
@@ -148,7 +148,9 @@ impl HostedRun {
         };
         let sequence = self.record(Change::Step(change), effects);
         self.undurable.push_step(sequence, consequences);
-        self.train_loss = Some(mean_loss(loss_q20, samples));
+        if samples > 0 {
+            self.train_loss = Some(mean_loss(loss_q20, samples));
+        }
         self.recent_commits.push_back((now, samples));
         while self.recent_commits.len() > SPEED_WINDOW_STEPS {
             self.recent_commits.pop_front();
@@ -158,6 +160,35 @@ impl HostedRun {
         {
             *step = round(&self.plan, self.state.version, now);
         }
+    }
+
+    /// The exponents of the next version, after one that was applied or skipped.
+    fn adapt_exponents(&mut self, applied: &Applying, report: &StepReport) {
+        match self.spec.precision {
+            Precision::Single => {
+                let (of, sums) = (&applied.exponents, &report.max_abs_sums);
+                self.exponents.commit(of, sums, applied.vectors);
+            }
+            Precision::Half if applied.divisor == 0 => {
+                if let Some(smaller) = loss_scale::after_overflow(&self.exponents) {
+                    self.exponents = smaller;
+                }
+            }
+            Precision::Half => self.exponents = loss_scale::after_good_step(&self.exponents),
+        }
+    }
+
+    /// A step without any sums as an effect: the version that it makes has the parameters of the one before, and the
+    /// next one goes on with the next batch.
+    pub(crate) fn skip_step(&mut self) -> Effect {
+        self.apply(Applying {
+            position: self.state.next_position(),
+            vectors: 0,
+            divisor: 0,
+            exponents: self.lease_exponents(),
+            rate_factor: self.rate_factor(),
+            contributions: Contributions::default(),
+        })
     }
 
     /// The change could not be applied, and is to be computed again. Gives the workers whose updates are void.

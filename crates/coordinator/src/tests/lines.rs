@@ -168,6 +168,11 @@ fn event_line(event: &Event) -> String {
         } => {
             format!("rejected {lease_id} {worker_id} {reason:?}")
         }
+        Event::LossOverflowed {
+            run_id,
+            version,
+            exponent,
+        } => format!("loss overflowed {run_id} {version}, 2^{exponent}"),
         Event::StepRestarted {
             run_id,
             version,

@@ -233,3 +233,144 @@ fn plain_updates_have_no_exponents_to_overflow() {
         "#]],
     );
 }
+
+/// The step makes a version that has nothing of it: the next one goes on with the next batch and half the scale.
+#[test]
+fn in_half_precision_an_overflow_skips_the_step() {
+    check(
+        "create r1 codec=f32 precision=half; start r1; c1 join r1; c2 join r1; wait 1; c2 update l2 1+1 payload=f32
+         c1 overflow l1 11; status r1
+         applied r1 v1; c1 overflow l1 10
+         c2 update l4 0+3 payload=f32; c1 update l5 3+1 payload=f32; applied r1 v2; status r1",
+        expect![[r#"
+            create r1 codec=f32 precision=half
+              # phase r1 created
+            start r1
+              # phase r1 running
+              snapshot r1 Started: v0 running, 0 samples, credits []
+            c1 join r1
+              c1 <- welcome w1, token 1, credited 0
+              # joined w1 false
+              c1 <- run r1
+              c1 <- params r1 v0
+              c1 <- lease l1 v0 0+1 e[12] 30000 ms
+              # granted l1 w1
+            c2 join r1
+              c2 <- welcome w2, token 2, credited 0
+              # joined w2 false
+              c2 <- run r1
+              c2 <- params r1 v0
+              c2 <- lease l2 v0 1+1 e[12] 30000 ms
+              # granted l2 w2
+            wait 1
+            c2 update l2 1+1 payload=f32
+              # accepted l2 w2 2
+              accumulate r1 from 1: 0
+              c2 <- lease l3 v0 2+2 e[12] 2004 ms
+              # granted l3 w2
+            c1 overflow l1 11
+              # loss overflowed r1 v0, 2^12
+              reset r1
+              c2 <- receipt l2 Rejected(Superseded)
+              c2 <- revoke l3 StepRestarted
+              apply r1 v1: 0 samples, e[12], x1
+            status r1
+              v0 of 3 steps, running, 0 samples, 0/s, loss None, 2 workers, 2 lanes
+            applied r1 v1
+              # committed r1 v1, loss NaN
+              c2 <- params r1 v1
+              c2 <- lease l4 v1 0+3 e[11] 2004 ms
+              # granted l4 w2
+              c1 <- params r1 v1
+              c1 <- lease l5 v1 3+1 e[11] 30000 ms
+              # granted l5 w1
+            c1 overflow l1 10
+            c2 update l4 0+3 payload=f32
+              # accepted l4 w2 6
+              accumulate r1 from 0: 0
+            c1 update l5 3+1 payload=f32
+              # accepted l5 w1 2
+              accumulate r1 from 3: 0
+              apply r1 v2: 8 samples, e[11], x0.44444444444444453
+            applied r1 v2
+              # committed r1 v2, loss 1
+              c1 <- params r1 v2
+              c1 <- lease l6 v2 0+2 e[11] 2002 ms
+              # granted l6 w1
+              c2 <- receipt l4 Accepted { samples: 6 }
+              c1 <- receipt l5 Accepted { samples: 2 }
+            status r1
+              v2 of 3 steps, running, 8 samples, 8000/s, loss Some(1.0), 2 workers, 2 lanes
+        "#]],
+    );
+}
+
+#[test]
+fn the_scale_of_the_loss_falls_to_one_and_rises_again() {
+    let mut script =
+        "create r1 codec=f32 precision=half epochs=400; start r1; c1 join r1".to_owned();
+    for version in 1..=12 {
+        write!(
+            script,
+            "; c1 overflow l{version} {}; applied r1 v{version}",
+            12 - version
+        )
+        .unwrap();
+    }
+    // Then nothing that a worker says would help.
+    script += "; c1 overflow l13 -1; c1 overflow l14 0";
+    let lines = output(&script);
+    let lines: Vec<&str> = lines.lines().collect();
+    let tail = &lines[lines.len() - 10..];
+    expect![[r#"
+          # committed r1 v12, loss NaN
+          c1 <- params r1 v12
+          c1 <- lease l13 v12 0+1 e[0] 30000 ms
+          # granted l13 w1
+        c1 overflow l13 -1
+          c1 <- lease l14 v12 0+1 e[0] 30000 ms
+          # granted l14 w1
+        c1 overflow l14 0
+          c1 <- lease l15 v12 0+1 e[0] 30000 ms
+          # granted l15 w1"#]]
+    .assert_eq(&tail.join("\n"));
+}
+
+#[test]
+fn where_batches_are_applied_one_by_one_only_the_batch_is_computed_again() {
+    check(
+        "create r1 codec=f32 precision=half staleness=4; start r1; c1 join r1; c2 join r1
+         c1 overflow l1 11; c2 overflow l2 11; c1 overflow l3 12",
+        expect![[r#"
+            create r1 codec=f32 precision=half staleness=4
+              # phase r1 created
+            start r1
+              # phase r1 running
+              snapshot r1 Started: v0 running, 0 samples, credits []
+            c1 join r1
+              c1 <- welcome w1, token 1, credited 0
+              # joined w1 false
+              c1 <- run r1
+              c1 <- params r1 v0
+              c1 <- lease l1 v0 0+4 of batch 0 e[12] 30000 ms
+              # granted l1 w1
+            c2 join r1
+              c2 <- welcome w2, token 2, credited 0
+              # joined w2 false
+              c2 <- run r1
+              c2 <- params r1 v0
+              c2 <- lease l2 v0 0+4 of batch 1 e[12] 30000 ms
+              # granted l2 w2
+            c1 overflow l1 11
+              # loss overflowed r1 v0, 2^12
+              c1 <- lease l3 v0 0+4 of batch 0 e[11] 30000 ms
+              # granted l3 w1
+            c2 overflow l2 11
+              c2 <- lease l4 v0 0+4 of batch 1 e[11] 30000 ms
+              # granted l4 w2
+            c1 overflow l3 12
+              c1 <- lease l5 v0 0+4 of batch 0 e[11] 30000 ms
+              # granted l5 w1
+        "#]],
+    );
+}

@@ -68,11 +68,12 @@ fn run_text(words: &Words<'_>) -> String {
          model = {{ input = [2], layers = [{{ kind = \"dense\", units = 2 }}], loss = \"softmax_cross_entropy\" }}\n\
          train = {{ epochs = {}, micro_batch = 2, global_batch = 8 }}\n\
          optimizer = {{ kind = \"sgd\", learning_rate = 0.1 }}\nschedule = {{ decay = {{ kind = \"square\" }} }}\n\
-         numeric = {{ reproducible = false, class = {:?}, codec = {:?} }}\n\
+         numeric = {{ reproducible = false, class = {:?}, codec = {:?}, precision = {:?} }}\n\
          evaluation = {{ every_steps = {} }}\nsnapshot = {{ every_steps = {} }}\n",
         words.option_or("epochs", 1),
         words.option("class").unwrap_or("portable"),
         words.option("codec").unwrap_or("exact"),
+        words.option("precision").unwrap_or("single"),
         words.option_or("evaluate", 100),
         words.option_or("snapshot", 100),
     )

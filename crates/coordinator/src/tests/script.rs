@@ -4,7 +4,7 @@
 //! micro-batches of 2, steps of 8, 8 and 4 samples, two tensors, one epoch.
 //!
 //! ```text
-//! create r1 [name=digits] [class=fused] [codec=f32] [epochs=1] [snapshot=100] [evaluate=100] [from=v2]
+//! create r1 [name=digits] [class=fused] [codec=f32 [precision=half]] [epochs=1] [snapshot=100] [evaluate=100] [from=v2]
 //!     [staleness=4]                  an async run
 //!     [shards=4 [inner=2] [quorum=3]]  a local run, whose rounds wait for the last shards for ten seconds
 //! start r1 | pause r1 | stop r1                  what the operator commands

@@ -125,9 +125,11 @@ impl Run {
         same_slots && self.has_rounds_of_shards() == to.has_rounds_of_shards()
     }
 
-    /// Whether fixed-point exponents of this run's updates fit those with other settings.
+    /// Whether exponents of this run's leases, of fixed point or of the loss's scale, fit those with other settings.
     pub fn keeps_exponents(&self, to: &Self) -> bool {
-        self.codec == to.codec && self.has_rounds_of_shards() == to.has_rounds_of_shards()
+        self.codec == to.codec
+            && self.precision == to.precision
+            && self.has_rounds_of_shards() == to.has_rounds_of_shards()
     }
 
     fn has_rounds_of_shards(&self) -> bool {

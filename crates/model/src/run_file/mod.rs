@@ -88,6 +88,27 @@ impl Codec {
     }
 }
 
+/// In what precision GPUs see the factors of products. Sums and all other values are in single precision, and so is
+/// everything on CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    Single,
+    /// Rounded to half precision, IEEE 754's binary16. The loss is scaled: see [`crate::loss_scale`].
+    Half,
+}
+
+impl Precision {
+    /// The word used in run files and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Half => "half",
+        }
+    }
+}
+
 /// How versions are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
@@ -203,6 +224,8 @@ pub struct Run {
     pub class: ArithmeticClass,
     /// Encoding of updates.
     pub codec: Codec,
+    /// What GPUs compute with.
+    pub precision: Precision,
     /// How versions are made.
     pub mode: Mode,
     /// A lease is sized to take about so long.

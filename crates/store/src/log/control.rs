@@ -137,7 +137,8 @@ pub(crate) fn decode(kind: Kind, sequence: u64, bytes: &[u8]) -> Result<LogEntry
     let change = match kind {
         Kind::Step => {
             let stored: StoredStep = parse(bytes)?;
-            if !stored.rate_factor.is_finite() || stored.divisor == 0 {
+            let is_skipped = stored.samples == 0 && stored.credits.is_empty();
+            if !stored.rate_factor.is_finite() || stored.divisor == 0 && !is_skipped {
                 return Err("the step has impossible values".to_owned());
             }
             Change::Step(StepChange {

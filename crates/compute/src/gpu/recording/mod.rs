@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tabswarm_model::Graph;
 use tabswarm_model::graph::{Access, Activation, BufferId, LossKind, Op, Targets};
 use tabswarm_model::layout::TensorId;
+use tabswarm_model::run_file::Precision;
 
-use self::places::{Places, Precision, Slot, half_words};
+use self::places::{Places, Slot, half_words};
 use self::product::Shape;
 use super::kernels::Call;
 use super::params::{AccumulateParams, HalveParams, LossParams, SealParams};

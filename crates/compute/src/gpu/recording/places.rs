@@ -2,16 +2,7 @@
 
 use tabswarm_model::Graph;
 use tabswarm_model::graph::{Access, Activation, BufferId, Op};
-
-/// How products see their factors. Sums and all other values are in single precision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Precision {
-    /// As they are.
-    #[default]
-    Single,
-    /// Rounded to half precision, IEEE 754's binary16. What only products need is kept as that, too.
-    Half,
-}
+use tabswarm_model::run_file::Precision;
 
 /// A device buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

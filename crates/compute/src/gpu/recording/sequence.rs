@@ -2,8 +2,9 @@
 
 use tabswarm_model::graph::Op;
 use tabswarm_model::graph::shape::AttentionShape;
+use tabswarm_model::run_file::Precision;
 
-use super::places::{Precision, Slot, half_words};
+use super::places::{Slot, half_words};
 use super::product::{Shape, Size, matmul, matmul_params};
 use super::{MAX_WORKGROUPS, Recorder, one_workgroup_eight_columns, word};
 use crate::gpu::kernels::Call;

@@ -8,10 +8,10 @@ use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
 use super::device;
 use crate::bits::Case;
 use crate::gpu::recording::Recording;
-use crate::gpu::recording::places::{Precision, Slot};
+use crate::gpu::recording::places::Slot;
 use crate::gpu::recording::product::Shape;
 use crate::gpu::twins::{bounded, halves, values_of_halves};
-use crate::gpu::{GpuEngine, GpuError, block_on};
+use crate::gpu::{GpuEngine, GpuError, Precision, block_on};
 
 fn engine(case: &Case) -> GpuEngine {
     let graph = Arc::clone(&case.graph);
@@ -58,7 +58,6 @@ fn gradients_that_do_not_fit_with_their_scale_are_noticed() {
     for scale in [20.0, 60.0].map(f32::exp2) {
         engine.set_scale(scale);
         let error = gradient(&mut engine, &case);
-        let scale = scale.to_string();
         assert_eq!(error, Err(GpuError::ScaleTooLarge { scale }));
     }
     engine.set_scale(1.0);

@@ -12,9 +12,9 @@ use crate::engine::Engine;
 use crate::gpu::kernels::ALL;
 use crate::gpu::known_answer::{KNOWN_SCALE, started, test, test_case, variants};
 use crate::gpu::recording::Recording;
-use crate::gpu::recording::places::{Precision, Slot};
+use crate::gpu::recording::places::Slot;
 use crate::gpu::recording::product::Shape;
-use crate::gpu::{Agreement, block_on};
+use crate::gpu::{Agreement, Precision, block_on};
 use crate::{ArithmeticClass, Path};
 
 /// Every shape in either precision.

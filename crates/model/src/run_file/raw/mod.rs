@@ -231,6 +231,10 @@ pub(in crate::run_file) struct RawNumeric {
     pub(in crate::run_file) class: RawClass,
     #[serde(default)]
     pub(in crate::run_file) codec: RawCodec,
+    /// Written only where it is not the default: workers refuse keys that they do not know, and older ones know
+    /// nothing of it.
+    #[serde(default, skip_serializing_if = "RawPrecision::is_default")]
+    pub(in crate::run_file) precision: RawPrecision,
 }
 
 fn reproducible() -> bool {
@@ -243,6 +247,7 @@ impl Default for RawNumeric {
             reproducible: reproducible(),
             class: RawClass::default(),
             codec: RawCodec::default(),
+            precision: RawPrecision::default(),
         }
     }
 }
@@ -261,6 +266,24 @@ pub(in crate::run_file) enum RawCodec {
     #[default]
     Exact,
     F32,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::run_file) enum RawPrecision {
+    #[default]
+    Single,
+    Half,
+}
+
+impl RawPrecision {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "what skips fields passes references"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -188,6 +188,14 @@ const OPERATIONS: &[Edit] = &[
     (r#"class = "portable""#, r#"class = "fused""#),
     (r#"codec = "exact""#, r#"codec = "f32""#),
     (r#"codec = "exact""#, r#"codec = "f16""#),
+    (
+        r#"codec = "exact""#,
+        "codec = \"exact\"\nprecision = \"half\"",
+    ),
+    (
+        r#"codec = "exact""#,
+        "codec = \"exact\"\nprecision = \"double\"",
+    ),
     ("reproducible = true", r#"reproducible = "yes""#),
     ("every_steps = 50", "every_steps = 0"),
     ("every_steps = 400", "every_steps = 0"),

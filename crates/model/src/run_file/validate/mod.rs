@@ -12,11 +12,12 @@ mod model;
 mod workers;
 
 use super::raw::{
-    RawClass, RawCodec, RawDecay, RawLog, RawOptimizer, RawRun, RawSchedule, RawTrain,
+    RawClass, RawCodec, RawDecay, RawLog, RawMode, RawOptimizer, RawPrecision, RawRun, RawSchedule,
+    RawTrain,
 };
 use super::{
-    About, ArithmeticClass, Codec, MAX_MICRO_BATCH, MAX_STEP_MICRO_BATCHES, Mistake, Run,
-    RunFileError, StepLog,
+    About, ArithmeticClass, Codec, MAX_MICRO_BATCH, MAX_STEP_MICRO_BATCHES, Mistake, Precision,
+    Run, RunFileError, StepLog,
 };
 use crate::optim::OptimizerSpec;
 use crate::schedule::{Decay, Schedule};
@@ -34,6 +35,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
     let schedule = check.schedule(&raw.schedule);
     let mode = check.mode(&raw);
     check.operations(&raw);
+    let precision = check.precision(&raw);
     let workers = check.workers(&raw);
     check.origin(&raw.origin);
     if check.mistakes.is_empty() {
@@ -78,6 +80,7 @@ pub(super) fn validate(raw: RawRun) -> Result<Run, RunFileError> {
             RawCodec::Exact => Codec::Exact,
             RawCodec::F32 => Codec::F32,
         },
+        precision,
         mode,
         lease_target_ms: raw.sync.lease_target_ms,
         evaluate_every_steps: raw.evaluation.every_steps,
@@ -276,6 +279,23 @@ impl Check {
             decay,
             warmup_steps: raw.warmup_steps,
         }
+    }
+
+    /// Half precision is for runs that GPUs compute, and whose steps can be skipped.
+    fn precision(&mut self, raw: &RawRun) -> Precision {
+        let (numeric, key) = (&raw.numeric, "numeric.precision");
+        if numeric.precision == RawPrecision::Single {
+            return Precision::Single;
+        }
+        let allows_gpus = !numeric.reproducible && numeric.codec == RawCodec::F32;
+        let problem = "half precision is a GPU's, and no GPU computes a run whose bits must be the same everywhere";
+        let remedy = "leave it out, or write reproducible = false and codec = \"f32\"";
+        self.require(allows_gpus, key, problem.to_owned(), remedy);
+        let has_inner_steps = raw.sync.mode == RawMode::Local;
+        let problem = "the inner steps of a shard can't be skipped where a gradient is too large for half precision";
+        let remedy = "leave it out, or write mode = \"sync\" or \"async\" under [sync]";
+        self.require(!has_inner_steps, key, problem.to_owned(), remedy);
+        Precision::Half
     }
 
     fn operations(&mut self, raw: &RawRun) {
