@@ -45,6 +45,7 @@ fn a_thousand_seeds_end_on_one_digest_for_each_reproducible_mode() {
         total.log_failures += outcome.log_failures;
         total.settings_changed += outcome.settings_changed;
         total.recomputed_samples += outcome.recomputed_samples;
+        total.loss_overflows += outcome.loss_overflows;
         outcome
             .faults
             .iter()
@@ -55,11 +56,14 @@ fn a_thousand_seeds_end_on_one_digest_for_each_reproducible_mode() {
             .for_each(|(reason, n)| *rejected.entry(*reason).or_default() += n);
     }
     println!("{total:#?}\nfaults {faults:#?}\nrejected {rejected:#?}");
-    // What an async run ends on depends on who takes part.
+    // What the others end on depends on who takes part.
     for mode in [SimMode::Sync, SimMode::Local] {
         assert_eq!(digests[&mode].len(), 1, "{digests:?}");
     }
-    assert!(digests[&SimMode::Async].len() > 1, "{digests:?}");
+    for mode in [SimMode::Async, SimMode::Half] {
+        assert!(digests[&mode].len() > 1, "{digests:?}");
+    }
+    assert!(total.loss_overflows > 0);
     // A simulation in which nothing goes wrong proves nothing.
     assert!(faults.len() >= 13, "{faults:?}");
     assert!(total.replayed > 0 && total.torn_bytes > 0 && total.went_back > 0);
@@ -77,20 +81,32 @@ fn a_seed_replays_exactly() {
     assert_eq!(first, second);
 }
 
-#[test]
-fn one_worker_without_faults_needs_nothing_twice() {
+fn without_faults(mode: SimMode) -> Outcome {
     let scenario = Scenario {
         seed: 1,
         workers: 1,
         hostile_workers: 0,
         faults: false,
-        mode: SimMode::Sync,
+        mode,
         settings_changes: 0,
         step_log: StepLog::Updates,
         timeline: false,
     };
     let outcome = simulate(&scenario).unwrap_or_else(|failure| panic!("{failure}"));
     assert!(outcome.rejected.is_empty(), "{outcome:?}");
+    outcome
+}
+
+/// The scale begins at 2^12, and the job fits half precision with 2^10.
+#[test]
+fn in_half_precision_steps_are_skipped_until_the_scale_fits() {
+    assert_eq!(without_faults(SimMode::Half).loss_overflows, 2);
+}
+
+#[test]
+fn one_worker_without_faults_needs_nothing_twice() {
+    let outcome = without_faults(SimMode::Sync);
+    assert_eq!(outcome.loss_overflows, 0);
     // The second start is the check of what is left at the end.
     assert_eq!(outcome.server_starts, 2);
 }

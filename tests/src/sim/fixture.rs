@@ -60,14 +60,17 @@ pub enum SimMode {
     Async,
     /// Rounds of two shards of two inner steps.
     Local,
+    /// A batch at a time, in half precision.
+    Half,
 }
 
 impl SimMode {
     /// One of them.
     pub(super) fn draw(chance: &mut Chance) -> Self {
-        match chance.below(4) {
+        match chance.below(5) {
             0 => Self::Async,
             1 => Self::Local,
+            2 => Self::Half,
             _ => Self::Sync,
         }
     }
@@ -77,6 +80,9 @@ impl SimMode {
             Self::Sync => "",
             Self::Async => {
                 "\n[sync]\nmode = \"async\"\nstaleness_max = 4\n\n[numeric]\nreproducible = false\nclass = \"portable\"\ncodec = \"exact\"\n"
+            }
+            Self::Half => {
+                "\n[numeric]\nreproducible = false\nclass = \"portable\"\ncodec = \"f32\"\nprecision = \"half\"\n"
             }
             Self::Local => "\n[sync]\nmode = \"local\"\ninner_steps = 2\nshards = 2\n",
         }

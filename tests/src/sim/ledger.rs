@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tabswarm_coordinator::{Change, ConnectionId, InvariantId, LogEntry, RunState};
+use tabswarm_coordinator::{Change, ConnectionId, InvariantId, LogEntry, RunState, StepChange};
 use tabswarm_model::Run;
 use tabswarm_model::digest::Digest;
 use tabswarm_model::run_file::StepLog;
@@ -43,6 +43,8 @@ pub(super) struct Ledger {
     identities: BTreeMap<ConnectionId, Digest>,
     /// Samples of accepted updates that an identity was told of.
     acknowledged: BTreeMap<Digest, BTreeMap<LeaseId, u64>>,
+    /// Steps that were skipped, whatever became of them.
+    skipped_steps: u64,
 }
 
 impl Ledger {
@@ -60,6 +62,7 @@ impl Ledger {
             digests: BTreeMap::new(),
             identities: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            skipped_steps: 0,
         }
     }
 
@@ -92,8 +95,42 @@ impl Ledger {
         self.step.clear();
     }
 
+    /// A skipped step changes no parameter, credits nobody, and halves the scale of the loss.
+    fn check_skipped(&mut self, step: &StepChange) -> Result<(), Broken> {
+        if step.divisor > 0 {
+            return Ok(());
+        }
+        self.skipped_steps += 1;
+        let (_, newest) = self.states.last_key_value().expect("the first is there");
+        let before = self.digests.get(&newest.version.0);
+        let is_same = before.is_none_or(|digests| digests.contains(&step.digest));
+        let smaller = newest.exponents.iter().map(|exponent| exponent - 1);
+        let is_halved = smaller.eq(step.next_exponents.iter().copied());
+        if is_same && is_halved && step.samples == 0 && step.credits.is_empty() {
+            return Ok(());
+        }
+        let detail = format!("after {newest:?} a step was skipped as {step:?}");
+        Err(Broken(InvariantId::Finite, detail))
+    }
+
+    /// All workers of a step in half precision scale the loss alike.
+    fn check_scale(&self, exponents: &[i8]) -> Result<(), Broken> {
+        let (_, newest) = self.states.last_key_value().expect("the first is there");
+        let announced = newest.exponents[0];
+        match exponents {
+            [exponent] if *exponent != announced => {
+                let detail = format!("a lease has the scale 2^{exponent}, its step 2^{announced}");
+                Err(Broken(InvariantId::Finite, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The server gave an entry to its log.
     pub(super) fn appended(&mut self, entry: &LogEntry, is_step: bool) -> Result<(), Broken> {
+        if let Change::Step(step) = &entry.change {
+            self.check_skipped(step)?;
+        }
         let (_, newest) = self.states.last_key_value().expect("the first is there");
         let mut state = newest.clone();
         state.apply(entry).map_err(|error| {
@@ -150,7 +187,7 @@ impl Ledger {
             }
             ServerMessage::Lease(lease) => {
                 self.bases.insert(lease.lease_id, lease.version);
-                Ok(())
+                self.check_scale(&lease.exponents)
             }
             ServerMessage::Credited { samples } => self.credited(connection, *samples),
             ServerMessage::Receipt {
@@ -326,7 +363,10 @@ impl Ledger {
         let broken = |detail| Err(Broken(InvariantId::CreditVerified, detail));
         let credited: u64 = state.credits.iter().map(|(_, samples)| samples).sum();
         let (verified, committed) = (state.samples_verified, state.samples_committed);
-        if credited != verified || committed != job.samples_in(state) {
+        // Of skipped steps nothing was used.
+        let missing = job.samples_in(state).checked_sub(committed);
+        let skipped = self.skipped_steps * u64::from(job.run.global_batch);
+        if credited != verified || missing.is_none_or(|missing| missing > skipped) {
             return broken(format!(
                 "{credited} samples credited, {verified} verified, {committed} committed"
             ));

@@ -49,7 +49,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// A scenario drawn from its seed: 1 to 8 workers, faults in nine of ten, hostile workers in half, a log
-    /// without updates in a third; half of them are sync runs, the others async and local ones, and a third
+    /// without updates in a third; two in five are sync runs, the others async, local and half-precision ones, and a third
     /// changes that, or other settings, on the way.
     pub fn from_seed(seed: u64) -> Self {
         let mut chance = chance::Chance::new(seed ^ 0x5eed);

@@ -9,7 +9,7 @@ use tabswarm_coordinator::{
 };
 use tabswarm_model::digest::Digest;
 use tabswarm_model::fixed_point::MICRO_BATCH_LIMIT;
-use tabswarm_model::master::{Master, StepInput};
+use tabswarm_model::master::{AppliedSums, Master, StepInput};
 use tabswarm_model::run_file::StepLog;
 use tabswarm_protocol::client::Update;
 use tabswarm_protocol::server::{ParamsHeader, RejectReason};
@@ -45,6 +45,8 @@ pub(super) struct Server {
     pub(super) storage: Storage,
     master: Master,
     step_log: StepLog,
+    /// Updates of the step in progress by their first micro-batch, where they are no integers.
+    f32_updates: BTreeMap<u32, Vec<f32>>,
     sockets: BTreeMap<ConnectionId, Socket>,
 }
 
@@ -79,6 +81,7 @@ impl Server {
             storage,
             master,
             step_log: job.run.step_log,
+            f32_updates: BTreeMap::new(),
             sockets: BTreeMap::new(),
         };
         server.handle(now, Input::CreateRun(Box::new(new_run)), ledger, outputs);
@@ -142,11 +145,16 @@ impl Server {
                 send(connection, &ServerMessage::Params(header), &bytes, outputs);
             }
             Effect::Close { connection } => outputs.push(Output::Close(connection)),
-            Effect::Accumulate { payload, .. } => match payload {
+            Effect::Accumulate { first, payload, .. } => match payload {
                 Payload::Exact(sums) => self.master.accumulate(&sums),
-                Payload::F32(_) => unreachable!("the run uses the exact codec"),
+                Payload::F32(sums) => {
+                    self.f32_updates.insert(first, sums);
+                }
             },
-            Effect::ResetAccumulator { .. } => self.master.reset(),
+            Effect::ResetAccumulator { .. } => {
+                self.master.reset();
+                self.f32_updates.clear();
+            }
             Effect::ApplyStep {
                 run_id,
                 version,
@@ -154,11 +162,19 @@ impl Server {
                 divisor,
                 rate_factor,
             } => {
-                let outcome = self.master.apply_exact(&StepInput {
+                let input = StepInput {
                     exponents: &exponents,
                     divisor,
                     rate_factor,
-                });
+                };
+                let updates = std::mem::take(&mut self.f32_updates);
+                let outcome = match self.master.applied_sums() {
+                    AppliedSums::Exact(_) => self.master.apply_exact(&input),
+                    AppliedSums::F32(_) => {
+                        let updates: Vec<Vec<f32>> = updates.into_values().collect();
+                        self.master.apply_f32(&updates, &input)
+                    }
+                };
                 return Some(Input::StepApplied {
                     run_id,
                     version,
@@ -204,6 +220,7 @@ impl Server {
         self.storage = storage;
         let params_digest = Digest::of_params(master.params());
         self.master = master;
+        self.f32_updates.clear();
         let input = Input::Replace {
             run_id: RUN_ID,
             run: Arc::clone(&job.run),
@@ -302,7 +319,7 @@ impl Server {
                 problem: "no hello",
             }),
             ClientMessage::Update(header) => {
-                let payload = decode_update(&header, &message.tensor, self.master.layout().len());
+                let payload = decode_update(&header, &message.tensor, &self.master);
                 let update = ReceivedUpdate { header, payload };
                 Ok(Input::Update { connection, update })
             }
@@ -370,9 +387,14 @@ fn record(effect: &Effect, ledger: &mut Ledger) -> Result<(), Broken> {
 }
 
 /// What the socket's task does with an update before the coordinator sees it.
-fn decode_update(header: &Update, tensor: &[u8], len: usize) -> Result<Payload, RejectReason> {
+fn decode_update(header: &Update, tensor: &[u8], master: &Master) -> Result<Payload, RejectReason> {
     if Digest::of(tensor).0 != header.digest {
         return Err(RejectReason::WrongDigest);
+    }
+    let len = master.layout().len();
+    if matches!(master.applied_sums(), AppliedSums::F32(_)) {
+        let values = codec::f32::decode(tensor, len).map_err(|_| RejectReason::Malformed)?;
+        return Ok(Payload::F32(values));
     }
     let Ok(sums) = codec::exact::decode(tensor, len) else {
         return Err(RejectReason::Malformed);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tabswarm_client_core::limits::MAX_UNANSWERED;
 use tabswarm_client_core::{Config, Effect, Input, Session, Task, TaskFault, TaskResult};
+use tabswarm_compute::sums::{add_exact, add_f32};
 use tabswarm_compute::task::{
     InnerWork, OpenShard, TaskEngine, TaskError, TaskPart, add_gradients, do_inner_steps,
 };
@@ -16,6 +17,7 @@ use tabswarm_model::digest::Digest;
 use tabswarm_model::noise::NoiseKey;
 use tabswarm_model::parts::{Leased, Part, pieces};
 use tabswarm_model::rounds::RoundPlan;
+use tabswarm_model::run_file::Precision;
 use tabswarm_model::samples::MicroBatch;
 use tabswarm_protocol::client::{Class, MicroBatchRange, Update, WorkerKind};
 use tabswarm_protocol::{
@@ -24,6 +26,9 @@ use tabswarm_protocol::{
 
 use super::chance::Chance;
 use super::fixture::Job;
+
+/// The largest exponent of the loss's scale with which the job fits half precision, more or less.
+const FITTING_EXPONENT: i8 = 10;
 
 /// What a worker wants of the world around it.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ pub(super) struct Worker {
     /// The run as it was assigned, and its plan.
     loaded: Option<Arc<(Run, RoundPlan)>>,
     params: BTreeMap<ParamVersion, Vec<f32>>,
-    sums: BTreeMap<LeaseId, Vec<i32>>,
+    sums: BTreeMap<LeaseId, Added>,
     /// The shard that each lane is at.
     shards: BTreeMap<u16, OpenShard>,
     unanswered: BTreeMap<LeaseId, Vec<u8>>,
@@ -178,7 +183,10 @@ impl Worker {
     fn send_update(&mut self, mut update: Update, outputs: &mut Vec<Output>) {
         let lease_id = update.lease_id;
         let sums = self.sums.remove(&lease_id).expect("something is done");
-        let tensor = codec::exact::encode(&sums);
+        let tensor = match sums {
+            Added::Exact(sums) => codec::exact::encode(&sums),
+            Added::F32(sums) => codec::f32::encode(&sums),
+        };
         update.digest = Digest::of(&tensor).0;
         let bytes = frames(&ClientMessage::Update(update), &tensor);
         outputs.push(Output::Send(bytes.clone()));
@@ -229,7 +237,7 @@ impl Worker {
                     result.samples = stats.samples;
                     result.loss_q20 = stats.loss_q20;
                     result.correct = stats.correct;
-                    self.add(task.lease_id, &sums);
+                    self.add(task.lease_id, sums);
                 }
                 Err(fault) => result.outcome = Err(fault),
             }
@@ -237,15 +245,23 @@ impl Worker {
         outputs.push(Output::Later(elapsed_ms, Input::TaskDone(result)));
     }
 
-    fn add(&mut self, lease_id: LeaseId, sums: &[i32]) {
-        let total = self
-            .sums
-            .entry(lease_id)
-            .or_insert_with(|| vec![0; sums.len()]);
-        for (total, sum) in total.iter_mut().zip(sums) {
-            *total += sum;
+    fn add(&mut self, lease_id: LeaseId, sums: Added) {
+        match (self.sums.get_mut(&lease_id), sums) {
+            (Some(Added::Exact(totals)), Added::Exact(sums)) => add_exact(totals, &sums),
+            (Some(Added::F32(totals)), Added::F32(sums)) => add_f32(totals, &sums),
+            (None, sums) => {
+                self.sums.insert(lease_id, sums);
+            }
+            (Some(_), _) => unreachable!("a lease is of one run with one codec"),
         }
     }
+}
+
+/// The sums of a lease.
+#[derive(Debug)]
+enum Added {
+    Exact(Vec<i32>),
+    F32(Vec<f32>),
 }
 
 /// What all workers share in the simulation.
@@ -278,13 +294,24 @@ fn parts(plan: &RoundPlan, task: &Task) -> Vec<Part> {
 }
 
 impl Tools<'_> {
+    /// Whether half precision, which this engine has not, would be too small: it always is with scales that are too
+    /// large for the job, and now and then with others.
+    fn overflows(&mut self, exponents: &[i8]) -> bool {
+        let exponent = exponents[0];
+        exponent > FITTING_EXPONENT || exponent > 0 && self.faults && self.chance.one_in(100)
+    }
+
     fn compute(
         &mut self,
         (run, plan): &(Run, RoundPlan),
         params: &[f32],
         (task, parts): (&Task, &[Part]),
         shard: &mut OpenShard,
-    ) -> Result<(BatchStats, Vec<i32>), TaskFault> {
+    ) -> Result<(BatchStats, Added), TaskFault> {
+        if run.precision == Precision::Half && self.overflows(&task.exponents) {
+            let fits = vec![task.exponents[0] - 1];
+            return Err(TaskFault::Overflow { fits });
+        }
         let mut sums = Sums::new(run.codec, &self.job.layout);
         let micro_batches = parts.iter().flat_map(|part| {
             let of_part = part.first..part.first + part.count;
@@ -329,8 +356,8 @@ impl Tools<'_> {
             }
         };
         match (done, sums) {
-            (Ok(stats), Sums::Exact(sums)) => Ok((stats, sums.sums().to_vec())),
-            (Ok(_), Sums::F32(_)) => unreachable!("the run uses the exact codec"),
+            (Ok(stats), Sums::Exact(sums)) => Ok((stats, Added::Exact(sums.sums().to_vec()))),
+            (Ok(stats), Sums::F32(sums)) => Ok((stats, Added::F32(sums))),
             (Err(TaskError::Overflow(fits)), _) => Err(TaskFault::Overflow { fits }),
             (Err(TaskError::Diverged(_)), _) => Err(TaskFault::Diverged),
             (Err(error), _) => panic!("{error}"),

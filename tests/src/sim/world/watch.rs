@@ -27,6 +27,8 @@ pub struct Outcome {
     pub lapsed: u64,
     /// Steps that were started again after an overflow.
     pub step_restarts: u64,
+    /// Steps that were skipped for a gradient too large in half precision.
+    pub loss_overflows: u64,
     /// Times that the server was started.
     pub server_starts: u64,
     /// Steps that a starting server replayed.
@@ -133,6 +135,7 @@ impl Watch {
             Event::LeaseLapsed { .. } => self.outcome.lapsed += 1,
             Event::LogFailed { .. } => self.outcome.log_failures += 1,
             Event::StepRestarted { .. } => self.outcome.step_restarts += 1,
+            Event::LossOverflowed { .. } => self.outcome.loss_overflows += 1,
             Event::SettingsChanged { .. } => self.outcome.settings_changed += 1,
             _ => {}
         }
