@@ -28,9 +28,10 @@ const CANARY_EVERY: u64 = 50;
 /// differences of large numbers.
 const CANARY_COSINE: f64 = 0.9999;
 const CANARY_DIFFERENCE: f64 = 1e-3;
-/// The same in half precision.
-const HALF_CANARY_COSINE: f64 = 0.999;
-const HALF_CANARY_DIFFERENCE: f64 = 0.05;
+/// The same in half precision. Good gradients reach 0.999, but where predictions are nearly right what is left is as
+/// small as their rounding; a device that is broken is far from either.
+const HALF_CANARY_COSINE: f64 = 0.95;
+const HALF_CANARY_DIFFERENCE: f64 = 0.35;
 /// Losses are counted in units of 2^-20 nats.
 const LOSS_UNITS_PER_NAT: f64 = 1_048_576.0;
 

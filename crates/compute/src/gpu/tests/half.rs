@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use tabswarm_model::Run;
 use tabswarm_model::run_file::{LayerSpec, LossSpec, ModelSpec};
+use tabswarm_model::{Run, loss_scale};
 
 use super::device;
+use crate::ArithmeticClass;
 use crate::bits::Case;
+use crate::engine::Engine;
 use crate::gpu::recording::Recording;
 use crate::gpu::recording::places::Slot;
 use crate::gpu::recording::product::Shape;
 use crate::gpu::twins::{bounded, halves, values_of_halves};
 use crate::gpu::{GpuEngine, GpuError, Precision, block_on};
+
+/// Steps of a training.
+const TRAINING_STEPS: usize = 100;
 
 fn engine(case: &Case) -> GpuEngine {
     let graph = Arc::clone(&case.graph);
@@ -120,4 +125,73 @@ fn buffers_take_less_memory() {
     };
     let [single, half] = [Precision::Single, Precision::Half].map(words);
     assert!(5 * half <= 4 * single, "{half} of {single} words");
+}
+
+/// Mean loss after some steps, not counting those that were skipped, of plain gradient descent, and how many were skipped.
+fn trained(
+    case: &Case,
+    mut sums_of: impl FnMut(&[f32], f32) -> Result<Vec<f32>, GpuError>,
+) -> (f64, u32) {
+    let (mut params, mut skipped) = (case.params.clone(), 0);
+    let mut scale = loss_scale::first(1);
+    let mut steps = 0;
+    while steps < TRAINING_STEPS {
+        let (factor, _) = loss_scale::of_lease(scale.current());
+        match sums_of(&params, factor) {
+            Ok(sums) => {
+                for (param, sum) in params.iter_mut().zip(sums) {
+                    *param -= 0.005 * sum / case.samples as f32;
+                }
+                scale = loss_scale::after_good_step(&scale);
+                steps += 1;
+            }
+            Err(GpuError::ScaleTooLarge { .. }) => {
+                scale = loss_scale::after_overflow(&scale).unwrap();
+                skipped += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let mut cpu = Engine::new(
+        Arc::clone(&case.graph),
+        ArithmeticClass::Portable,
+        case.samples,
+    );
+    let cpu = cpu.as_mut().unwrap();
+    cpu.set_params(&params).unwrap();
+    let stats = cpu.gradient(case.batch()).unwrap();
+    (
+        stats.loss_q20 as f64 / 1_048_576.0 / case.samples as f64,
+        skipped,
+    )
+}
+
+/// A model that begins far off, so that its first gradients are too large for the first scale.
+#[test]
+fn training_in_half_precision_ends_where_it_does_in_single() {
+    let model = ModelSpec {
+        input: vec![19],
+        layers: vec![LayerSpec::dense(33), LayerSpec::RELU, LayerSpec::dense(7)],
+        loss: LossSpec::MeanSquaredError,
+    };
+    let mut case = Case::new(&model, 31, 3);
+    case.values.iter_mut().for_each(|value| *value *= 500.0);
+    let mut gpu = engine(&case);
+    let (half, skipped) = trained(&case, |params, scale| {
+        gpu.set_params(params)?;
+        gpu.set_scale(scale);
+        gradient(&mut gpu, &case)
+    });
+    let graph = Arc::clone(&case.graph);
+    let mut cpu = Engine::new(graph, ArithmeticClass::Portable, case.samples).unwrap();
+    let (single, _) = trained(&case, |params, _| {
+        cpu.set_params(params)?;
+        cpu.gradient(case.batch())?;
+        Ok(cpu.gradient_buffer().to_vec())
+    });
+    assert!(
+        (half - single).abs() < 0.02 * single,
+        "{half} instead of {single}"
+    );
+    assert!((1..8).contains(&skipped), "{skipped}");
 }
