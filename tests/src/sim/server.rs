@@ -393,7 +393,8 @@ fn decode_update(header: &Update, tensor: &[u8], master: &Master) -> Result<Payl
     }
     let len = master.layout().len();
     if matches!(master.applied_sums(), AppliedSums::F32(_)) {
-        let values = codec::f32::decode(tensor, len).map_err(|_| RejectReason::Malformed)?;
+        let values =
+            codec::f32::decode(tensor, len).map_err(|_not_plain| RejectReason::Malformed)?;
         return Ok(Payload::F32(values));
     }
     let Ok(sums) = codec::exact::decode(tensor, len) else {
