@@ -121,6 +121,12 @@ async fn the_staleness_of_updates_is_exposed() {
     // Versions have come when the late one's update arrives.
     answer(&mut early, &first).await;
     answer(&mut late, &second).await;
+    // Nothing more comes while it is looked at.
+    let paused = server.admin("POST", "/admin/runs/late/pause", "").await;
+    assert_eq!(paused.status, 200, "{}", paused.text());
+    server
+        .run_until("late", |run| run["phase"] == "paused")
+        .await;
     let work = server
         .admin("GET", "/admin/runs/late/work", "")
         .await
