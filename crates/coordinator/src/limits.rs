@@ -54,8 +54,8 @@ pub const SPEED_WINDOW_STEPS: usize = 200;
 pub const REMEMBERED_ANSWERS: usize = 4;
 /// So many revoked leases of a worker are remembered: an answer to one is late, not wrong.
 pub const REMEMBERED_REVOKED: usize = 64;
-/// A worker that was given nothing for so long is measured anew. What its first lease took, it took for loading
-/// data as well; and a device that was busy may be free by now.
+/// A worker that was passed over for so long is measured anew: what its first lease took, it took for loading
+/// data as well, and a device that was busy may be free by now. One that waits for a step's end is not.
 pub const STALE_SPEED_MS: u64 = 5_000;
 /// A worker without a lease for so long is told why.
 pub const IDLE_NOTICE_MS: u64 = 1_000;

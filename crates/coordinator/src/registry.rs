@@ -52,6 +52,8 @@ pub(crate) struct Worker {
     /// When it last answered: what it has now it could not begin before.
     answered_at: Timestamp,
     pub(crate) idle_since: Timestamp,
+    /// Since when it has been given nothing though there was something to do; others would have been ready sooner.
+    pub(crate) passed_over: Option<Timestamp>,
     pub(crate) idle_notice: Option<IdleReason>,
     pub(crate) last_heard: Timestamp,
     pub(crate) last_ping: Timestamp,
@@ -192,6 +194,7 @@ impl Worker {
         self.ready = false;
         self.paused = None;
         self.diverged = false;
+        self.passed_over = None;
         self.params = None;
         self.idle_notice = None;
     }
@@ -267,6 +270,7 @@ impl Registry {
                 draining: false,
                 answered_at: now,
                 idle_since: now,
+                passed_over: None,
                 idle_notice: None,
                 last_heard: now,
                 last_ping: now,

@@ -62,7 +62,9 @@ impl Coordinator {
         };
         for worker in self.registry.workers.values_mut() {
             let waits = worker.run_id == Some(run_id) && worker.is_idle();
-            if waits && now.since_ms(worker.idle_since) >= STALE_SPEED_MS {
+            let passed_over_ms = worker.passed_over.map_or(0, |since| now.since_ms(since));
+            if waits && passed_over_ms >= STALE_SPEED_MS {
+                worker.passed_over = None;
                 worker.speed = Speed::default();
             }
         }
@@ -126,6 +128,10 @@ impl Coordinator {
                 for (worker_id, size) in ids.into_iter().zip(sizes) {
                     if size > 0 {
                         self.grant(now, run_id, worker_id, size, effects);
+                    } else if depth == 1
+                        && let Some(worker) = self.registry.get(worker_id)
+                    {
+                        worker.passed_over.get_or_insert(now);
                     }
                 }
             }
@@ -233,6 +239,7 @@ impl Coordinator {
         lease.deadline = now + wait_ms;
         worker.leases.push(lease.id);
         worker.idle_notice = None;
+        worker.passed_over = None;
         let version = lease.version;
         if worker.params != Some(version) {
             worker.params = Some(version);
