@@ -21,8 +21,11 @@ use crate::workspace::Workspace;
 
 type Check = fn(&Workspace) -> Result<()>;
 
+/// What is left out unless somebody asks for it: checked here, while the other steps build what most people do.
+const OPTIONAL: [&str; 2] = ["--features", "tabswarm-server/traces"];
+
 /// Name, check, and whether `--quick` includes it.
-const STEPS: [(&str, Check, bool); 16] = [
+const STEPS: [(&str, Check, bool); 15] = [
     ("set-up", |workspace| setup::setup(workspace, true), true),
     ("tidy", |workspace| tidy::tidy(workspace, false), true),
     ("format", format, true),
@@ -33,7 +36,6 @@ const STEPS: [(&str, Check, bool); 16] = [
     ("clippy, browser", clippy_wasm, true),
     ("Rust tests", rust_tests, true),
     ("exported models in ONNX Runtime", exported_models, false),
-    ("traces for a collector", traces, false),
     ("kills of a real server", chaos::short, false),
     ("a small swarm on real sockets", load::short, false),
     ("Rust tests in documentation", doc_tests, false),
@@ -89,14 +91,13 @@ fn format(workspace: &Workspace) -> Result<()> {
 }
 
 fn clippy_native(workspace: &Workspace) -> Result<()> {
-    command::run(workspace.cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    command::run(
+        workspace
+            .cargo()
+            .args(["clippy", "--workspace", "--all-targets"])
+            .args(OPTIONAL)
+            .args(["--", "--deny", "warnings"]),
+    )
 }
 
 /// With the fuller of the two instruction sets, so that all kernels are looked at, with lanes on GPUs and with all the
@@ -125,7 +126,8 @@ fn rust_tests(workspace: &Workspace) -> Result<()> {
         workspace
             .cargo()
             .args(runner)
-            .args(["--workspace", "--no-fail-fast"]),
+            .args(["--workspace", "--no-fail-fast"])
+            .args(OPTIONAL),
     )
 }
 
@@ -142,17 +144,6 @@ fn exported_models(workspace: &Workspace) -> Result<()> {
             .current_dir(workspace.onnx_tests())
             .env("TABSWARM_ONNX_CASES", cases),
     )
-}
-
-/// Apart from the other tests: what sends traces is only built where somebody asks for it.
-fn traces(workspace: &Workspace) -> Result<()> {
-    let features = ["-p", "tabswarm-server", "--features", "traces"];
-    let mut lints = workspace.cargo();
-    lints.arg("clippy").args(features);
-    command::run(lints.args(["--all-targets", "--", "--deny", "warnings"]))?;
-    let mut tests = workspace.cargo();
-    tests.arg("test").args(features);
-    command::run(tests.args(["--lib", "--test", "integration", "traces"]))
 }
 
 /// Apart from the other tests: nextest does not run them.
