@@ -56,6 +56,9 @@ pub(crate) struct Options {
     /// Milliseconds that a worker of mean speed computes for a step of a sync run.
     #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..=600_000))]
     step_ms: u64,
+    /// Milliseconds that a lease is meant for; those of a step, where it is left out.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=600_000))]
+    lease_ms: Option<u64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -99,6 +102,7 @@ pub(crate) fn short(workspace: &Workspace) -> Result<()> {
         idle: 50,
         seconds: 3,
         step_ms: 1_000,
+        lease_ms: None,
         json: false,
     };
     let measured = drive(workspace, &options, Profile::Debug)?;
@@ -153,6 +157,10 @@ fn arguments(
         ("--idle", options.idle.to_string()),
         ("--seconds", options.seconds.to_string()),
         ("--step-ms", options.step_ms.to_string()),
+        (
+            "--lease-ms",
+            options.lease_ms.unwrap_or(options.step_ms).to_string(),
+        ),
     ];
     pairs
         .into_iter()

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use work::Mode;
 
 const USAGE: &str = "usage: load --server BIN --datasets DIR --scratch DIR [--workers N[,N…]] [--idle N] [--work mlp]\n\
-                     [--mode sync|async|local] [--spread X] [--churn SHARE] [--hidden SHARE] [--seconds S] [--step-ms MS]";
+                     [--mode sync|async|local] [--spread X] [--churn SHARE] [--hidden SHARE] [--seconds S] [--step-ms MS] [--lease-ms MS]";
 /// Descriptors besides those of the sockets.
 const OTHER_FILES: u64 = 256;
 
@@ -47,6 +47,7 @@ pub(crate) struct Options {
     hidden: f64,
     window: Duration,
     step: Duration,
+    lease: Duration,
 }
 
 impl Options {
@@ -66,6 +67,7 @@ impl Options {
         if value("--work").is_some_and(|work| work != "mlp") {
             return None;
         }
+        let step_ms = whole("--step-ms", 10_000)?.max(10);
         let workers = value("--workers").map_or("1000", String::as_str);
         let workers: Option<Vec<usize>> = workers.split(',').map(|n| n.parse().ok()).collect();
         Some(Self {
@@ -79,7 +81,8 @@ impl Options {
             churn: number("--churn", 0.0)?.clamp(0.0, 60.0),
             hidden: number("--hidden", 0.0)?.clamp(0.0, 1.0),
             window: Duration::from_secs(whole("--seconds", 30)?),
-            step: Duration::from_millis(whole("--step-ms", 10_000)?.max(10)),
+            step: Duration::from_millis(step_ms),
+            lease: Duration::from_millis(whole("--lease-ms", step_ms)?),
         })
     }
 }
@@ -129,6 +132,7 @@ async fn measure_all(options: &Options) -> Result<Value> {
         "hidden": options.hidden,
         "seconds": options.window.as_secs(),
         "step_ms": u64::try_from(options.step.as_millis())?,
+        "lease_ms": u64::try_from(options.lease.as_millis())?,
         "rows": rows,
         "idle": idle,
     }))

@@ -180,7 +180,8 @@ async fn host(
         &folder,
         2 * workers + 64,
     )?;
-    let text = work::run_file(options.mode, speeds, options.step.as_secs_f64());
+    let (step_s, lease_s) = (options.step.as_secs_f64(), options.lease.as_secs_f64());
+    let text = work::run_file(options.mode, speeds, step_s, lease_s);
     let run = Run::from_toml(&text).context("the run file is wrong")?;
     server.create(text, start).await?;
     let status = server.status(RUN_NAME).await?;

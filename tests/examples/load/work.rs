@@ -68,7 +68,7 @@ pub(crate) fn speeds(mode: Mode, workers: usize, spread: f64, step_s: f64) -> Ve
 }
 
 /// The run file for workers of these speeds.
-pub(crate) fn run_file(mode: Mode, speeds: &[f64], step_s: f64) -> String {
+pub(crate) fn run_file(mode: Mode, speeds: &[f64], step_s: f64, lease_s: f64) -> String {
     let sum: f64 = speeds.iter().sum();
     let slowest = speeds.iter().copied().fold(f64::MAX, f64::min);
     #[expect(
@@ -90,7 +90,7 @@ pub(crate) fn run_file(mode: Mode, speeds: &[f64], step_s: f64) -> String {
             format!("inner_steps = {INNER_STEPS}\nshards = {shards}")
         }
     };
-    let (word, lease_target_ms) = (mode.word(), whole(step_s * 1e3, 600_000.0).max(10));
+    let (word, lease_target_ms) = (mode.word(), whole(lease_s * 1e3, 600_000.0).max(10));
     let reproducible = mode == Mode::Sync;
     format!(
         r#"
