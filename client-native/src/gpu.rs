@@ -258,7 +258,7 @@ impl GradientEngine for GpuLane {
         let gpu = self.gpu.as_mut();
         let gpu = gpu.ok_or_else(|| "the GPU was given up".to_owned())?;
         block_on(gpu.finish(sums)).map_err(|error| match error {
-            GpuError::ScaleTooLarge { scale } if scale > 1.0 => NoSums::ScaleTooLarge,
+            error if error.asks_for_smaller_scale() => NoSums::ScaleTooLarge,
             error => {
                 self.give_up(&error);
                 NoSums::Failed(error.to_string())

@@ -166,9 +166,7 @@ impl Gpu {
             Ok(Some(stats)) => Ok((&self.sums, stats)),
             // The lane's own engine says what is wrong.
             Ok(None) => Err(Undone::ForCpu(None)),
-            Err(GpuError::ScaleTooLarge { scale }) if scale > 1.0 => {
-                Err(Undone::Overflow(exponent - 1))
-            }
+            Err(error) if error.asks_for_smaller_scale() => Err(Undone::Overflow(exponent - 1)),
             Err(error) => Err(Undone::ForCpu(Some(self.give_up(&error)))),
         }
     }

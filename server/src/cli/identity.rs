@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::client::{ClientArgs, parse};
 use super::table::{Align, grouped, or_dash, pairs, plain, table};
-use super::time::utc;
-use super::worker::segment;
+use super::time::{until, utc};
+use super::worker::{behind, segment};
 use super::{more, print};
 
 /// Verbs about identities.
@@ -89,21 +89,17 @@ impl IdentityCommand {
 
 impl BanRow {
     fn words(&self) -> String {
-        let until = match (self.holds, self.until_ms) {
-            (false, _) => "over".to_owned(),
-            (true, None) => "for good".to_owned(),
-            (true, Some(at_ms)) => format!("until {}", utc(at_ms)),
+        let how_long = if self.holds {
+            until(self.until_ms)
+        } else {
+            "over".to_owned()
         };
-        format!("{until}: {}", plain(&self.reason))
+        format!("{how_long}: {}", plain(&self.reason))
     }
 }
 
 fn list(after: Option<&str>, limit: u32, client: &ClientArgs) -> anyhow::Result<()> {
-    let mut path = format!("/admin/identities?limit={limit}");
-    if let Some(after) = after {
-        path.push_str("&after=");
-        path.push_str(segment(after)?);
-    }
+    let path = format!("/admin/identities?limit={limit}{}", behind(after)?);
     let answer = client.client()?.get(&path)?;
     if client.json {
         return print(&answer);

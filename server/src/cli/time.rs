@@ -23,6 +23,14 @@ pub(super) fn utc(at_ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// How long something holds that ends at a moment, or not at all.
+pub(super) fn until(end_ms: Option<u64>) -> String {
+    end_ms.map_or_else(
+        || "for good".to_owned(),
+        |at_ms| format!("until {}", utc(at_ms)),
+    )
+}
+
 fn is_leap(year: u64) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }

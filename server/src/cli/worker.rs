@@ -7,7 +7,7 @@ use serde_json::json;
 use super::client::{ClientArgs, parse};
 use super::duration::parse_duration;
 use super::table::{Align, grouped, or_dash, pairs, plain, table};
-use super::time::utc;
+use super::time::{until, utc};
 use super::{more, print};
 
 /// Verbs about workers.
@@ -157,6 +157,12 @@ impl WorkerCommand {
     }
 }
 
+/// The part of a list's address that says behind whom it goes on.
+pub(super) fn behind(after: Option<&str>) -> anyhow::Result<String> {
+    let after = after.map(segment).transpose()?;
+    Ok(after.map_or_else(String::new, |after| format!("&after={after}")))
+}
+
 /// A part of an address; what else would change it is refused.
 pub(super) fn segment(text: &str) -> anyhow::Result<&str> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -182,24 +188,18 @@ fn told(client: &ClientArgs, answer: &str, what: &str) -> anyhow::Result<()> {
         return print(answer);
     }
     let ban: BanRow = parse(answer)?;
-    let until = ban
-        .until_ms
-        .map_or("for good".to_owned(), |at| format!("until {}", utc(at)));
     print(&format!(
-        "{} {what} {until}: {}",
+        "{} {what} {}: {}",
         ban.identity,
+        until(ban.until_ms),
         plain(&ban.reason)
     ))
 }
 
 fn bans(after: Option<&str>, client: &ClientArgs) -> anyhow::Result<()> {
-    let after = after.map(segment).transpose()?;
-    let after = after
-        .map(|after| format!("&after={after}"))
-        .unwrap_or_default();
     let answer = client
         .client()?
-        .get(&format!("/admin/bans?limit=1000{after}"))?;
+        .get(&format!("/admin/bans?limit=1000{}", behind(after)?))?;
     if client.json {
         return print(&answer);
     }
@@ -240,10 +240,7 @@ fn list(
         path.push_str("&run=");
         path.push_str(run);
     }
-    if let Some(after) = after {
-        path.push_str("&after=");
-        path.push_str(segment(after)?);
-    }
+    path.push_str(&behind(after)?);
     let answer = client.client()?.get(&path)?;
     if client.json {
         return print(&answer);

@@ -105,3 +105,10 @@ pub enum GpuError {
     #[error(transparent)]
     Compute(#[from] ComputeError),
 }
+
+impl GpuError {
+    /// Whether the same may be done with a smaller scale of the loss.
+    pub fn asks_for_smaller_scale(&self) -> bool {
+        matches!(self, Self::ScaleTooLarge { scale } if *scale > 1.0)
+    }
+}

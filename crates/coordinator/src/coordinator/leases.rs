@@ -10,7 +10,7 @@ use tabswarm_protocol::server::{RejectReason, RevokeReason};
 use tabswarm_protocol::{LeaseId, RunId, ServerMessage, Timestamp, WorkerId};
 
 use super::{Coordinator, send};
-use crate::effect::{Effect, SnapshotCause};
+use crate::effect::Effect;
 use crate::event::Event;
 use crate::limits::{DIVERGED_WORKERS, MAX_STEP_ATTEMPTS};
 use crate::phase::RunPhase;
@@ -88,10 +88,7 @@ impl Coordinator {
                      (seen by {diverged} of {} workers): lower the learning rate or set train.clip_norm",
                     others + diverged
                 );
-                self.change_phase(now, run_id, RunPhase::Paused, Some(reason), effects);
-                if let Some(run) = self.runs.get_mut(&run_id) {
-                    run.want_snapshot(now, SnapshotCause::Paused, effects);
-                }
+                self.pause_for(now, run_id, reason, effects);
             }
         }
     }

@@ -51,6 +51,20 @@ impl Coordinator {
         }
     }
 
+    /// Pauses a run for a reason that an operator has to do something about.
+    pub(super) fn pause_for(
+        &mut self,
+        now: Timestamp,
+        run_id: RunId,
+        reason: String,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.change_phase(now, run_id, RunPhase::Paused, Some(reason), effects);
+        if let Some(run) = self.runs.get_mut(&run_id) {
+            run.want_snapshot(now, SnapshotCause::Paused, effects);
+        }
+    }
+
     pub(super) fn change_phase(
         &mut self,
         now: Timestamp,
@@ -127,11 +141,7 @@ impl Coordinator {
                 let void = run.undo();
                 effects.push(Effect::ResetAccumulator { run_id });
                 self.answer_void(void, RejectReason::Superseded, effects);
-                let reason = Some(diverged.to_string());
-                self.change_phase(now, run_id, RunPhase::Paused, reason, effects);
-                if let Some(run) = self.runs.get_mut(&run_id) {
-                    run.want_snapshot(now, SnapshotCause::Paused, effects);
-                }
+                self.pause_for(now, run_id, diverged.to_string(), effects);
             }
         }
     }
